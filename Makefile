@@ -1,0 +1,48 @@
+# Everything works from a fresh clone with Python 3.11+ alone: no root, nothing installed.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PARTS := $(BIN)/python scripts/parts.py
+
+.PHONY: help setup run test test-fast lint bench lock clean
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/run.stamp: requirements/run.lock pyproject.toml
+	@echo "setting up .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes -r requirements/run.lock
+	@$(BIN)/python scripts/link.py
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.lock
+	@$(PIP) --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.venv/npm.stamp: .venv/dev.stamp $(wildcard tests/peers/*/package-lock.json)
+	@for lock in tests/peers/*/package-lock.json; do \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --prefix $$(dirname $$lock) || exit 1; done
+	@touch $@
+
+setup: .venv/npm.stamp  ## Install everything that tests and linters need
+
+run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 stops after the workflow
+	@$(BIN)/holdfast demo $(if $(ONCE),--once)
+
+test: setup  ## All tests, each part with its time budget
+	@$(PARTS) unit stores adt-peers mcp-peers docs
+
+test-fast: .venv/dev.stamp  ## The tests without foreign servers and clients
+	@$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/peers --ignore=tests/e2e
+
+lint: .venv/dev.stamp  ## Format, lint, types, import layers
+	@$(PARTS) lint
+
+bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine and date
+	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+lock: .venv/dev.stamp  ## Look the newest versions up and write the lock files
+	@$(BIN)/python scripts/lock.py
+
+clean:  ## Remove what was installed and generated
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* tests/peers/*/node_modules

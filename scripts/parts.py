@@ -1,0 +1,68 @@
+"""Run parts of the checks, each with a time budget: printed at the end, and failing at double.
+
+python scripts/parts.py lint unit stores adt-peers mcp-peers docs
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PYTEST = ["pytest", "-q"]
+COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
+
+
+class Part(NamedTuple):
+    """Commands that run one after the other, and the minutes they may take together."""
+
+    minutes: float
+    commands: list[list[str]]
+
+
+PARTS = {
+    "lint": Part(2, [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"]]),
+    "unit": Part(
+        2,
+        [
+            [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
+            [*PYTEST, "-n", "2", "--ignore=tests/core", "--ignore=tests/stores", "--ignore=tests/peers"]
+            + ["--ignore=tests/e2e", "--ignore=tests/docs", "tests"],
+        ],
+    ),
+    "stores": Part(4, [[*PYTEST, "tests/stores"]]),
+    "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
+    "mcp-peers": Part(5, [[*PYTEST, "tests/peers/mcp", "tests/e2e"]]),
+    "docs": Part(2, [[*PYTEST, "tests/docs"]]),
+}
+
+
+def run(part: Part) -> tuple[bool, float]:
+    """Run a part's commands until one fails; return whether all passed and how many seconds they took."""
+    began = time.monotonic()
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    ok = all(subprocess.run(command, cwd=ROOT, env=env, check=False).returncode == 0 for command in part.commands)
+    return ok, time.monotonic() - began
+
+
+def main(names: list[str]) -> int:
+    """Run the named parts; the exit code is 1 if one failed or took more than double its budget."""
+    rows, failed = [], False
+    for name in names:
+        print(f"== {name}", flush=True)
+        ok, seconds = run(PARTS[name])
+        budget = PARTS[name].minutes * 60
+        late = seconds > 2 * budget
+        failed |= late or not ok
+        rows.append(
+            f"{name:10} {seconds:6.0f} s of {budget:4.0f} s  {'FAILED' if not ok else 'TOO SLOW' if late else 'ok'}"
+        )
+    print("\n== time budgets", *rows, sep="\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
