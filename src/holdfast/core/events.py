@@ -1,0 +1,59 @@
+"""What the engine tells the outside: facts for metrics, audit and logs. They leave through a `Sink` only."""
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from holdfast.core.model import Reason
+
+
+class Fact(enum.StrEnum):
+    """What happened. The second group are the security events of E34."""
+
+    OPENED = "opened"
+    ENDED = "ended"
+    CLOSED = "closed"
+    CLOSING_FAILED = "closing_failed"
+    STRANDED = "stranded"
+    REPLACED = "replaced"
+    UNCLAIMED = "unclaimed"
+
+    UNKNOWN_ID = "unknown_id"
+    FOREIGN_ID = "foreign_id"
+    TWO_IDS = "two_ids"
+    FINGERPRINT = "fingerprint_mismatch"
+    LOGON_FAILED = "logon_failed"
+    ROTATED = "rotated"
+    RATE_LIMITED = "rate_limited"
+    LIMIT_REACHED = "limit_reached"
+    UNREADABLE = "unreadable_payload"
+    FORCED_END = "forced_end"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact. `mark` is an id cut to 8 characters, or a key's first 8 digits; no field holds a secret."""
+
+    fact: Fact
+    at: float
+    kind: str = ""
+    mark: str = ""
+    owner: str = ""
+    client: str = ""
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class Sink(Protocol):
+    """Takes facts. It must return at once and raise nothing."""
+
+    def emit(self, event: Event) -> None:
+        """Take one fact."""
+        ...
+
+
+class Silence:
+    """A sink that forgets."""
+
+    def emit(self, event: Event) -> None:
+        """Forget the fact."""

@@ -1,0 +1,338 @@
+"""What is due in the outside world: closing what has ended, keeping alive what lives, sweeping what has expired (E10).
+
+Any worker may do any of it: a node is claimed with a lease, and what a dead worker left half done is done again from
+its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out.
+"""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import anyio
+import msgspec
+
+from holdfast.core import closing
+from holdfast.core.events import Fact
+from holdfast.core.holding import Held
+from holdfast.core.kinds import Kind
+from holdfast.core.manager import Manager
+from holdfast.core.model import Claim, Reason, Record, Ref, State
+from holdfast.core.sealing import Unreadable
+from holdfast.core.session import Session
+from holdfast.errors import Busy, LeaseLost, SessionEnded, StoreUnavailable
+
+CLAIMS: Final = 32
+UPKEEP_RETRY_S: Final = 10.0
+SHORTEST_SLEEP_S: Final = 0.02
+
+
+class Run:
+    """The leases of one closing run, shared by its closers; a node of the run is leased once, whoever asks."""
+
+    def __init__(self, manager: Manager, top: Record, held: Held) -> None:
+        self._manager = manager
+        self.began = top.ended_at or manager.clock()
+        self.held = {top.key: held}
+        self.failed: set[bytes] = set()
+        self.unreadable = False
+        self._turns: dict[bytes, anyio.Lock] = {}
+
+    @asynccontextmanager
+    async def hold(self, ref: Ref) -> AsyncIterator[Held]:
+        """Hold a node's lease, the run's own if it has one; one closer at a time either way."""
+        ours = self.held.get(ref.key)
+        if ours is None:
+            async with self._manager.hold(ref, wait=self._manager.tuning.closer_timeout, closing=True) as held:
+                yield held
+            return
+        async with self._turns.setdefault(ref.key, anyio.Lock()):
+            yield ours
+
+
+class Duty:
+    """What a closer or an upkeep is given: the node, opened, and the means to reach those around it."""
+
+    def __init__(self, manager: Manager, session: Session, run: Run) -> None:
+        self.manager, self.session, self._run = manager, session, run
+
+    @property
+    def now(self) -> float:
+        """The present instant, Unix seconds."""
+        return self.manager.clock()
+
+    @property
+    def held(self) -> Held:
+        """The lease on the node itself; `held.put(session)` writes its content when the duty is done."""
+        return self._run.held[self.session.key]
+
+    def hold(self, ref: Ref) -> AbstractAsyncContextManager[Held]:
+        """Hold the lease of another node, for example the back-end session of a lock."""
+        return self._run.hold(ref)
+
+    async def parent(self) -> Session | None:
+        """Return the parent, opened, in whatever state it is; None if there is none, or it cannot be read."""
+        record = self.session.record
+        if record.parent is None:
+            return None
+        above = await self.manager.current(Ref(record.tree, record.parent))
+        try:
+            return await self.manager.read(above) if above is not None else None
+        except Unreadable:
+            return None
+
+
+class Keeper:
+    """Does what is due. `turn` and `sweep` do one round each; `run` repeats them until cancelled."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._swept_at = manager.clock()
+
+    async def run(self) -> None:
+        """Take turns: at the earliest due instant, when woken, and every few seconds at the latest."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                self._manager.due = anyio.Event()
+                try:
+                    for claim in await self.claim():
+                        tasks.start_soon(self.look_after, claim)
+                    pause = await self._pause()
+                except StoreUnavailable:
+                    pause = 1.0
+                with anyio.move_on_after(pause):
+                    await self._manager.due.wait()
+
+    async def run_sweeper(self) -> None:
+        """Sweep every `cleanup_interval`, give or take a tenth, or sooner when much has expired."""
+        tuning = self._manager.tuning
+        while True:
+            wait = min(tuning.cleanup_interval, 30.0) * random.uniform(0.9, 1.1)  # noqa: S311
+            await anyio.sleep(wait)
+            try:
+                await self._sweep_if_due()
+                await self.note_unclaimed()
+            except StoreUnavailable:
+                continue
+
+    async def claim(self) -> list[Claim]:
+        """Lease what is due now and this process can look after."""
+        manager = self._manager
+        return await manager.store.sessions.claim(
+            frozenset(manager.kinds),
+            worker=manager.worker,
+            now=manager.clock(),
+            ttl=manager.tuning.lease_ttl,
+            count=CLAIMS,
+        )
+
+    async def turn(self) -> int:
+        """Do everything that is due now and return how many nodes were looked after."""
+        claims = await self.claim()
+        async with anyio.create_task_group() as tasks:
+            for claim in claims:
+                tasks.start_soon(self.look_after, claim)
+        return len(claims)
+
+    async def look_after(self, claim: Claim) -> None:
+        """Close a marked node, or keep a live one. Never raises: what failed is due again."""
+        manager = self._manager
+        try:
+            if claim.record.state is State.LIVE:
+                await self._keep(claim)
+            else:
+                await self._close(claim)
+        except (LeaseLost, StoreUnavailable, SessionEnded):
+            return  # somebody else has it, or will have it when the lease runs out
+        finally:
+            manager.due.set()
+
+    async def sweep(self) -> int:
+        """Remove what has expired, and mark what still has something outside or below; return how many."""
+        manager, done = self._manager, 0
+        while True:
+            now = manager.clock()
+            page = await manager.store.sessions.find("expired", now, count=manager.tuning.gc_threshold)
+            known = [record for record in page if record.kind in manager.kinds]
+            if not known:
+                return done
+            bare = [record for record in known if not manager.kinds[record.kind].outside]
+            left = await self._remove_leaves(bare, now)
+            for record in known:
+                if record.key in left or manager.kinds[record.kind].outside:
+                    await manager.end(record.ref, _why(record, now))
+            done += len(known)
+
+    async def note_unclaimed(self) -> int:
+        """Tell what is long due but of a kind this process cannot close; return how many (E30)."""
+        manager = self._manager
+        late = manager.clock() - manager.tuning.unclaimed_after
+        foreign = [r for r in await manager.store.sessions.find("due", late) if r.kind not in manager.kinds]
+        for record in foreign:
+            manager.tell(Fact.UNCLAIMED, record, detail=record.label)
+        return len(foreign)
+
+    # -- inside
+
+    async def _pause(self) -> float:
+        manager = self._manager
+        earliest = await manager.store.sessions.find("due", float("inf"), count=1)
+        if not earliest or earliest[0].due_at is None:
+            return manager.tuning.keeper_turn
+        until_due = earliest[0].due_at - manager.clock()
+        late = until_due <= 0  # leased by somebody, or not ours: look again soon, but do not spin
+        return min(max(until_due, 1.0 if late else SHORTEST_SLEEP_S), manager.tuning.keeper_turn)
+
+    async def _sweep_if_due(self) -> None:
+        manager = self._manager
+        threshold = manager.tuning.gc_threshold
+        now = manager.clock()
+        crowded = len(await manager.store.sessions.find("expired", now, count=threshold + 1)) > threshold
+        if crowded or now - self._swept_at >= manager.tuning.cleanup_interval:
+            self._swept_at = now
+            await self.sweep()
+
+    async def _remove_leaves(self, records: list[Record], now: float) -> set[bytes]:
+        """Remove those that have nothing below, in one step; return the keys of the others."""
+        manager = self._manager
+        refs = [record.ref for record in records]
+        whole = bool(refs) and await manager.store.sessions.delete(refs) == len(refs)
+        left = set() if whole else {r.key for r in records if await manager.current(r.ref) is not None}
+        for record in records:
+            if record.key not in left:
+                manager.tell(Fact.ENDED, record, reason=_why(record, now))
+        return left
+
+    async def _keep(self, claim: Claim) -> None:
+        manager, kind = self._manager, self._manager.kinds[claim.record.kind]
+        async with manager.holding(claim.lease) as held:
+            try:
+                session = await manager.read(claim.record)
+            except Unreadable:
+                await self._failed(held, claim.record, patience=0.0)
+                return
+            due_at = await self._next_due(kind, Duty(manager, session, Run(manager, claim.record, held)))
+            session.record = msgspec.structs.replace(session.record, due_at=due_at)
+            held.put(session)
+
+    async def _next_due(self, kind: Kind, duty: Duty) -> float | None:
+        manager = self._manager
+        try:
+            with anyio.fail_after(manager.tuning.closer_timeout):
+                return await (kind.upkeep(duty) if kind.upkeep else self._linger(duty))
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except SessionEnded:
+            return manager.clock() + UPKEEP_RETRY_S  # what is above is being closed, and this with it
+        except Exception as exc:  # noqa: BLE001 - a face's upkeep may fail in any way; it is due again
+            manager.tell(Fact.CLOSING_FAILED, duty.session.record, detail=f"upkeep: {type(exc).__name__}")
+            return manager.clock() + UPKEEP_RETRY_S
+
+    async def _linger(self, duty: Duty) -> float | None:
+        """End a node that has had no child for `linger`: it looks four times in that span."""
+        manager, record, now = self._manager, duty.session.record, duty.now
+        linger = manager.rules(record.kind)[0].linger
+        if linger is None:
+            return None
+        if await manager.store.sessions.find("parent", record.key, count=1):
+            duty.session.record = msgspec.structs.replace(record, used_at=now)
+        elif now - record.used_at >= linger:
+            await manager.end(record.ref, Reason.IDLE)
+            return None
+        return now + linger / 4
+
+    async def _close(self, claim: Claim) -> None:
+        manager, top = self._manager, claim.record
+        tree = [record async for record in manager.each("tree", top.tree)]
+        order = closing.levels(top, tree)
+        async with manager.holding(claim.lease) as held:
+            run = Run(manager, top, held)
+            if not await self._close_levels(order, run):
+                await self._again(held, closing.after_busy(top, manager.clock()))
+                return
+            nodes = [record for level in order for record in level]
+            gone = closing.removable(nodes, run.failed, manager.kinds)
+            if top not in gone:
+                await self._failed(held, top, patience=0.0 if run.unreadable else manager.tuning.closing_patience)
+            await self._remove(gone, held, top)
+
+    async def _close_levels(self, order: list[list[Record]], run: Run) -> bool:
+        """Close what has effect outside, leaves first; False if a request is still on its way somewhere below."""
+        limiter = anyio.CapacityLimiter(self._manager.tuning.siblings)
+        for level in order:
+            busy: list[Record] = []
+            async with anyio.create_task_group() as tasks:
+                for record in level:
+                    if self._manager.kinds[record.kind].outside:
+                        tasks.start_soon(self._close_one, record, run, busy, limiter)
+            if busy:
+                return False
+        return True
+
+    async def _close_one(self, record: Record, run: Run, busy: list[Record], limiter: anyio.CapacityLimiter) -> None:
+        manager, kind = self._manager, self._manager.kinds[record.kind]
+        try:
+            async with limiter, self._leased(record, run):
+                await self._call_closer(kind, record, run)
+        except Busy:
+            busy.append(record)
+        except SessionEnded:
+            return  # the row has gone: somebody has closed it
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception as exc:  # noqa: BLE001 - a face's closer may fail in any way; it is tried again
+            run.unreadable |= isinstance(exc, Unreadable)
+            if not closing.certainly_gone(kind, run.began, manager.clock()):
+                run.failed.add(record.key)
+                manager.tell(Fact.CLOSING_FAILED, record, detail=f"{type(exc).__name__}: {record.label}")
+
+    async def _call_closer(self, kind: Kind, record: Record, run: Run) -> None:
+        manager = self._manager
+        fresh = await manager.current(record.ref)
+        if fresh is not None and kind.closer is not None:
+            with anyio.fail_after(manager.tuning.closer_timeout):
+                await kind.closer(Duty(manager, await manager.read(fresh), run))
+
+    @asynccontextmanager
+    async def _leased(self, record: Record, run: Run) -> AsyncIterator[None]:
+        if record.key in run.held:
+            yield
+            return
+        manager = self._manager
+        lease = await manager.store.leases.acquire(
+            record.ref, worker=manager.worker, now=manager.clock(), ttl=manager.tuning.lease_ttl, closing=True
+        )
+        if lease is None:
+            raise Busy("a request is still running below the session that ends")
+        async with manager.holding(lease) as held:
+            run.held[record.key] = held
+            try:
+                yield
+            finally:
+                del run.held[record.key]
+
+    async def _failed(self, held: Held, top: Record, patience: float) -> None:
+        later = closing.after_failure(top, self._manager.clock(), patience)
+        if later.state is State.STRANDED and top.state is not State.STRANDED:
+            self._manager.tell(Fact.STRANDED, later, detail=later.label)
+        await self._again(held, later)
+
+    async def _again(self, held: Held, later: Record) -> None:
+        """Write when the node is due again, under the lease."""
+        current = await self._manager.current(later.ref)
+        if current is not None:
+            record = msgspec.structs.replace(later, version=current.version, payload=current.payload)
+            await self._manager.store.sessions.replace(record, now=self._manager.clock(), fence=held.lease.fence)
+
+    async def _remove(self, gone: list[Record], held: Held, top: Record) -> None:
+        manager = self._manager
+        whole = bool(gone) and gone[-1].key == top.key
+        await manager.store.sessions.delete([r.ref for r in gone], fence=held.lease.fence if whole else None)
+        if whole:
+            held.forget()
+        for record in gone:
+            manager.tell(Fact.CLOSED, record, reason=top.reason if record.key == top.key else Reason.PARENT)
+
+
+def _why(record: Record, now: float) -> Reason:
+    return Reason.EXPIRED if now >= record.ends_at else Reason.IDLE

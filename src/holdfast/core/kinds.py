@@ -1,0 +1,71 @@
+"""A kind of node as a value: its clocks, its limits, and what keeping and ending it means in the outside world.
+
+Core lists no kinds. Each face exports its `KINDS`; the composer hands their union to the manager (E30).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from holdfast.core.model import Policy
+
+if TYPE_CHECKING:
+    from holdfast.core.keeper import Duty
+
+
+class Clocks(msgspec.Struct, frozen=True, kw_only=True):
+    """When nodes of a kind end, in seconds; None switches a clock off (E7).
+
+    `touch_interval` is how late a use may be recorded; None means a tenth of `idle`, at most 30.
+    """
+
+    idle: float | None = None
+    sliding: float | None = None
+    slides_after: float = 0.0
+    absolute: float = 43_200.0
+    linger: float | None = None  # ends when it has had no child for this long
+    touch_interval: float | None = None
+
+    @property
+    def touch_after(self) -> float | None:
+        """How many seconds after the last recorded use the next one is written; None: uses are not recorded (E8)."""
+        if self.idle is None and self.sliding is None:
+            return self.touch_interval
+        shortest = min(span for span in (self.idle, self.sliding) if span is not None)
+        return min(shortest / 10, 30.0) if self.touch_interval is None else self.touch_interval
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many live nodes of a kind there may be; None switches a limit off (E11)."""
+
+    per_client: int | None = None
+    per_principal: int | None = None
+    per_parent: int | None = None
+    total: int | None = None
+    policy: Policy = Policy.LEAST_RECENT
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine knows of a kind.
+
+    Args:
+        closer: Ends in the outside world what the node stands for. Called under the node's lease, leaves first. It
+            must be idempotent: a worker that died may have done part of it. Raising means "not closed, try again".
+        upkeep: Called when a live node is due; returns when it is due again, or None for never. It may end the node.
+        outside: The node has effect outside this store: its row stays until the closer has succeeded, and it is
+            never absent for being unreadable (E6).
+        ends_children: Closing this node closes its children outside as well, whatever their own closers said.
+        holds: While such a node exists, no ancestor ends by idleness and none is replaced.
+        gone_after: Seconds after marking from which the outside has certainly forgotten by itself (E16).
+    """
+
+    name: str
+    closer: "Callable[[Duty], Awaitable[None]] | None" = None
+    upkeep: "Callable[[Duty], Awaitable[float | None]] | None" = None
+    outside: bool = False
+    ends_children: bool = False
+    holds: bool = False
+    gone_after: float | None = None
+    clocks: Clocks = Clocks()
+    limits: Limits = Limits()
