@@ -1,0 +1,180 @@
+"""An engine: store, keys, manager and keeper as one async context. Every face composes on it."""
+
+import os
+import secrets
+import stat
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+
+from holdfast.config import KindSettings, Settings, load_settings
+from holdfast.core.events import Sink
+from holdfast.core.ids import Ids, make_ids
+from holdfast.core.keeper import Keeper
+from holdfast.core.kinds import Clocks, Kind, Limits
+from holdfast.core.manager import DUE_TOPIC, ENDED_TOPIC, Manager, Tuning
+from holdfast.core.model import Policy, Reason
+from holdfast.core.ports import Store
+from holdfast.core.sealing import KeyRing, new_key_text
+from holdfast.errors import ConfigurationError
+from holdfast.stores import open_store
+
+DRAIN_S: Final = 10.0
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """What a face needs: the manager, the keeper, and the settings they were made from."""
+
+    manager: Manager
+    keeper: Keeper
+    settings: Settings
+
+    @property
+    def store(self) -> Store:
+        """The five ports."""
+        return self.manager.store
+
+
+@asynccontextmanager
+async def open_engine(
+    url: str = "memory://",
+    *,
+    kinds: Sequence[Kind],
+    keys: KeyRing | str | None = None,
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.time,
+    ids: Ids | None = None,
+    sink: Sink | None = None,
+    worker: str | None = None,
+    keeper: bool = True,
+) -> AsyncIterator[Engine]:
+    """Open a store and run an engine on it until the block ends.
+
+    With `keeper`, what is due is done in the background: closing, keep-alive, sweeping. A store in memory goes with
+    the process, so its sessions are ended first, for 10 s at most; any other store keeps them for the next worker.
+
+    Raises:
+        ConfigurationError: The URL is wrong, or no key is configured for a store that others share.
+    """
+    settings = settings or load_settings()
+    async with open_store(url, namespace=settings.namespace, clock=clock) as store:
+        manager = Manager(
+            store,
+            _ring(keys or settings.keys.get_secret_value(), url),
+            kinds,
+            worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
+            clock=clock,
+            ids=ids or make_ids(),
+            sink=sink,
+            tuning=_tuning(settings),
+            overrides=_overrides(settings, kinds),
+        )
+        engine = Engine(manager, Keeper(manager), settings)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_listen, manager)
+            tasks.start_soon(_renew, manager)
+            if keeper:
+                tasks.start_soon(engine.keeper.run)
+                tasks.start_soon(engine.keeper.run_sweeper)
+            failure: BaseException | None = None
+            try:
+                yield engine
+            except BaseException as exc:  # noqa: BLE001 - raised again below, not wrapped in the group of our own tasks
+                failure = exc
+            with anyio.CancelScope(shield=True):
+                if keeper and not store.shared:
+                    await end_all(manager)
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+
+async def end_all(manager: Manager, timeout: float = DRAIN_S) -> bool:
+    """End every tree and wait until all are closed; False if that took longer than `timeout` seconds."""
+    with anyio.move_on_after(timeout):
+        roots = [record async for record in manager.each("all", b"") if record.parent is None]
+        for record in roots:
+            await manager.end(record.ref, Reason.SHUTDOWN)
+        for record in roots:
+            await manager.gone(record.ref, timeout=timeout)
+        return True
+    return False
+
+
+async def _listen(manager: Manager) -> None:
+    async with manager.store.channel.subscribe(ENDED_TOPIC, DUE_TOPIC) as messages:
+        async for message in messages:
+            manager.hear(message)
+
+
+async def _renew(manager: Manager) -> None:
+    while True:
+        await anyio.sleep(manager.tuning.lease_ttl / 3)
+        await manager.renew_held()
+        await manager.touch_running()
+
+
+def _ring(keys: KeyRing | str, url: str) -> KeyRing:
+    if isinstance(keys, KeyRing):
+        return keys
+    if keys:
+        return KeyRing.parse(keys)
+    if url.startswith("memory:"):
+        return KeyRing.parse(new_key_text())
+    if url.startswith("sqlite:"):
+        return KeyRing.parse(
+            _key_file(Path(url.partition("://")[2].partition("?")[0].removeprefix("/")).with_suffix(".key"))
+        )
+    raise ConfigurationError(
+        "a shared store needs a configured sealing key", hint="Set HOLDFAST_KEYS to what `holdfast keys new` prints."
+    )
+
+
+def _key_file(path: Path) -> str:
+    """Return the key beside an embedded store, made with mode 0600 if it is not there (E5)."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_key_text())
+    except FileExistsError:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}") from None
+    return path.read_text()
+
+
+def _tuning(settings: Settings) -> Tuning:
+    return Tuning(
+        lease_ttl=settings.lease_ttl,
+        closer_timeout=settings.closer_timeout,
+        closing_patience=settings.closing_patience,
+        cleanup_interval=settings.cleanup_interval,
+        max_payload_bytes=settings.max_payload_bytes,
+    )
+
+
+def _overrides(settings: Settings, kinds: Sequence[Kind]) -> Mapping[tuple[str, str], tuple[Clocks, Limits]]:
+    """Return clocks and limits by (application, kind): an application's on top of the kind's on top of the default."""
+    named = {kind.name: kind for kind in kinds}
+    unknown = sorted(set(settings.kinds) - set(named))
+    if unknown:
+        raise ConfigurationError(f"[kinds.{unknown[0]}] is no kind; known are {', '.join(sorted(named))}")
+    per_kind = {name: _narrowed(kind.clocks, kind.limits, settings.kinds.get(name)) for name, kind in named.items()}
+    rules = {("", name): rule for name, rule in per_kind.items()}
+    for app, given in settings.apps.items():
+        rules |= {(app, name): _narrowed(*rule, given) for name, rule in per_kind.items()}
+    return rules
+
+
+def _narrowed(clocks: Clocks, limits: Limits, given: KindSettings | None) -> tuple[Clocks, Limits]:
+    values = given.model_dump(exclude_none=True) if given else {}
+    if "policy" in values:
+        values["policy"] = Policy(values["policy"])
+    mine = {name: value for name, value in values.items() if name in Clocks.__struct_fields__}
+    return (
+        msgspec.structs.replace(clocks, **mine),
+        msgspec.structs.replace(limits, **{name: value for name, value in values.items() if name not in mine}),
+    )
