@@ -1,0 +1,1 @@
+"""A small ABAP front end: lexer, statements, syntax check, outline."""
