@@ -16,6 +16,9 @@ PYTEST = ["pytest", "-q"]
 COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
 
+APART = ["core", "stores", "peers", "e2e", "docs"]  # parts of their own
+
+
 class Part(NamedTuple):
     """Commands that run one after the other, and the minutes they may take together."""
 
@@ -29,8 +32,7 @@ PARTS = {
         2,
         [
             [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
-            [*PYTEST, "-n", "2", "--ignore=tests/core", "--ignore=tests/stores", "--ignore=tests/peers"]
-            + ["--ignore=tests/e2e", "--ignore=tests/docs", "tests"],
+            [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
         ],
     ),
     "stores": Part(4, [[*PYTEST, "tests/stores"]]),

@@ -53,12 +53,13 @@ def certainly_gone(kind: Kind, ended_at: float, now: float) -> bool:
 
 def after_failure(record: Record, now: float, patience: float) -> Record:
     """Return the marked node with its next try: 1, 2, 4 … 60 s apart, and stranded once patience has run out."""
+    ended_at = now if record.ended_at is None else record.ended_at
     delay = min(FIRST_RETRY_S * 2.0**record.attempts, LONGEST_RETRY_S)
-    stranded = record.state is State.STRANDED or now - (record.ended_at or now) >= patience
+    stranded = record.state is State.STRANDED or now - ended_at >= patience
     return msgspec.structs.replace(
         record,
         state=State.STRANDED if stranded else record.state,
-        ended_at=record.ended_at or now,
+        ended_at=ended_at,
         attempts=min(record.attempts + 1, 32),
         due_at=now + (STRANDED_RETRY_S if stranded else delay),
     )

@@ -32,7 +32,7 @@ class Run:
 
     def __init__(self, manager: Manager, top: Record, held: Held) -> None:
         self._manager = manager
-        self.began = top.ended_at or manager.clock()
+        self.began = manager.clock() if top.ended_at is None else top.ended_at
         self.held = {top.key: held}
         self.failed: set[bytes] = set()
         self.unreadable = False
