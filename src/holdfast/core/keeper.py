@@ -20,11 +20,12 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Claim, Reason, Record, Ref, State
 from holdfast.core.sealing import Unreadable
 from holdfast.core.session import Session
-from holdfast.errors import Busy, LeaseLost, SessionEnded, StoreUnavailable
+from holdfast.errors import Busy, LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
 
 CLAIMS: Final = 32
 UPKEEP_RETRY_S: Final = 10.0
 SHORTEST_SLEEP_S: Final = 0.02
+SWEEPER_TURN_S: Final = 30.0
 
 
 class Run:
@@ -107,8 +108,8 @@ class Keeper:
         """Sweep every `cleanup_interval`, give or take a tenth, or sooner when much has expired."""
         tuning = self._manager.tuning
         while True:
-            wait = min(tuning.cleanup_interval, 30.0) * random.uniform(0.9, 1.1)  # noqa: S311
-            await anyio.sleep(wait)
+            turn = min(tuning.cleanup_interval, SWEEPER_TURN_S)
+            await anyio.sleep(turn * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
             try:
                 await self._sweep_if_due()
                 await self.note_unclaimed()
@@ -142,7 +143,7 @@ class Keeper:
                 await self._keep(claim)
             else:
                 await self._close(claim)
-        except (LeaseLost, StoreUnavailable, SessionEnded):
+        except (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict):
             return  # somebody else has it, or will have it when the lease runs out
         finally:
             manager.due.set()
@@ -151,17 +152,11 @@ class Keeper:
         """Remove what has expired, and mark what still has something outside or below; return how many."""
         manager, done = self._manager, 0
         while True:
-            now = manager.clock()
-            page = await manager.store.sessions.find("expired", now, count=manager.tuning.gc_threshold)
-            known = [record for record in page if record.kind in manager.kinds]
-            if not known:
+            page = await manager.store.sessions.find("expired", manager.clock(), count=manager.tuning.gc_threshold)
+            progress = await self._sweep_page([record for record in page if record.kind in manager.kinds])
+            done += progress
+            if not progress or len(page) < manager.tuning.gc_threshold:
                 return done
-            bare = [record for record in known if not manager.kinds[record.kind].outside]
-            left = await self._remove_leaves(bare, now)
-            for record in known:
-                if record.key in left or manager.kinds[record.kind].outside:
-                    await manager.end(record.ref, _why(record, now))
-            done += len(known)
 
     async def note_unclaimed(self) -> int:
         """Tell what is long due but of a kind this process cannot close; return how many (E30)."""
@@ -191,6 +186,16 @@ class Keeper:
         if crowded or now - self._swept_at >= manager.tuning.cleanup_interval:
             self._swept_at = now
             await self.sweep()
+
+    async def _sweep_page(self, page: list[Record]) -> int:
+        manager, now = self._manager, self._manager.clock()
+        outside = {record.key for record in page if manager.kinds[record.kind].outside}
+        left = outside | await self._remove_leaves([r for r in page if r.key not in outside], now)
+        expired = {record.key for record in page}
+        tops = [r for r in page if r.key in left and r.parent not in expired]  # what is below goes with them
+        for record in tops:
+            await manager.end(record.ref, _why(record, now))
+        return len(page) - len(left) + len(tops)
 
     async def _remove_leaves(self, records: list[Record], now: float) -> set[bytes]:
         """Remove those that have nothing below, in one step; return the keys of the others."""
@@ -274,12 +279,10 @@ class Keeper:
         try:
             async with limiter, self._leased(record, run):
                 await self._call_closer(kind, record, run)
-        except Busy:
+        except (Busy, LeaseLost, StoreUnavailable):
             busy.append(record)
         except SessionEnded:
             return  # the row has gone: somebody has closed it
-        except (LeaseLost, StoreUnavailable):
-            raise
         except Exception as exc:  # noqa: BLE001 - a face's closer may fail in any way; it is tried again
             run.unreadable |= isinstance(exc, Unreadable)
             if not closing.certainly_gone(kind, run.began, manager.clock()):
@@ -319,10 +322,7 @@ class Keeper:
 
     async def _again(self, held: Held, later: Record) -> None:
         """Write when the node is due again, under the lease."""
-        current = await self._manager.current(later.ref)
-        if current is not None:
-            record = msgspec.structs.replace(later, version=current.version, payload=current.payload)
-            await self._manager.store.sessions.replace(record, now=self._manager.clock(), fence=held.lease.fence)
+        await self._manager.store.sessions.replace(later, now=self._manager.clock(), fence=held.lease.fence)
 
     async def _remove(self, gone: list[Record], held: Held, top: Record) -> None:
         manager = self._manager

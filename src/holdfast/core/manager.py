@@ -348,10 +348,9 @@ class Manager:
 
     async def touch_running(self) -> None:
         """Record the use of every session in which a call runs. The engine calls it in time."""
-        for calls in list(self.calls.values()):
-            call = next(iter(calls), None)
-            if call is not None:
-                await self._touch(call.session.record, busy=True)
+        sessions = {call.session.key: call.session for calls in self.calls.values() for call in calls}
+        for session in sessions.values():
+            await self._touch(session.record, busy=True)
 
     # -- what the keeper and the faces share
 
@@ -444,7 +443,7 @@ class Manager:
             call.cancel()
 
     async def _take_turn(self, stack: AsyncExitStack, key: bytes, until: float) -> None:
-        turn, waiting = self._turns.get(key) or (anyio.Lock(), 0)
+        turn, waiting = self._turns.get(key) or (anyio.Lock(fast_acquire=True), 0)
         self._turns[key] = turn, waiting + 1
         stack.callback(self._leave_turn, key)
         with anyio.move_on_after(until - anyio.current_time()) as scope:

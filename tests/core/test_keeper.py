@@ -1,0 +1,570 @@
+"""Closing, keeping alive and sweeping: what a worker does, what another does after it, what is never done twice."""
+
+from contextlib import suppress
+
+import anyio
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.world import Crash, World, manager_on, world_on_memory
+from holdfast.core.events import Fact
+from holdfast.core.keeper import Duty, Keeper
+from holdfast.core.kinds import Kind
+from holdfast.core.manager import Manager
+from holdfast.core.model import Reason, State
+from holdfast.core.session import Session
+from holdfast.errors import SessionEnded, StoreUnavailable
+
+
+async def tree(manager: Manager, world: World, name: str = "") -> tuple[Session, Session, Session]:
+    """A session, a back end below it and a lock below that; what they stand for is open outside."""
+    session = await manager.open("http", owner="ann")
+    backend = await manager.open("backend", parent=session, label=f"B{name}", named=False)
+    lock = await manager.open("lock", parent=backend, label=f"L{name}", named=False)
+    world.open |= {f"B{name}", f"L{name}"}
+    return session, backend, lock
+
+
+async def empty(manager: Manager) -> bool:
+    return not await manager.store.sessions.find("all", b"")
+
+
+async def test_ending_a_session_closes_what_hangs_below_it_leaves_first(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E14
+    session, *_ = await tree(manager, world)
+    assert await manager.end(session, Reason.LOGOUT)
+    assert await keeper.turn() == 1
+    assert world.order == ["L", "B"]
+    assert world.open == set()
+    assert await empty(manager)
+    reasons = {event.kind: event.reason for event in world.events if event.fact is Fact.CLOSED}
+    assert reasons == {"http": Reason.LOGOUT, "backend": Reason.PARENT, "lock": Reason.PARENT}
+
+
+async def test_nothing_is_due_in_a_quiet_tree(manager: Manager, keeper: Keeper, world: World) -> None:  # E10
+    await tree(manager, world)
+    assert await keeper.turn() == 0
+    assert world.open == {"B", "L"}
+
+
+async def test_ending_a_lock_alone_leaves_the_rest(manager: Manager, keeper: Keeper, world: World) -> None:  # A4
+    session, backend, lock = await tree(manager, world)
+    await manager.end(lock, Reason.CLIENT)
+    await keeper.turn()
+    assert world.open == {"B"}
+    assert (await manager.get(backend.ref)).above == (session.key,)
+
+
+async def test_a_worker_that_dies_in_the_middle_of_closing_is_followed_by_another_and_harmless_when_it_wakes(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E15
+    session, *_ = await tree(manager, world)
+    await manager.end(session, Reason.LOGOUT)
+    world.freezes = {"L"}
+    other = Keeper(manager_on(manager.store, world, worker="two"))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keeper.turn)
+            while world.freezes:
+                await anyio.sleep(0)
+            world.now += 14.0
+            assert await other.turn() == 0, "the dead worker's lease still stands"
+            world.now += 1.0
+            assert await other.turn() == 1
+            assert world.order == ["L", "L", "B"]
+            assert await empty(manager)
+            world.woken.set()
+    assert world.order == ["L", "L", "B"]
+    assert await empty(manager)
+
+
+async def test_a_worker_that_is_told_to_stop_in_the_middle_gives_its_leases_back(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E15
+    session, *_ = await tree(manager, world)
+    await manager.end(session, Reason.LOGOUT)
+    world.crashes = {"L"}
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await keeper.turn()
+    assert caught.group_contains(Crash)
+    assert await Keeper(manager_on(manager.store, world, worker="two")).turn() == 1
+    assert world.open == set()
+
+
+async def test_a_failing_closer_is_tried_again_and_stranded_in_the_end_never_dropped(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E16, A7
+    session, *_ = await tree(manager, world)
+    world.refuses = {"B"}
+    await manager.end(session, Reason.LOGOUT)
+    await keeper.turn()
+    assert world.open == {"B"}
+    record = await manager.current(session.ref)
+    assert record is not None
+    assert (record.state, record.due_at) == (State.ENDING, world.now + 1)
+    world.now += 901.0
+    await keeper.turn()
+    record = await manager.current(session.ref)
+    assert record is not None
+    assert record.state is State.STRANDED
+    assert Fact.STRANDED in world.facts()
+    assert not any("secret" in event.detail for event in world.events)
+    world.now += 3600.0
+    world.refuses = set()
+    await keeper.turn()
+    assert world.open == set()
+    assert await empty(manager)
+
+
+async def test_what_the_outside_has_certainly_forgotten_is_given_up(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E16
+    session = await manager.open("http")
+    backend = await manager.open("backend", parent=session, label="B", named=False)
+    world.refuses = {"B"}
+    await manager.end(backend, Reason.CLIENT)
+    await keeper.turn()
+    world.now += 2000.0
+    await keeper.turn()
+    assert await manager.current(backend.ref) is None
+
+
+async def test_a_stranded_node_stays_stranded_until_it_is_closed(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E16
+    _, _, lock = await tree(manager, world)
+    world.refuses = {"L"}
+    await manager.end(lock, Reason.CLIENT)
+    await keeper.turn()
+    for _ in range(3):
+        world.now += 3600.0
+        await keeper.turn()
+    assert world.facts().count(Fact.STRANDED) == 1
+
+
+async def test_a_closer_that_hangs_is_bounded(manager: Manager, keeper: Keeper, world: World) -> None:  # E14
+    _, _, lock = await tree(manager, world)
+    world.hangs = {"L"}
+    await manager.end(lock, Reason.CLIENT)
+    with anyio.fail_after(5):
+        await keeper.turn()
+    assert await manager.current(lock.ref) is not None
+
+
+async def test_closing_waits_for_a_request_that_is_still_on_its_way(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E18
+    session, backend, _ = await tree(manager, world)
+    async with manager.hold(backend.ref):
+        await manager.end(session, Reason.LOGOUT)
+        await keeper.turn()
+        assert "B" in world.open
+    world.now += 1.0
+    await keeper.turn()
+    assert world.open == set()
+
+
+async def test_a_closer_may_use_the_lease_of_a_node_of_the_same_run_and_of_another(
+    manager: Manager, world: World
+) -> None:  # E15
+    holders: list[str] = []
+
+    async def close_lock(duty: Duty) -> None:
+        parent = await duty.parent()
+        assert parent is not None
+        async with duty.hold(parent.ref) as held:
+            holders.append(f"{duty.session.record.label}:{held.lease.fence}")
+
+    kinds = [kind for kind in world.kinds() if kind.name != "lock"]
+    kinds.append(Kind(name="lock", closer=close_lock, outside=True, holds=True))
+    mine = manager_on(manager.store, world, worker="three", kinds=kinds)
+    _, backend, lock = await tree(mine, world)
+    await mine.open("lock", parent=backend, label="M", named=False)
+    await mine.end(lock, Reason.CLIENT)
+    await Keeper(mine).turn()
+    assert holders == ["L:1"]
+    await mine.end(backend, Reason.CLIENT)
+    await Keeper(mine).turn()
+    assert holders == ["L:1", "M:2"]
+
+
+async def test_a_node_that_another_worker_has_removed_needs_no_closing(manager: Manager, world: World) -> None:  # E15
+    async def close_both(duty: Duty) -> None:
+        world.order.append(duty.session.record.label)
+        leaves = [r.ref async for r in duty.manager.each("kind", "leaf") if r.key != duty.session.key]
+        await duty.manager.store.sessions.delete(leaves)
+
+    kinds = [Kind(name="http"), Kind(name="leaf", closer=close_both, outside=True)]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    mine.tuning = msgspec.structs.replace(mine.tuning, siblings=1)
+    top = await mine.open("http")
+    for _ in range(2):
+        await mine.open("leaf", parent=top, label="leaf", named=False)
+    await mine.end(top, Reason.CLIENT)
+    await Keeper(mine).turn()
+    assert world.order == ["leaf"]
+    assert await empty(mine)
+
+
+async def test_a_root_has_no_parent_and_an_unreadable_parent_is_none(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:
+    seen: list[Session | None] = []
+
+    async def close(duty: Duty) -> None:
+        seen.append(await duty.parent())
+
+    kinds = [Kind(name="http"), Kind(name="backend", closer=close, outside=True)]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    root = await mine.open("backend", named=False)
+    parent = await mine.open("http")
+    child = await mine.open("backend", parent=parent, named=False)
+    await mine.store.sessions.replace(msgspec.structs.replace(parent.record, payload=b""), now=world.now)
+    for node in (root, child):
+        await mine.end(node, Reason.CLIENT)
+        await Keeper(mine).turn()
+    assert seen == [None, None]
+
+
+async def test_an_unreadable_node_with_effect_outside_is_stranded_at_once_and_named_by_its_label(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E6
+    _, _, lock = await tree(manager, world)
+    broken = msgspec.structs.replace(lock.record, payload=b"junk", due_at=world.now)
+    await manager.store.sessions.replace(broken, now=world.now)
+    await keeper.turn()
+    record = await manager.current(lock.ref)
+    assert record is not None
+    assert (record.state, record.label) == (State.STRANDED, "L")
+
+
+async def test_closing_an_unreadable_node_strands_it_without_waiting_for_patience(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E6
+    _, _, lock = await tree(manager, world)
+    await manager.store.sessions.replace(msgspec.structs.replace(lock.record, payload=b"junk"), now=world.now)
+    await manager.end(lock.ref, Reason.ADMIN)
+    await keeper.turn()
+    record = await manager.current(lock.ref)
+    assert record is not None
+    assert record.state is State.STRANDED
+
+
+async def test_a_node_without_closer_is_just_removed(manager: Manager, world: World) -> None:
+    mine = manager_on(manager.store, world, kinds=[Kind(name="silent", outside=True)])
+    node = await mine.open("silent")
+    await mine.end(node, Reason.CLIENT)
+    await Keeper(mine).turn()
+    assert await empty(mine)
+
+
+# -- keeping alive
+
+
+async def test_a_live_node_is_kept_when_due_and_due_again_as_it_says(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # A3
+    backend = await manager.open("backend", label="B", named=False)
+    lock = await manager.open("lock", parent=backend, label="L", named=False, due_at=world.now + 30.0)
+    assert await keeper.turn() == 0
+    world.now += 30.0
+    assert await keeper.turn() == 1
+    assert world.kept == ["L"]
+    assert (await manager.get(lock.ref)).record.due_at == world.now + 50.0
+
+
+async def test_an_upkeep_that_fails_is_due_again_soon(manager: Manager, keeper: Keeper, world: World) -> None:  # E10
+    lock = await manager.open("lock", label="L", named=False, due_at=world.now)
+    world.refuses = {"L"}
+    await keeper.turn()
+    assert (await manager.get(lock.ref)).record.due_at == world.now + 10.0
+    assert world.facts()[-1] is Fact.CLOSING_FAILED
+
+
+async def test_an_upkeep_may_end_its_node(manager: Manager, world: World) -> None:  # A3
+    async def give_up(duty: Duty) -> float | None:
+        await duty.manager.end(duty.session, Reason.IDLE)
+        duty.held.put(duty.session)
+        return None
+
+    kinds = [Kind(name="lock", upkeep=give_up, closer=world.close, outside=True)]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    lock = await mine.open("lock", label="L", named=False, due_at=world.now)
+    await Keeper(mine).turn()
+    record = await mine.current(lock.ref)
+    assert record is not None
+    assert (record.state, record.due_at) == (State.ENDING, world.now)
+    await Keeper(mine).turn()
+    assert world.order == ["L"]
+
+
+async def test_an_upkeep_below_a_node_that_is_ending_waits_for_the_closing(
+    manager: Manager, world: World
+) -> None:  # E17
+    async def reach_up(duty: Duty) -> float | None:
+        parent = await duty.parent()
+        assert parent is not None
+        async with duty.manager.hold(parent.ref):
+            pytest.fail("the parent is ending")
+
+    kinds = [Kind(name="http"), Kind(name="lock", upkeep=reach_up, outside=True)]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    parent = await mine.open("http")
+    lock = await mine.open("lock", parent=parent, named=False, due_at=world.now)
+    [claim] = await Keeper(mine).claim()
+    await mine.end(parent, Reason.CLIENT)
+    await Keeper(mine).look_after(claim)
+    record = await mine.current(lock.ref)
+    assert record is not None
+    assert record.due_at == world.now + 10.0
+
+
+async def test_who_loses_the_store_costs_no_attempt_and_is_due_again(manager: Manager, world: World) -> None:  # E26
+    async def unplugged(duty: Duty) -> float | None:
+        raise StoreUnavailable("down")
+
+    kinds = [Kind(name="lock", upkeep=unplugged, closer=unplugged, outside=True)]  # type: ignore[arg-type]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    lock = await mine.open("lock", named=False, due_at=world.now)
+    await Keeper(mine).turn()
+    record = await mine.current(lock.ref)
+    assert record is not None
+    assert record.due_at == world.now
+    await mine.end(lock, Reason.CLIENT)
+    await Keeper(mine).turn()
+    record = await mine.current(lock.ref)
+    assert record is not None
+    assert (record.attempts, record.due_at) == (0, world.now + 0.5)
+
+
+async def test_a_logon_ends_when_it_has_had_no_child_for_its_linger(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E7
+    logon = await manager.open("security")
+    child = await manager.open("http", parent=logon)
+    for _ in range(6):
+        world.now += 10.0
+        await keeper.turn()
+    assert (await manager.get(logon.ref)).key == logon.key
+    await manager.end(child, Reason.LOGOUT)
+    for _ in range(4):
+        await keeper.turn()
+        assert await manager.current(logon.ref) is not None
+        world.now += 10.0
+    for _ in range(3):
+        await keeper.turn()
+        world.now += 10.0
+    assert await empty(manager)
+
+
+async def test_a_due_node_without_upkeep_or_linger_is_due_no_more(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:
+    node = await manager.open("http", due_at=world.now)
+    await keeper.turn()
+    assert (await manager.get(node.ref)).record.due_at is None
+
+
+# -- sweeping
+
+
+async def test_sweeping_removes_what_has_expired_and_closes_what_hung_on_it(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E9, E10
+    for _ in range(3):
+        await manager.open("http")
+    session = await manager.open("http")
+    await manager.open("backend", parent=session, label="B", named=False)
+    world.open = {"B"}
+    world.now += 100.0
+    fresh = await manager.open("http")
+    assert await keeper.sweep() == 4
+    assert world.open == {"B"}
+    await keeper.turn()
+    assert world.open == set()
+    assert [record.key async for record in manager.each("all", b"")] == [fresh.key]
+    assert {event.reason for event in world.events if event.fact is Fact.ENDED} == {Reason.IDLE}
+
+
+async def test_sweeping_ends_by_the_absolute_clock_even_what_is_held(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E7
+    session, *_ = await tree(manager, world)
+    world.now += 999.0
+    assert await keeper.sweep() == 0
+    world.now += 1.0
+    await keeper.sweep()
+    await keeper.turn()
+    assert world.open == set()
+    assert next(e.reason for e in world.events if e.fact is Fact.ENDED) is Reason.EXPIRED
+    assert await manager.current(session.ref) is None
+
+
+async def test_sweeping_goes_on_page_by_page(manager: Manager, world: World) -> None:  # E10
+    manager.tuning = msgspec.structs.replace(manager.tuning, gc_threshold=2)
+    for _ in range(5):
+        await manager.open("http")
+    world.now += 100.0
+    assert await Keeper(manager).sweep() == 5
+    assert await empty(manager)
+
+
+async def test_sweeping_leaves_kinds_of_others_alone(manager: Manager, world: World) -> None:  # E30
+    await manager.open("http")
+    mine = Keeper(manager_on(manager.store, world, kinds=[Kind(name="other")]))
+    world.now += 100.0
+    assert await mine.sweep() == 0
+    assert not await empty(manager)
+
+
+async def test_what_is_long_due_without_a_capable_worker_is_told(manager: Manager, world: World) -> None:  # E30
+    _, _, lock = await tree(manager, world)
+    await manager.end(lock, Reason.CLIENT)
+    mine = Keeper(manager_on(manager.store, world, kinds=[Kind(name="other")]))
+    assert await mine.turn() == 0
+    world.now += 59.0
+    assert await mine.note_unclaimed() == 0
+    world.now += 1.0
+    assert await mine.note_unclaimed() == 1
+    assert world.events[-1].fact is Fact.UNCLAIMED
+    assert world.events[-1].detail == "L"
+
+
+async def test_the_loop_does_what_is_due_as_soon_as_it_is_told(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E10
+    session, *_ = await tree(manager, world)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keeper.run)
+            await anyio.sleep(0)
+            await manager.end(session, Reason.LOGOUT)
+            assert await manager.gone(session.ref, timeout=4)
+            tasks.cancel_scope.cancel()
+    assert world.open == set()
+
+
+async def test_the_loops_survive_a_store_that_is_down(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E26
+    calls = anyio.Event()
+
+    async def down(*_: object, **__: object) -> None:
+        calls.set()
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(type(manager.store.sessions), "claim", down)
+    monkeypatch.setattr(type(manager.store.sessions), "find", down)
+    monkeypatch.setattr("holdfast.core.keeper.SWEEPER_TURN_S", 0.001)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keeper.run)
+            tasks.start_soon(keeper.run_sweeper)
+            await calls.wait()
+            await anyio.sleep(0.02)
+            manager.due.set()
+            await anyio.sleep(0)
+            tasks.cancel_scope.cancel()
+
+
+async def test_the_sweeper_sweeps_at_its_interval_and_sooner_when_much_has_expired(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E10
+    monkeypatch.setattr("holdfast.core.keeper.SWEEPER_TURN_S", 0.001)
+    session = await manager.open("http")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keeper.run_sweeper)
+            world.now += 200.0
+            await anyio.sleep(0.02)
+            assert await manager.current(session.ref) is not None
+            world.now += 100.0
+            assert await manager.gone(session.ref, timeout=4)
+            tasks.cancel_scope.cancel()
+
+
+# -- any order of everything
+
+STEPS = st.lists(
+    st.sampled_from(
+        ["open", "child", "lock", "touch", "wait", "end top", "end lock", "turn", "other turn", "sweep", "crash"]
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.randoms(use_true_random=False))
+def test_any_order_of_open_touch_expire_end_and_crash_leaves_no_orphan_and_closes_nothing_twice_at_once(
+    steps, choose
+) -> None:  # type: ignore[no-untyped-def]  # E14, E15
+    async def play() -> None:
+        async with world_on_memory() as (world, manager, keeper):
+            other = Keeper(manager_on(manager.store, world, worker="two"))
+            for number, step in enumerate(steps):
+                await one_step(step, number, choose, world, manager, keeper, other)
+                await check(manager, world)
+            world.crashes.clear()
+            for _ in range(40):
+                world.now += 50.0
+                await other.sweep()
+                await other.turn()
+            assert await empty(manager)
+            assert world.open == set()
+
+    anyio.run(play)
+
+
+async def check(manager: Manager, world: World) -> None:
+    """No node without its parent, and everything open outside has its row."""
+    rows = {record.key: record async for record in manager.each("all", b"")}
+    assert all(record.parent is None or record.parent in rows for record in rows.values())
+    assert world.open <= {record.label for record in rows.values()}
+    for record in rows.values():
+        assert record.held == sum(1 for lock in rows.values() if lock.holds and is_above(record.key, lock.key, rows))
+
+
+def is_above(key: bytes, below: bytes, rows: dict) -> bool:  # type: ignore[type-arg]
+    while (parent := rows[below].parent) is not None:
+        if parent == key:
+            return True
+        below = parent
+    return False
+
+
+async def one_step(step, number, choose, world, manager, keeper, other) -> None:  # type: ignore[no-untyped-def]
+    live = [r async for r in manager.each("all", b"") if r.state is State.LIVE]
+    if step in ("child", "lock"):
+        parents = [r for r in live if r.kind == ("backend" if step == "lock" else "http")]
+        if parents:
+            with suppress(SessionEnded):
+                kind = "backend" if step == "child" else "lock"
+                await manager.open(kind, parent=choose.choice(parents).ref, label=str(number), named=False)
+                world.open.add(str(number))
+    elif step == "touch" and live:
+        await manager.store.sessions.load(choose.choice(live).ref, now=world.now, touch_after=0.0)
+    elif step.startswith("end"):
+        wanted = [r for r in live if r.kind == "lock" or step == "end top"]
+        if wanted:
+            await manager.end(choose.choice(wanted).ref, Reason.CLIENT)
+    else:
+        await simple_step(step, number, choose, world, manager, keeper, other)
+
+
+async def simple_step(step, number, choose, world, manager, keeper, other) -> None:  # type: ignore[no-untyped-def]
+    if step == "open":
+        await manager.open("http", owner=str(number))
+    elif step == "wait":
+        world.now += choose.choice([1.0, 16.0, 99.0, 1000.0])
+    elif step == "sweep":
+        await keeper.sweep()
+    elif step == "crash":
+        world.crashes = set(world.open)
+    elif step != "touch":
+        try:
+            await (keeper if step == "turn" else other).turn()
+        except* Crash:
+            pass
