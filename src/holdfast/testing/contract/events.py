@@ -1,0 +1,101 @@
+"""Event logs: numbered without gaps, read from any point, trimmed from the old end, gone with their node."""
+
+# ruff: noqa: S101 - a test asserts
+
+from holdfast.core.model import LogEntry, Reason, Record
+from holdfast.core.ports import Store
+from holdfast.errors import SessionEnded
+from holdfast.testing.contract.base import NOW, Contract, all_at_once, chain, elsewhere, refused, root
+
+
+class EventLogContract(Contract):
+    """`EventLog`."""
+
+    async def test_events_are_numbered_from_one(self) -> None:  # E21
+        async with self.open() as store:
+            node = await chain(store, root())
+            numbers = [await store.events.append(node.ref, "s", b"%d" % n, now=NOW + n) for n in range(3)]
+            assert numbers == [1, 2, 3]
+            assert await store.events.read(node.ref, "s") == [
+                LogEntry(1, NOW, b"0"),
+                LogEntry(2, NOW + 1, b"1"),
+                LogEntry(3, NOW + 2, b"2"),
+            ]
+
+    async def test_streams_and_nodes_count_apart(self) -> None:  # E21
+        async with self.open() as store:
+            one, two = root(), root()
+            await chain(store, one, two)
+            assert await store.events.append(one.ref, "s", b"", now=NOW) == 1
+            assert await store.events.append(one.ref, "t", b"", now=NOW) == 1
+            assert await store.events.append(two.ref, "s", b"", now=NOW) == 1
+
+    async def test_parallel_events_get_numbers_without_gap_or_repeat(self) -> None:  # E21
+        async with self.open() as store:
+            node = await chain(store, root())
+            numbers = await all_at_once(*(store.events.append(node.ref, "s", b"", now=NOW) for _ in range(50)))
+            assert {number for number in numbers if isinstance(number, int)} == set(range(1, 51))
+
+    async def test_reading_goes_on_after_a_number(self) -> None:  # E21
+        async with self.open() as store:
+            node = await _filled(store, 10)
+            assert [e.seq for e in await store.events.read(node.ref, "s", after=4, count=3)] == [5, 6, 7]
+            assert [e.seq for e in await store.events.read(node.ref, "s", after=8)] == [9, 10]
+            assert await store.events.read(node.ref, "s", after=10) == []
+            assert await store.events.read(node.ref, "s", count=0) == []
+
+    async def test_what_is_unknown_reads_as_empty(self) -> None:  # E21
+        async with self.open() as store:
+            node = await _filled(store, 1)
+            assert await store.events.read(node.ref, "unknown") == []
+            assert await store.events.read(root().ref, "s") == []
+            assert await store.events.read(elsewhere(node), "s") == []
+            assert await store.events.trim(node.ref, "unknown") == 0
+            assert await store.events.trim(elsewhere(node), "s") == 0
+
+    async def test_a_node_that_is_gone_takes_no_event(self) -> None:  # E17
+        async with self.open() as store:
+            node = await chain(store, root())
+            for ref in (root().ref, elsewhere(node)):
+                with refused(SessionEnded):
+                    await store.events.append(ref, "s", b"", now=NOW)
+
+    async def test_an_ending_node_takes_its_last_event(self) -> None:  # E14
+        async with self.open() as store:
+            node = await chain(store, root())
+            await store.sessions.end(node.ref, Reason.ADMIN, now=NOW)
+            assert await store.events.append(node.ref, "s", b"bye", now=NOW) == 1
+
+    async def test_trimming_keeps_the_newest_and_never_uses_a_number_again(self) -> None:  # E21
+        async with self.open() as store:
+            node = await _filled(store, 5)
+            assert await store.events.trim(node.ref, "s", keep=2) == 3
+            assert [e.seq for e in await store.events.read(node.ref, "s")] == [4, 5]
+            assert await store.events.trim(node.ref, "s") == 2
+            assert await store.events.read(node.ref, "s") == []
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 6
+
+    async def test_trimming_by_age_leaves_what_is_younger_or_among_the_newest(self) -> None:  # E21
+        async with self.open() as store:
+            node = await _filled(store, 6)
+            assert await store.events.trim(node.ref, "s", before=NOW + 2) == 2
+            assert await store.events.trim(node.ref, "s", keep=3, before=NOW + 100) == 1
+            assert [e.seq for e in await store.events.read(node.ref, "s")] == [4, 5, 6]
+            assert await store.events.trim(node.ref, "s", keep=9) == 0
+
+    async def test_events_go_with_their_node(self) -> None:  # E14
+        async with self.open() as store:
+            node = await _filled(store, 3)
+            await store.sessions.delete([node.ref])
+            assert await store.events.read(node.ref, "s") == []
+            await chain(store, root(key=node.key))
+            assert await store.events.read(node.ref, "s") == []
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 1
+
+
+async def _filled(store: Store, number: int) -> Record:
+    """Return a node with that many events in stream `s`, one a second."""
+    node = await chain(store, root())
+    for place in range(number):
+        await store.events.append(node.ref, "s", b"%d" % place, now=NOW + place)
+    return node
