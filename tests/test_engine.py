@@ -1,0 +1,128 @@
+"""The engine as one async context: keys, settings, what runs in the background, what is left at its end."""
+
+import stat
+from pathlib import Path
+
+import anyio
+import pytest
+
+from holdfast.config import KindSettings, Settings
+from holdfast.core.keeper import Duty
+from holdfast.core.kinds import Clocks, Kind
+from holdfast.core.model import Reason
+from holdfast.core.sealing import new_key_text
+from holdfast.engine import end_all, open_engine
+from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound
+
+HTTP = Kind(name="http", clocks=Clocks(idle=100.0))
+
+
+async def test_what_fails_inside_comes_out_as_it_is() -> None:
+    with pytest.raises(ValueError, match="mine"):
+        async with open_engine(kinds=[HTTP]):
+            raise ValueError("mine")
+
+
+async def test_a_store_in_memory_closes_its_sessions_when_the_process_ends() -> None:  # A4
+    closed: list[Reason | None] = []
+
+    async def close(duty: Duty) -> None:
+        closed.append(duty.session.record.reason)
+
+    with anyio.fail_after(10):
+        async with open_engine(kinds=[Kind(name="backend", closer=close, outside=True)]) as engine:
+            await engine.manager.open("backend", named=False)
+    assert closed == [Reason.SHUTDOWN]
+
+
+async def test_ending_everything_is_bounded() -> None:  # A4
+    async def hang(duty: Duty) -> None:
+        await anyio.sleep_forever()
+
+    kinds = [Kind(name="backend", closer=hang, outside=True)]
+    with anyio.fail_after(10):
+        async with open_engine(kinds=kinds, settings=Settings(closer_timeout=0.01)) as engine:
+            node = await engine.manager.open("backend", named=False)
+            assert not await end_all(engine.manager, timeout=0.05)
+            await engine.manager.store.sessions.delete([node.ref])
+
+
+async def test_an_embedded_store_makes_its_own_key_that_only_its_owner_can_read(tmp_path: Path) -> None:  # E5
+    url = f"sqlite:///{tmp_path}/holdfast.db"
+    async with open_engine(url, kinds=[HTTP]) as engine:
+        session = await engine.manager.open("http", {"a": 1})
+    key = tmp_path / "holdfast.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    async with open_engine(url, kinds=[HTTP]) as engine:
+        assert session.id is not None
+        assert (await engine.manager.load(session.id, kind="http")).content == {"a": 1}
+    key.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="can be read by others"):
+        async with open_engine(url, kinds=[HTTP]):
+            pass
+
+
+async def test_configured_keys_rule_over_the_key_file_and_a_lost_key_makes_sessions_absent(
+    tmp_path: Path,
+) -> None:  # E5, E6
+    url = f"sqlite:///{tmp_path}/holdfast.db"
+    old, new = new_key_text(), new_key_text()
+    async with open_engine(url, kinds=[HTTP], keys=old) as engine:
+        session = await engine.manager.open("http", {"a": 1})
+    assert session.id is not None
+    assert not (tmp_path / "holdfast.key").exists()
+    async with open_engine(url, kinds=[HTTP], keys=f"{new},{old}") as engine:
+        found = await engine.manager.load(session.id, kind="http")
+        await engine.manager.save(found)  # re-sealed under the new key
+    async with open_engine(url, kinds=[HTTP], keys=new) as engine:
+        assert (await engine.manager.load(session.id, kind="http")).content == {"a": 1}
+    async with open_engine(url, kinds=[HTTP], keys=old) as engine:
+        with pytest.raises(SessionNotFound):
+            await engine.manager.load(session.id, kind="http")
+
+
+async def test_kinds_and_applications_are_set_in_the_settings_and_the_narrowest_wins() -> None:  # E31
+    settings = Settings(
+        kinds={"http": KindSettings(idle=50.0)},
+        apps={"shop": KindSettings(absolute=9.0, per_client=1, policy="reject")},
+    )
+    async with open_engine(kinds=[HTTP], settings=settings) as engine:
+        shop = await engine.manager.open("http", app="shop", client="c")
+        other = await engine.manager.open("http")
+        assert (shop.record.idle, shop.record.ends_at - shop.record.created_at) == (50.0, 9.0)
+        assert other.record.idle == 50.0
+
+
+async def test_settings_for_a_kind_that_does_not_exist_are_refused() -> None:  # E31
+    with pytest.raises(ConfigurationError, match=r"\[kinds.htp\] is no kind; known are http"):
+        async with open_engine(kinds=[HTTP], settings=Settings(kinds={"htp": KindSettings()})):
+            pass
+
+
+async def test_a_call_at_one_worker_is_cancelled_when_its_session_ends_at_another(tmp_path: Path) -> None:  # E18
+    url = f"sqlite:///{tmp_path}/holdfast.db"
+    with anyio.fail_after(10):
+        async with open_engine(url, kinds=[HTTP]) as one, open_engine(url, kinds=[HTTP]) as two:
+            session = await one.manager.open("http")
+            entered = anyio.Event()
+
+            async def call() -> None:
+                with pytest.raises(SessionEnded):
+                    async with one.manager.running(session):
+                        entered.set()
+                        await anyio.sleep_forever()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await entered.wait()
+                await two.manager.end(session.ref, Reason.LOGOUT)
+
+
+async def test_leases_are_renewed_in_the_background() -> None:  # E15
+    async with open_engine(kinds=[HTTP], settings=Settings(lease_ttl=0.06)) as engine:
+        session = await engine.manager.open("http")
+        async with engine.manager.hold(session.ref) as held:
+            first = held.lease.until
+            with anyio.fail_after(5):
+                while held.lease.until == first:
+                    await anyio.sleep(0.01)
