@@ -1,0 +1,1 @@
+"""A session held at a back end: its cookies, its token, its context, and one request at a time."""

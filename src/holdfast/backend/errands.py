@@ -1,0 +1,72 @@
+"""Work that goes on when the one who asked for it has gone: a back-end request once sent is not cut off (E18)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from holdfast.errors import BackendUnavailable
+
+T = TypeVar("T")
+
+
+class _Errand(Generic[T]):
+    """One piece of work and its outcome."""
+
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self._work = work
+        self._done = anyio.Event()
+        self._result: list[T] = []
+        self._error: Exception | None = None
+        self.left_alone: Callable[[T], Awaitable[None]] | None = None
+
+    async def run(self) -> None:
+        """Do the work; if nobody waits for the result any more, hand it to `left_alone`."""
+        try:
+            result = await self._work()
+        except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
+            self._error = exc
+        else:
+            self._result.append(result)
+            if self.left_alone is not None:
+                await self.left_alone(result)
+        finally:
+            self._done.set()
+
+    async def result(self) -> T:
+        """Wait for the outcome."""
+        await self._done.wait()
+        if self._result:
+            return self._result[0]
+        raise self._error or BackendUnavailable("the server is shutting down")
+
+
+class Errands:
+    """Runs work in tasks of its own; the caller waits for the result, and may be cancelled without harm to the work."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+
+    async def run(
+        self, work: Callable[[], Awaitable[T]], *, left_alone: Callable[[T], Awaitable[None]] | None = None
+    ) -> T:
+        """Do the work and return its result. A cancelled caller leaves at once; the work goes on to its end.
+
+        `left_alone` is called with the result if the caller has left before it was there.
+        """
+        errand = _Errand(work)
+        self._tasks.start_soon(errand.run)
+        try:
+            return await errand.result()
+        except anyio.get_cancelled_exc_class():
+            errand.left_alone = left_alone
+            raise
+
+
+@asynccontextmanager
+async def open_errands() -> AsyncIterator[Errands]:
+    """Run errands until the block ends, and wait for those on their way: each is bounded by the back-end time-out."""
+    async with anyio.create_task_group() as tasks:
+        yield Errands(tasks)
