@@ -1,0 +1,1 @@
+"""ABAP development over HTTP: object types, wire format, locks that are always released, and the handlers."""
