@@ -101,7 +101,8 @@ class Admin:
 
     async def requests(self, request: Request) -> Response:
         """The last requests, oldest first; `?last=N` for fewer."""
-        last = int(request.query_params.get("last", "0"))
+        wanted = request.query_params.get("last", "")
+        last = int(wanted) if wanted.isdecimal() else 0
         rows = list(self._system.journal.requests)
         return JSONResponse(rows[-last:] if last else rows)
 

@@ -57,8 +57,8 @@ def adt_error(
         entries["T100KEY-ID"], entries["T100KEY-NO"] = t100.split("/")
         entries |= {f"T100KEY-V{number}": value for number, value in enumerate(variables, 1)}
     entries |= properties or {}
-    listed = "".join(f'<entry key="{key}">{escape(value)}</entry>' for key, value in entries.items())
-    one_line = escape(" ".join(message.split()))
+    listed = "".join(f'<entry key="{key}">{_one_line(value)}</entry>' for key, value in entries.items())
+    one_line = _one_line(message)
     return Refused(
         xml(
             '<exc:exception xmlns:exc="http://www.sap.com/abapxml/types/communicationframework">'
@@ -68,6 +68,11 @@ def adt_error(
             status=status,
         )
     )
+
+
+def _one_line(text: str) -> str:
+    """Escape a text that may hold anything a client sent."""
+    return escape("".join(character for character in " ".join(text.split()) if character.isprintable()))
 
 
 def not_found(name: str) -> Refused:
@@ -125,11 +130,15 @@ def overloaded() -> Answer:
     return Answer(503, page, "text/html")
 
 
+def realm(system_id: str, client: str) -> tuple[str, str]:
+    """Return the header that asks for Basic credentials (ADT §2.6)."""
+    return "www-authenticate", f'Basic realm="SAP NetWeaver Application Server [{system_id}/{client}]"'
+
+
 def logon_failed(system_id: str, client: str, text: str = "Logon failed") -> Answer:
     """No or wrong credentials (ADT §2.6)."""
-    realm = f'Basic realm="SAP NetWeaver Application Server [{system_id}/{client}]"'
     page = f"<html><head><title>Logon Error Message</title></head><body><h1>401 {escape(text)}</h1></body></html>"
-    return Answer(401, page.encode(), "text/html; charset=utf-8", [("www-authenticate", realm)])
+    return Answer(401, page.encode(), "text/html; charset=utf-8", [realm(system_id, client)])
 
 
 def logon_page(status: int = 200) -> Answer:

@@ -27,7 +27,9 @@ class Call:
         self.path = readable_path(scope)
         self.query_string: str = scope.get("query_string", b"").decode("latin-1")
         self.query: dict[str, str] = dict(parse_qsl(self.query_string, keep_blank_values=True))
-        self.headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         self.cookies = read_cookies(self.headers.get("cookie", ""))
         self.body = body
         self.now = now

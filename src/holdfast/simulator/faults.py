@@ -48,7 +48,10 @@ class Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     skip: int = 0
 
     def __post_init__(self) -> None:
-        re.compile(self.path)
+        try:
+            re.compile(self.path)
+        except re.error as exc:
+            raise ValueError(f"path is no regular expression: {exc}") from exc
 
     def matches(self, call: Call) -> bool:
         """Tell whether this request is meant."""

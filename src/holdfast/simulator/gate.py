@@ -9,27 +9,19 @@ import binascii
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from holdfast.simulator import answers
 from holdfast.simulator.answers import LONG_AGO, Answer, Refused
 from holdfast.simulator.call import Call, Receive, Scope, Send, read_body
 from holdfast.simulator.cutting import ConnectionCut, wire_of
+from holdfast.simulator.disturbances import disturb
 from holdfast.simulator.faults import Rule
 
 if TYPE_CHECKING:
+    from holdfast.simulator.sessions import Context
     from holdfast.simulator.system import Simulator
 
 LOGOFF: Final = "/sap/public/bc/icf/logoff"
 SESSIONS: Final = "/sap/bc/adt/core/http/sessions"
-STANDING_ANSWERS: Final = {
-    "csrf_required": answers.csrf_required,
-    "unavailable": answers.overloaded,
-    "html_logon": answers.logon_page,
-    "icm_unreachable": answers.service_unreachable,
-    "icm_session": answers.session_timed_out,
-    "empty": Answer,
-}
 
 
 class Gate:
@@ -37,7 +29,7 @@ class Gate:
 
     def __init__(self, system: "Simulator") -> None:
         self._system = system
-        self._cookie = f"SAP_SESSIONID_{system.system_id}_{system.client}"
+        self._cookie = system.session_cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,13 +56,15 @@ class Gate:
         system = self._system
         try:
             for rule in met:
-                await self._apply(rule, call)
+                await disturb(system, rule, call)
             system.sweep(call.now)
             if call.path == LOGOFF:
                 return await self._log_off(call)
             self._log_on(call)
             presented = self._find_context(call)
             self._check_token(call)
+            if call.method == "DELETE" and call.path == f"{SESSIONS}/{call.session.resource_id}":
+                await self._drain(call, spare=call.context if presented else None)
             answer = await self._run(call, presented)
         except Refused as refusal:
             answer = refusal.answer
@@ -88,7 +82,7 @@ class Gate:
         if session is None:
             user = self._authenticate(call)
             listed = self._keeps_session(call)
-            language = call.query.get("sap-language", system.language).upper()
+            language = _language(call.query.get("sap-language", "")) or system.language
             limit = system.switches.sessions_per_user
             session = system.sessions.log_on(user, language, call.now, limit=limit, listed=listed)
             if listed:
@@ -131,10 +125,11 @@ class Gate:
         page = b"<html><head><title>Logged Off</title></head><body>Logged Off Successfully</body></html>"
         return Answer(200, page, "text/html; charset=utf-8")
 
-    async def _drain(self, call: Call) -> None:
+    async def _drain(self, call: Call, spare: "Context | None" = None) -> None:
         """Let the running requests of the session finish first, if closing is serialised."""
         if self._system.switches.serialise_close:
-            for context in list(call.session.contexts.values()):
+            self._system.sessions.withdraw(call.session)
+            for context in [found for found in call.session.contexts.values() if found is not spare]:
                 async with context.queue:
                     self._system.sessions.end_context(context, call.now)
 
@@ -142,7 +137,9 @@ class Gate:
         if not call.changes or call.headers.get("x-csrf-token") == call.session.token:
             return
         if self._system.switches.stale_token_status == 401:
-            raise Refused(answers.logon_page(401))
+            page = answers.logon_page(401)
+            page.headers.append(answers.realm(self._system.system_id, self._system.client))
+            raise Refused(page)
         raise Refused(answers.csrf_required())
 
     # Context
@@ -216,7 +213,7 @@ class Gate:
                 raise Refused(answers.overloaded())
             await turn.enter_async_context(limiter)
         if system.switches.delay_s:
-            await anyio.sleep(system.switches.delay_s)
+            await system.pause(system.switches.delay_s)
 
     def _still_there(self, call: Call) -> None:
         if not call.context.alive:
@@ -237,43 +234,15 @@ class Gate:
         self._system.sessions.end_context(call.context, self._system.clock())
         call.set_cookies += answers.expired_context_cookies()
 
-    # Faults
-
-    async def _apply(self, rule: Rule, call: Call) -> None:
-        system = self._system
-        if rule.effect == "delay":
-            await anyio.sleep(rule.seconds)
-        elif rule.effect == "unauthorized":
-            raise Refused(answers.logon_failed(system.system_id, system.client))
-        elif rule.effect in STANDING_ANSWERS:
-            raise Refused(STANDING_ANSWERS[rule.effect]())
-        elif rule.effect == "restart":
-            system.restart()
-        elif rule.effect == "refuse_activation":
-            call.refuse_activation = True
-        elif rule.effect == "refuse_deletion":
-            call.refuse_deletion = True
-        elif rule.effect in ("foreign_lock", "delete_lock"):
-            system.seize_lock(call.path, rule.user if rule.effect == "foreign_lock" else None)
-        else:
-            self._disturb_session(rule.effect, call)
-
-    def _disturb_session(self, effect: str, call: Call) -> None:
-        system = self._system
-        session = system.sessions.find_session(call.cookies.get(self._cookie))
-        context = system.sessions.find_context(call.context_id or "")
-        if effect == "expire_context" and context is not None:
-            system.sessions.end_context(context, call.now)
-        elif effect == "expire_session" and session is not None:
-            system.sessions.end_session(session, call.now)
-        elif effect == "rotate_token" and session is not None:
-            system.sessions.rotate_token(session)
-
     def _cut(self, scope: Scope) -> None:
         wire = wire_of(scope)
         if wire is None:
             raise ConnectionCut("the simulator closed the connection")
         wire.cut()
+
+
+def _language(given: str) -> str:
+    return given.upper() if given.isascii() and given.isalpha() and len(given) <= 2 else ""
 
 
 def _basic(encoded: str) -> tuple[str, str]:

@@ -111,6 +111,10 @@ class SessionTable:
         context.session.contexts.pop(context.key, None)
         self._on_context_end(context, now)
 
+    def withdraw(self, session: SecuritySession) -> None:
+        """Let nobody in any more; what runs in the session goes on until `end_session`."""
+        self._sessions.pop(session.cookie, None)
+
     def end_session(self, session: SecuritySession, now: float) -> None:
         """End the security session and all its contexts."""
         session.alive = False

@@ -1,7 +1,7 @@
 """The simulated ABAP system: everything it is made of, wired together."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,7 @@ class Simulator:
         users: Passwords by user name in upper case.
         seed: Plant the demo objects if the store is empty.
         switches: The sides to take where real systems differ.
+        pause: Waits this many real seconds, for slow answers.
     Raises:
         ValueError: The profile is unknown.
     """
@@ -54,6 +55,7 @@ class Simulator:
         users: Mapping[str, str] | None = None,
         seed: bool = True,
         switches: Switches | None = None,
+        pause: Callable[[float], Awaitable[None]] = anyio.sleep,
         system_id: str = "HFT",
         client: str = "001",
         language: str = "EN",
@@ -61,7 +63,9 @@ class Simulator:
         self.profile = _profile(profile)
         self.switches = switches or Switches()
         self.system_id, self.client, self.language = system_id, client, language
+        self.session_cookie = f"SAP_SESSIONID_{system_id}_{client}"
         self.users = dict(DEMO_USERS if users is None else users)
+        self.pause = pause
         self.clock = SimulatedClock(clock)
         self.store: ObjectStore = MemoryStore() if store is None else SqliteStore(store)
         self.repository = Repository(self.store)

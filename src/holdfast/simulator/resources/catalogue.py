@@ -32,7 +32,7 @@ def search(call: Call) -> Answer:
     pattern = _pattern(query if re.search("[*?]", query) else query + "*")
     wanted = call.query.get("objectType", "").upper()
     package = call.query.get("packageName", "").upper()
-    limit = int(call.query["maxResults"]) if call.query.get("maxResults", "").isdigit() else 100
+    limit = int(call.query["maxResults"]) if call.query.get("maxResults", "").isdecimal() else 100
     found = [
         target
         for target in sorted(call.system.repository, key=lambda target: (target.name, target.type))

@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from holdfast.simulator.answers import Answer, attributes, no_resource, xml
+from holdfast.simulator.answers import LONG_AGO, Answer, attributes, no_resource, xml
 from holdfast.simulator.call import Call
 from holdfast.simulator.documents import ATOM, link
 from holdfast.simulator.kinds import KINDS, MEDIA_PREFIX, PACKAGE, PROGRAM, Kind
@@ -62,6 +62,7 @@ def end_session(call: Call) -> Answer:
     if call.params["id"] != call.session.resource_id:
         raise no_resource()
     call.system.sessions.end_session(call.session, call.now)
+    call.set_cookies.append(f"{call.system.session_cookie}=deleted; expires={LONG_AGO}; path=/")
     return Answer()
 
 

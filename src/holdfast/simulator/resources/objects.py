@@ -122,7 +122,7 @@ class Objects:
         """Source of one version of the feed."""
         target, part = self._target(call), self._part(call)
         history = target.parts[part].history if part in target.parts else []
-        number = int(call.params["no"]) if call.params["no"].isdigit() else len(history)
+        number = int(call.params["no"]) if call.params["no"].isdecimal() else len(history)
         if number >= len(history):
             raise not_found(target.inner_name(part))
         return Answer(body=history[number].source.replace("\n", "\r\n").encode(), media="text/plain; charset=utf-8")
