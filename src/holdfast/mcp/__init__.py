@@ -1,0 +1,31 @@
+"""MCP over Streamable HTTP, both eras at one endpoint, with sessions in a store.
+
+`asgi` makes an application of an SDK server, a FastMCP server or tools of ours. `McpEndpoint` is for those who
+compose several faces on one engine; their manager must know `KINDS`.
+"""
+
+from holdfast.mcp.compose import asgi, calm_garbage_collector, dispatcher_for, told_to_stop
+from holdfast.mcp.dispatch import Context, Dispatcher
+from holdfast.mcp.endpoint import McpEndpoint
+from holdfast.mcp.kinds import KINDS
+from holdfast.mcp.native import NativeDispatcher, ServerInfo
+from holdfast.mcp.protocol import Era
+from holdfast.mcp.tool import Annotations, Tool, ToolResult, tool
+
+__all__ = [
+    "KINDS",
+    "Annotations",
+    "Context",
+    "Dispatcher",
+    "Era",
+    "McpEndpoint",
+    "NativeDispatcher",
+    "ServerInfo",
+    "Tool",
+    "ToolResult",
+    "asgi",
+    "calm_garbage_collector",
+    "dispatcher_for",
+    "told_to_stop",
+    "tool",
+]

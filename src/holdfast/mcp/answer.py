@@ -1,0 +1,120 @@
+"""What goes back for one POST: a single JSON body, or a stream of events that ends with the result.
+
+Which of the two is settled as late as possible. A result that comes before anything else was said needs no stream,
+and an error found in time keeps its HTTP status.
+"""
+
+from typing import Final
+
+import anyio
+
+from holdfast._asgi import Send
+from holdfast.mcp import sse
+from holdfast.mcp.journal import Journal
+from holdfast.web.reply import Header, reply
+
+JSON_TYPE: Final[Header] = (b"content-type", b"application/json")
+
+
+class Answer:
+    """Writes the answer to one POST.
+
+    Args:
+        send: Where it goes.
+        may_stream: The client takes a stream of events.
+        must_stream: It takes nothing else, or streams are wanted for everything.
+        headers: Sent with it.
+        journal: Keeps the events of a stream that can be resumed.
+    """
+
+    __slots__ = ("_headers", "_hung_up", "_journal", "_lock", "_must_stream", "_send", "may_stream", "streaming")
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        may_stream: bool,
+        must_stream: bool = False,
+        headers: tuple[Header, ...] = (),
+        journal: Journal | None = None,
+    ) -> None:
+        self._send, self._headers, self._journal = send, headers, journal
+        self.may_stream, self._must_stream = may_stream, must_stream
+        self.streaming = self._hung_up = False
+        self._lock: anyio.Lock | None = None
+
+    async def say(self, data: bytes) -> bool:
+        """Send a message ahead of the result; False if the answer cannot be a stream."""
+        if not self.may_stream:
+            return False
+        async with self._turn():
+            await self._begin()
+            await self._event(data)
+        return True
+
+    async def beat(self) -> None:
+        """Show that the stream is alive, so that nothing between here and the client cuts it."""
+        if self.may_stream:
+            async with self._turn():
+                await self._begin()
+                await self._write(sse.KEEP_ALIVE)
+
+    async def finish(self, data: bytes, status: int = 200) -> None:
+        """Send the result or error, and end. The status counts only if no stream has begun."""
+        if self.streaming:
+            async with self._turn():
+                await self._event(data, last=True)
+                await self._write(b"", more=False)
+        elif self._must_stream and status == 200:
+            await reply(self._send, 200, sse.message(data), (*sse.HEADERS, *self._headers))
+        else:
+            await reply(self._send, status, data, (JSON_TYPE, *self._headers))
+
+    async def drop(self) -> None:
+        """End without a result: the client no longer wants it."""
+        if self.streaming:
+            async with self._turn():
+                await self._write(b"", more=False)
+        else:
+            await reply(self._send, 202)
+
+    async def hang_up(self) -> None:
+        """Close the connection; what follows waits for the client to come back. Without a journal, nothing happens."""
+        if self._journal is None or not self.may_stream:
+            return
+        async with self._turn():
+            await self._begin()
+            await self._write(b"", more=False)
+            self._hung_up = True
+
+    async def forget(self) -> None:
+        """Drop the journal of a stream whose client has received everything."""
+        if self._journal is not None and self.streaming and not self._hung_up:
+            await self._journal.forget()
+
+    def _turn(self) -> anyio.Lock:
+        self._lock = self._lock or anyio.Lock()
+        return self._lock
+
+    async def _begin(self) -> None:
+        if self.streaming:
+            return
+        self.streaming = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._headers]})
+        if self._journal is not None:
+            await self._write(await self._journal.open())
+
+    async def _event(self, data: bytes, *, last: bool = False) -> None:
+        if self._journal is None:
+            await self._write(sse.message(data))
+        else:
+            await self._write(sse.event(data, id=await self._journal.note(data, last=last)))
+
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body. Nobody may be there any more: servers drop it or raise OSError, both are fine."""
+        if self._hung_up:
+            return
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except OSError:
+            self._hung_up = True

@@ -1,0 +1,144 @@
+"""Calls that take time: who withdraws them, whose client leaves, which stream needs a sign of life.
+
+Most calls are over before any of this matters. A call that has to wait is looked after from its first quarter of a
+second on, by one task for it; before that it costs an entry in a set.
+"""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from holdfast._asgi import Receive
+from holdfast.mcp.answer import Answer
+from holdfast.mcp.jsonrpc import RequestId
+
+PATIENCE_S: Final = 0.25
+KEEP_ALIVE_S: Final = 15.0
+
+CallName = tuple[bytes, RequestId]  # the key of a session and the id of a request in it
+
+
+class Withdrawn(Exception):
+    """The client no longer wants the answer: it said so, or in the modern era it closed the connection."""
+
+
+class _Call:
+    __slots__ = ("answer", "gone", "leaves", "receive", "scope", "seen", "watch", "withdrawn")
+
+    def __init__(self, answer: Answer, receive: Receive, *, leaves: bool) -> None:
+        self.answer, self.receive, self.leaves = answer, receive, leaves
+        self.scope = anyio.CancelScope()
+        self.watch: anyio.CancelScope | None = None
+        self.seen = self.withdrawn = self.gone = False
+
+    def cancel(self) -> None:
+        self.withdrawn = True
+        self.scope.cancel()
+
+
+class Calls:
+    """The calls that wait in this process.
+
+    Args:
+        patience: Seconds between two looks at the calls.
+        keep_alive: Seconds after which a silent stream shows that it is alive.
+    """
+
+    def __init__(self, *, patience: float = PATIENCE_S, keep_alive: float = KEEP_ALIVE_S) -> None:
+        self._patience, self._keep_alive = patience, keep_alive
+        self._calls: set[_Call] = set()
+        self._named: dict[CallName, _Call] = {}
+        self._some = anyio.Event()
+
+    @asynccontextmanager
+    async def attended(self) -> AsyncIterator[None]:
+        """Look after calls until the block ends."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._attend, tasks)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def wait(
+        self,
+        outcome: Awaitable[bytes],
+        answer: Answer,
+        receive: Receive,
+        *,
+        leaves: bool,
+        name: CallName | None = None,
+    ) -> bytes:
+        """Return what comes out of a call.
+
+        Args:
+            leaves: The client's closing the connection withdraws the call (modern era).
+            name: Under which `withdraw` finds it.
+
+        Raises:
+            Withdrawn: The client does not want it any more; the call was cancelled.
+        """
+        call = _Call(answer, receive, leaves=leaves)
+        self._calls.add(call)
+        self._some.set()
+        if name is not None:
+            self._named[name] = call
+        try:
+            with call.scope:
+                return await outcome
+        finally:
+            self._calls.discard(call)
+            if name is not None:
+                self._named.pop(name, None)
+            if call.watch is not None:
+                call.watch.cancel()
+        raise Withdrawn
+
+    def withdraw(self, session: bytes, request_id: RequestId) -> bool:
+        """Cancel a call of a session; False if it does not run here."""
+        call = self._named.get((session, request_id))
+        if call is not None:
+            call.cancel()
+        return call is not None
+
+    async def _attend(self, tasks: TaskGroup) -> None:
+        while True:
+            await self._some.wait()
+            await anyio.sleep(self._patience)
+            for call in [call for call in self._calls if call.seen and call.watch is None]:
+                call.watch = anyio.CancelScope()
+                tasks.start_soon(self._watch, call, call.watch)
+            for call in self._calls:
+                call.seen = True
+            if not self._calls:
+                self._some = anyio.Event()
+
+    async def _watch(self, call: _Call, scope: anyio.CancelScope) -> None:
+        with scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat, call.answer)
+                await gone(call.receive)
+                tasks.cancel_scope.cancel()
+            if call.leaves:
+                call.cancel()
+
+    async def _beat(self, answer: Answer) -> None:
+        while True:
+            await anyio.sleep(self._keep_alive)
+            await answer.beat()
+
+
+async def gone(receive: Receive) -> None:
+    """Wait until the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def has_gone(receive: Receive) -> bool:
+    """Say whether the client has closed the connection by now."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await gone(receive)
+        return True
+    return False

@@ -1,0 +1,281 @@
+"""The MCP endpoint: one path, both eras, JSON and streams. An ASGI application over an engine and a dispatcher.
+
+It looks at a request in this order: Origin and Host, token, method, type and size of the body, JSON-RPC, and then the
+table in `decision` says which part serves it. Nothing about a session stays here between two requests.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from holdfast._asgi import Receive, Scope, Send
+from holdfast.core.events import Event, Fact
+from holdfast.core.manager import Manager
+from holdfast.core.model import Ref
+from holdfast.errors import HoldfastError, SessionEnded, SessionNotFound
+from holdfast.mcp import envelope, jsonrpc
+from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
+from holdfast.mcp.decision import Body, Facts, Named, Refusal, Route, Version, decide
+from holdfast.mcp.dispatch import Dispatcher
+from holdfast.mcp.exchange import Exchange
+from holdfast.mcp.head import head_of, is_json
+from holdfast.mcp.inbox import Inbox
+from holdfast.mcp.jsonrpc import NO_META, Incoming, Malformed, Meta, RequestId, RpcError, Shape
+from holdfast.mcp.legacy import Legacy
+from holdfast.mcp.modern import Answers, Modern, NotAcceptable
+from holdfast.mcp.protocol import INVALID_REQUEST, LEGACY, MODERN, PARSE_ERROR, SERVED, STATUS_OF, UNSUPPORTED_VERSION
+from holdfast.mcp.settle import Failure
+from holdfast.mcp.standalone import Streams
+from holdfast.web.bearer import StaticBearer
+from holdfast.web.body import ClientGone, read_body
+from holdfast.web.guard import Guard
+from holdfast.web.reply import reply
+
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+UNAUTHORIZED: Final = Refusal(401, INVALID_REQUEST, "a valid bearer token is needed")
+NOT_JSON: Final = Refusal(415, INVALID_REQUEST, "the Content-Type must be application/json")
+NOT_TAKEN: Final = Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream")
+STOPPING: Final = Refusal(503, INVALID_REQUEST, "the server is going down; come back in a few seconds")
+_SHAPES: Final = {
+    Shape.REQUEST: Body.REQUEST,
+    Shape.NOTIFICATION: Body.NOTIFICATION,
+    Shape.RESPONSE: Body.RESPONSE,
+}
+
+
+class McpEndpoint:
+    """Serves MCP on one path.
+
+    It must be `running()` while it serves; whoever composes the server sees to that, and to the path.
+
+    Args:
+        manager: Keeps the sessions. It must know `holdfast.mcp.KINDS`.
+        dispatcher: Answers the requests.
+        guard: Judges Origin and Host.
+        bearer: Says who calls.
+        answers: `auto` sends JSON unless something is said before the result, `stream` streams whenever the client
+            takes it, `json` never (then clients cannot be asked anything).
+        stateless: Legacy requests without a session are served, and `initialize` opens none.
+        max_body_bytes: The largest body taken.
+        keep_alive: Seconds of silence after which a stream shows that it is alive.
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        dispatcher: Dispatcher,
+        *,
+        guard: Guard | None = None,
+        bearer: StaticBearer | None = None,
+        answers: Answers = "auto",
+        stateless: bool = False,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        keep_alive: float = KEEP_ALIVE_S,
+        patience: float = PATIENCE_S,
+    ) -> None:
+        self._manager, self._dispatcher = manager, dispatcher
+        self._guard, self._bearer = guard or Guard(), bearer or StaticBearer()
+        self._stateless, self._max_body_bytes = stateless, max_body_bytes
+        self._calls = Calls(patience=patience, keep_alive=keep_alive)
+        self._inbox = Inbox(manager, self._calls.withdraw)
+        self._streams = Streams(manager, self._inbox, keep_alive=keep_alive)
+        self._modern = Modern(dispatcher, self._calls, answers=answers)
+        self._legacy = Legacy(
+            manager,
+            dispatcher,
+            self._calls,
+            self._inbox,
+            self._streams,
+            answers=answers,
+            keep_alive=keep_alive,
+            stateless=stateless,
+        )
+        self._stopping = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["McpEndpoint"]:
+        """Serve until the block ends."""
+        async with self._dispatcher.running(), self._inbox.open(), self._calls.attended():
+            try:
+                yield self
+            finally:
+                self.stop()
+
+    def stop(self) -> None:
+        """End all streams, so that their clients come back elsewhere, and take no new ones. Calls run on."""
+        self._stopping = True
+        self._streams.close_all()
+        self._dispatcher.stop()
+
+    async def tell(self, session: Ref, method: str, params: object = None) -> None:
+        """Send a notification on the stream of a legacy session, at whichever worker that is; lost without one."""
+        await self._streams.push(session.key, jsonrpc.notification(method, params))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        head = head_of(scope)
+        principal = self._bearer.principal_of(head.fields.get(b"authorization"))
+        exchange = Exchange(scope, receive, send, head, principal or "")
+        wrong = self._guard.refusal(head.text(b"origin"), head.text(b"host"), (scope.get("server") or ("",))[0])
+        if wrong:
+            await self._refuse(exchange, Facts(scope["method"], trusted=False), message=wrong)
+        elif principal is None:
+            await self._unauthorized(exchange)
+        elif scope["method"] == "POST":
+            await self._post(exchange)
+        else:
+            await self._bodiless(exchange)
+
+    # -- POST
+
+    async def _post(self, exchange: Exchange) -> None:
+        head = exchange.head
+        if not is_json(head.fields.get(b"content-type")):
+            await exchange.refuse(NOT_JSON)
+            return
+        if not (exchange.takes_json or exchange.takes_stream):
+            await exchange.refuse(NOT_TAKEN)
+            return
+        try:
+            body = await read_body(exchange.receive, self._max_body_bytes, head.length)
+        except HoldfastError as exc:
+            await exchange.fail(exc)
+            return
+        except ClientGone:
+            return
+        try:
+            parsed = jsonrpc.parse(body)
+        except Malformed as exc:
+            shape = Body.UNREADABLE if exc.number == PARSE_ERROR else Body.INVALID
+            await self._refuse(exchange, self._facts(exchange, shape), request_id=exc.id, message=str(exc))
+            return
+        if isinstance(parsed, list):
+            await self._route(exchange, self._facts(exchange, Body.BATCH), batch=parsed)
+        else:
+            meta = jsonrpc.meta_of(parsed)
+            facts = self._facts(exchange, _body_of(parsed), meta)
+            await self._route(exchange, facts, message=parsed, meta=meta)
+
+    async def _bodiless(self, exchange: Exchange) -> None:
+        if self._stopping:
+            await exchange.refuse(STOPPING)
+        elif exchange.scope["method"] == "GET" and not (exchange.takes_stream or b"accept" not in exchange.head.fields):
+            await exchange.refuse(NOT_TAKEN)
+        else:
+            await self._route(exchange, self._facts(exchange, Body.NONE))
+
+    def _facts(self, exchange: Exchange, body: Body, meta: Meta = NO_META) -> Facts:
+        return Facts(
+            method=exchange.scope["method"],
+            version=_classified(exchange.head.text(b"mcp-protocol-version")),
+            session=(Named.NONE, Named.ONE)[len(exchange.head.session_ids)]
+            if len(exchange.head.session_ids) < 2
+            else Named.TWO,
+            body=body,
+            meta=_classified(meta.version if isinstance(meta.version, str) else None),
+            stateless=self._stateless,
+        )
+
+    async def _route(
+        self,
+        exchange: Exchange,
+        facts: Facts,
+        *,
+        message: Incoming | None = None,
+        meta: Meta = NO_META,
+        batch: Sequence[Incoming] = (),
+    ) -> None:
+        """Hand the request to the part that serves it, and turn what it raises into an answer."""
+        known_id = message.id if message is not None and isinstance(message.id, int | str) else None
+        route = decide(facts)
+        if isinstance(route, Refusal):
+            await self._refuse(exchange, facts, request_id=known_id)
+            return
+        try:
+            await self._serve(route, exchange, message, meta, batch)
+        except (SessionNotFound, SessionEnded):
+            dead = Facts(facts.method, version=facts.version, session=Named.DEAD, body=facts.body)
+            await self._refuse(exchange, dead, request_id=known_id)
+        except NotAcceptable:
+            await exchange.refuse(NOT_TAKEN, request_id=known_id)
+        except RpcError as exc:
+            refusal = Refusal(STATUS_OF.get(exc.number, 400), exc.number)
+            await exchange.refuse(refusal, request_id=known_id, message=str(exc), data=exc.data)
+        except Failure as failure:
+            await reply(exchange.send, failure.status, failure.body, ((b"content-type", b"application/json"),))
+        except HoldfastError as exc:
+            await exchange.fail(exc, request_id=known_id)
+
+    async def _serve(
+        self, route: Route, exchange: Exchange, message: Incoming | None, meta: Meta, batch: Sequence[Incoming]
+    ) -> None:
+        match route:
+            case Route.BATCH:
+                await self._legacy.batch(exchange, batch)
+            case Route.STREAM:
+                await self._legacy.stream(exchange)
+            case Route.END:
+                await self._legacy.end(exchange)
+            case Route.ACCEPTED:
+                await reply(exchange.send, 202)
+            case _ if message is not None:
+                await self._serve_message(route, exchange, message, meta)
+
+    async def _serve_message(self, route: Route, exchange: Exchange, message: Incoming, meta: Meta) -> None:
+        match route:
+            case Route.MODERN:
+                await self._modern.request(exchange, message, meta)
+            case Route.LEGACY:
+                await self._legacy.message(exchange, message, meta)
+            case Route.OPEN:
+                await self._legacy.open(exchange, message, meta)
+            case _:
+                await self._legacy.stateless(exchange, message, meta)
+
+    # -- refusals
+
+    async def _refuse(
+        self,
+        exchange: Exchange,
+        facts: Facts,
+        *,
+        request_id: RequestId | None = None,
+        message: str = "",
+    ) -> None:
+        refusal = decide(facts)
+        assert isinstance(refusal, Refusal)  # noqa: S101 - only asked for facts that are refused
+        requested = exchange.head.text(b"mcp-protocol-version") or ""
+        data: object = None
+        if refusal.number == UNSUPPORTED_VERSION:
+            unsupported = envelope.unsupported(requested)
+            message, data = str(unsupported), unsupported.data
+        elif facts.body is Body.INITIALIZE:
+            data = {"supported": list(SERVED)}
+        if facts.session is Named.TWO:
+            self._tell(Fact.TWO_IDS, exchange)
+        await exchange.refuse(refusal, request_id=request_id, message=message, data=data)
+
+    async def _unauthorized(self, exchange: Exchange) -> None:
+        self._tell(Fact.LOGON_FAILED, exchange)
+        body = jsonrpc.error(None, INVALID_REQUEST, UNAUTHORIZED.message)
+        headers = ((b"content-type", b"application/json"), (b"www-authenticate", self._bearer.challenge))
+        await reply(exchange.send, UNAUTHORIZED.status, body, headers)
+
+    def _tell(self, fact: Fact, exchange: Exchange) -> None:
+        event = Event(fact=fact, at=self._manager.clock(), owner=exchange.principal, client=exchange.client)
+        self._manager.sink.emit(event)
+
+
+def _classified(version: str | None) -> Version:
+    if version is None:
+        return Version.ABSENT
+    if version in MODERN:
+        return Version.MODERN
+    return Version.LEGACY if version in LEGACY else Version.UNKNOWN
+
+
+def _body_of(message: Incoming) -> Body:
+    shape = message.shape
+    if shape is Shape.REQUEST and message.method == "initialize":
+        return Body.INITIALIZE
+    return _SHAPES[shape] if shape is not None else Body.INVALID

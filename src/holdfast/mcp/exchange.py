@@ -1,0 +1,58 @@
+"""One HTTP request to the endpoint: its head, who sent it, and what answer the client takes."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast._asgi import Receive, Scope, Send
+from holdfast.errors import HoldfastError
+from holdfast.mcp import jsonrpc
+from holdfast.mcp.answer import JSON_TYPE
+from holdfast.mcp.decision import Refusal
+from holdfast.mcp.head import Head, accepted
+from holdfast.mcp.jsonrpc import RequestId
+from holdfast.web.reply import Header, reply
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER: Final[Header] = (b"retry-after", b"2")
+COMES_BACK: Final = (429, 503)  # statuses after which the same request may be sent again
+
+
+class Exchange:
+    """A request on its way through the endpoint."""
+
+    __slots__ = ("head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        self.head, self.principal = head, principal
+        self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
+
+    @property
+    def client(self) -> str:
+        """What limits count by: the principal, else the address."""
+        peer = self.scope.get("client")
+        return self.principal or (str(peer[0]) if peer else "")
+
+    async def refuse(
+        self,
+        refusal: Refusal,
+        *,
+        request_id: RequestId | None = None,
+        message: str = "",
+        data: object = None,
+    ) -> None:
+        """Answer with a refusal; `message` says it more exactly than the table can."""
+        headers: list[Header] = [(b"allow", refusal.allow.encode())] if refusal.allow else []
+        if refusal.number is None:
+            await reply(self.send, refusal.status, headers=headers)
+            return
+        body = jsonrpc.error(request_id, refusal.number, message or refusal.message, data)
+        await reply(self.send, refusal.status, body, (JSON_TYPE, *headers))
+
+    async def fail(self, error: HoldfastError, *, request_id: RequestId | None = None) -> None:
+        """Answer with one of our own errors, which stands outside the protocol's codes: number and status are one."""
+        headers: Sequence[Header] = (RETRY_AFTER,) if error.status in COMES_BACK else ()
+        body = jsonrpc.error(request_id, error.status, str(error), {"code": error.code, "hint": error.hint})
+        await reply(self.send, error.status, body, (JSON_TYPE, *headers))

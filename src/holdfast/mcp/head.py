@@ -1,0 +1,102 @@
+"""The head of a request: the headers this protocol reads, each once, without the white space around them.
+
+uvicorn with httptools passes on white space at the end of values; HTTP says it is no part of them (RFC 9110 §5.5).
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from holdfast._asgi import Scope
+
+OWS: Final = b" \t"
+PARAM_PREFIX: Final = b"mcp-param-"
+ROUTING: Final = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
+SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: the source's name is the same header
+READ: Final = frozenset(
+    {
+        *ROUTING,
+        *SESSION_HEADERS,
+        b"last-event-id",
+        b"accept",
+        b"content-type",
+        b"content-length",
+        b"origin",
+        b"host",
+        b"authorization",
+    }
+)
+
+
+class Head:
+    """What the headers say. `session_ids` are the different values given; `twice` names a routing header repeated."""
+
+    __slots__ = ("fields", "parameters", "session_ids", "twice")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.fields: dict[bytes, bytes] = {}
+        self.session_ids: list[str] = []
+        self.parameters: list[tuple[str, str]] = []
+        self.twice: str | None = None
+        for name, value in headers:
+            if name in READ:
+                self._take(name, value.strip(OWS))
+            elif name.startswith(PARAM_PREFIX):
+                self.parameters.append((name.decode("latin-1"), value.strip(OWS).decode("latin-1")))
+
+    def _take(self, name: bytes, value: bytes) -> None:
+        if name in SESSION_HEADERS:
+            session_id = value.decode("latin-1")
+            if session_id not in self.session_ids:
+                self.session_ids.append(session_id)
+            return
+        if name in ROUTING and name in self.fields:
+            self.twice = name.decode()
+        self.fields[name] = value
+
+    def text(self, name: bytes) -> str | None:
+        """Return a header's value, None if it is absent."""
+        value = self.fields.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def length(self) -> int | None:
+        """The `Content-Length`, None if it is absent or no number."""
+        value = self.fields.get(b"content-length", b"")
+        return int(value) if value.isdigit() else None
+
+
+def head_of(scope: Scope) -> Head:
+    """Return the head of an HTTP request."""
+    return Head(scope["headers"])
+
+
+@lru_cache(maxsize=256)
+def accepted(accept: bytes | None) -> tuple[bool, bool]:
+    """Say whether an `Accept` header takes JSON, and whether it takes a stream of events.
+
+    A client that names no types gets JSON (M28): no event would reach who did not ask for a stream.
+    """
+    if accept is None:
+        return True, False
+    kinds = {
+        part.partition(b";")[0].strip().lower()
+        for part in accept.split(b",")
+        if not _refused(part)
+    }  # fmt: skip
+    anything = b"*/*" in kinds
+    return (
+        anything or b"application/json" in kinds or b"application/*" in kinds,
+        anything or b"text/event-stream" in kinds or b"text/*" in kinds,
+    )
+
+
+def _refused(part: bytes) -> bool:
+    parameters = (parameter.strip().lower() for parameter in part.split(b";")[1:])
+    return any(parameter in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000") for parameter in parameters)
+
+
+@lru_cache(maxsize=64)
+def is_json(content_type: bytes | None) -> bool:
+    """Say whether a `Content-Type` names JSON."""
+    return (content_type or b"").partition(b";")[0].strip().lower() == b"application/json"

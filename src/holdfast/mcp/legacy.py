@@ -1,0 +1,298 @@
+"""The handshake era: a session is a node in the store, so any worker serves any request.
+
+What a worker must know of a session is the node's content: revision, who the client is and what it can do, the level
+of log messages it wants, what it subscribes to. Each request loads it in one round trip; only what changes it writes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from holdfast.core.manager import Manager
+from holdfast.core.model import LABEL_BYTES, Reason
+from holdfast.core.session import Session
+from holdfast.errors import LimitReached
+from holdfast.mcp import jsonrpc, sse
+from holdfast.mcp.answer import Answer
+from holdfast.mcp.calls import Calls, has_gone
+from holdfast.mcp.decision import Refusal
+from holdfast.mcp.dispatch import Context, Dispatcher
+from holdfast.mcp.exchange import Exchange
+from holdfast.mcp.inbox import Inbox
+from holdfast.mcp.journal import Journal, cursor_of, exists, rest
+from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, Shape, meta_of
+from holdfast.mcp.kinds import SESSION
+from holdfast.mcp.lines import LegacyLine
+from holdfast.mcp.modern import OBJECT, Answers
+from holdfast.mcp.protocol import (
+    ASSUMED,
+    BATCHES_UNTIL,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LATEST_LEGACY,
+    LEGACY,
+    PRIMED_FROM,
+    Era,
+    at_least,
+)
+from holdfast.mcp.settle import Failure, give, settled
+from holdfast.mcp.standalone import Streams
+from holdfast.web.reply import reply
+
+VERSION: Final = "version"
+CLIENT: Final = "client"
+CAPABILITIES: Final = "capabilities"
+LOG_LEVEL: Final = "log_level"
+INITIALIZED: Final = "initialized"
+SUBSCRIPTION: Final = "subscription "  # followed by a URI: one key each, so that two workers' changes both stay
+
+BUSY_STREAM: Final = Refusal(409, INVALID_REQUEST, "this session has a stream already")
+NO_BATCHES: Final = Refusal(400, INVALID_REQUEST, "this session's revision has no batches")
+UNKNOWN_EVENT: Final = Refusal(400, INVALID_REQUEST, "Last-Event-ID names no event of this session")
+
+
+class _Initialize(msgspec.Struct, frozen=True):
+    version: str = msgspec.field(name="protocolVersion")
+    capabilities: dict[str, Any]
+    client: dict[str, Any] = msgspec.field(name="clientInfo")
+
+
+class _Cancelled(msgspec.Struct, frozen=True):
+    request_id: int | str = msgspec.field(name="requestId")
+
+
+class _Setting(msgspec.Struct, frozen=True):
+    """The member of a request's params that the session has to remember."""
+
+    level: str = ""
+    uri: str = ""
+
+
+class Legacy:
+    """Serves the messages of legacy clients."""
+
+    def __init__(
+        self,
+        manager: Manager,
+        dispatcher: Dispatcher,
+        calls: Calls,
+        inbox: Inbox,
+        streams: Streams,
+        *,
+        answers: Answers,
+        keep_alive: float,
+        stateless: bool,
+    ) -> None:
+        self._manager, self._dispatcher, self._calls = manager, dispatcher, calls
+        self._inbox, self._streams = inbox, streams
+        self._answers, self._keep_alive, self._stateless = answers, keep_alive, stateless
+
+    # -- sessions
+
+    async def open(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
+        """Answer `initialize` and open a session, whose id goes out with the answer."""
+        try:
+            wanted = msgspec.json.decode(message.params or b"{}", type=_Initialize)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise RpcError(INVALID_PARAMS, f"params of initialize: {exc}") from None
+        version = wanted.version if wanted.version in LEGACY else LATEST_LEGACY
+        params = OBJECT.decode(message.params or b"{}") | {"protocolVersion": version}
+        settled_on = msgspec.structs.replace(message, params=Raw(jsonrpc.encoded(params)))
+        answer = self._answer(exchange, None, version)
+        content = {VERSION: version, CLIENT: wanted.client, CAPABILITIES: wanted.capabilities, INITIALIZED: False}
+        context = self._context(exchange, settled_on, meta, None, answer, content)
+        result = await settled(self._outcome(context, answer, exchange), _id(message), {})
+        if not self._stateless:
+            session = await self._manager.open(
+                SESSION, content, owner=exchange.principal, client=exchange.client, label=_label(wanted.client)
+            )
+            answer = self._answer(exchange, None, version, session_id=session.id)
+        await answer.finish(jsonrpc.response(_id(message), result))
+
+    async def end(self, exchange: Exchange) -> None:
+        """End the session that DELETE names; from now on its id is unknown."""
+        await self._manager.end(await self._load(exchange), Reason.CLIENT)
+        await reply(exchange.send, 204)
+
+    async def stream(self, exchange: Exchange) -> None:
+        """Serve GET: the session's own stream, or the rest of a stream that broke."""
+        session = await self._load(exchange)
+        last_seen = exchange.head.text(b"last-event-id")
+        if last_seen:
+            await self._resume(exchange, session, last_seen)
+            return
+        try:
+            await self._streams.serve(session, exchange.receive, exchange.send)
+        except LimitReached:
+            await exchange.refuse(BUSY_STREAM)
+
+    # -- messages
+
+    async def message(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
+        """Take one message of a session."""
+        session = await self._load(exchange)
+        if message.shape is not Shape.REQUEST:
+            await self._take(exchange, message, meta, session)
+            await reply(exchange.send, 202)
+            return
+        answer = self._answer(exchange, session, session.content[VERSION])
+        context = self._context(exchange, message, meta, session, answer, session.content)
+        await give(answer, self._outcome(context, answer, exchange), _id(message), {})
+        if answer.streaming and not await has_gone(exchange.receive):
+            await answer.forget()
+
+    async def stateless(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
+        """Take one message of a client that has no session and needs none."""
+        content: dict[str, Any] = {VERSION: exchange.head.text(b"mcp-protocol-version") or ASSUMED}
+        if message.shape is Shape.NOTIFICATION:
+            await reply(exchange.send, 202)
+            return
+        answer = self._answer(exchange, None, content[VERSION])
+        context = self._context(exchange, message, meta, None, answer, content)
+        await give(answer, self._outcome(context, answer, exchange), _id(message), {})
+
+    async def batch(self, exchange: Exchange, messages: Sequence[Incoming]) -> None:
+        """Take several messages at once: only the first revision of this transport has that."""
+        session = await self._load(exchange)
+        if session.content[VERSION] != BATCHES_UNTIL:
+            await exchange.refuse(NO_BATCHES)
+            return
+        answer = Answer(exchange.send, may_stream=False)
+        answers = []
+        for message in messages:
+            if message.shape is not Shape.REQUEST:
+                await self._take(exchange, message, meta_of(message), session)
+                continue
+            context = self._context(exchange, message, meta_of(message), session, answer, session.content)
+            answers.append(await _alone(self._outcome(context, answer, exchange), _id(message)))
+        if answers:
+            await answer.finish(jsonrpc.batch(answers))
+        else:
+            await reply(exchange.send, 202)
+
+    # -- inside
+
+    async def _load(self, exchange: Exchange) -> Session:
+        return await self._manager.load(exchange.head.session_ids[0], kind=SESSION, owner=exchange.principal)
+
+    def _answer(
+        self, exchange: Exchange, session: Session | None, version: str, *, session_id: str | None = None
+    ) -> Answer:
+        streams = exchange.takes_stream and self._answers != "json"
+        primed = session is not None and streams and at_least(version, PRIMED_FROM)
+        return Answer(
+            exchange.send,
+            may_stream=streams,
+            must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
+            headers=((b"mcp-session-id", session_id.encode()),) if session_id else (),
+            journal=Journal(self._manager, session.ref) if session is not None and primed else None,
+        )
+
+    def _context(
+        self,
+        exchange: Exchange,
+        message: Incoming,
+        meta: Meta,
+        session: Session | None,
+        answer: Answer,
+        content: dict[str, Any],
+    ) -> Context:
+        return Context(
+            method=str(message.method),
+            id=None if message.id is UNSET else message.id,
+            params=None if message.params is UNSET else message.params,
+            era=Era.LEGACY,
+            version=content[VERSION],
+            principal=exchange.principal,
+            scope=exchange.scope,
+            line=LegacyLine(answer, session, self._inbox, self._streams),
+            session=session,
+            client=content.get(CLIENT),
+            capabilities=content.get(CAPABILITIES),
+            log_level=content.get(LOG_LEVEL),
+            progress_token=meta.progress_token,
+        )
+
+    async def _outcome(self, context: Context, answer: Answer, exchange: Exchange) -> bytes:
+        outcome = self._dispatcher.answer(context)
+        session = context.session
+        if isinstance(outcome, bytes):
+            result = outcome
+        elif session is None:
+            result = await self._calls.wait(outcome, answer, exchange.receive, leaves=False)
+        else:
+            async with self._manager.running(session):
+                name = (session.key, context.id if context.id is not None else "")
+                result = await self._calls.wait(outcome, answer, exchange.receive, leaves=False, name=name)
+        if session is not None and context.method in _REMEMBERED:
+            await self._remember(session, context)
+        return result
+
+    async def _remember(self, session: Session, context: Context) -> None:
+        """Keep what a request has settled for the session, so that every worker knows it."""
+        setting = msgspec.json.decode(context.params, type=_Setting)
+        if context.method == "logging/setLevel":
+            await self._manager.merge(session, {LOG_LEVEL: setting.level})
+        elif context.method == "resources/subscribe":
+            await self._manager.merge(session, {SUBSCRIPTION + setting.uri: True})
+        else:
+            await self._manager.merge(session, {}, removed=[SUBSCRIPTION + setting.uri])
+
+    async def _take(self, exchange: Exchange, message: Incoming, meta: Meta, session: Session) -> None:
+        """Take what needs no answer: an answer to a question of ours, or a notification."""
+        if message.shape is Shape.RESPONSE:
+            await self._inbox.post(session.key, message)
+        elif message.method == "notifications/cancelled":
+            await self._withdraw(session, message)
+        else:
+            if message.method == "notifications/initialized" and not session.content.get(INITIALIZED):
+                await self._manager.merge(session, {INITIALIZED: True})
+            answer = Answer(exchange.send, may_stream=False)
+            await self._dispatcher.take(self._context(exchange, message, meta, session, answer, session.content))
+
+    async def _withdraw(self, session: Session, message: Incoming) -> None:
+        try:
+            cancelled = msgspec.json.decode(message.params or b"{}", type=_Cancelled)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # a notification is never answered, not even a bad one
+        await self._inbox.withdraw(session.key, cancelled.request_id)
+
+    async def _resume(self, exchange: Exchange, session: Session, last_seen: str) -> None:
+        """Send what came after an event on its stream, and go on until the stream ends."""
+        cursor = cursor_of(last_seen)
+        if cursor is None or not await exists(self._manager, session.ref, cursor):
+            await exchange.refuse(UNKNOWN_EVENT)
+            return
+        send = exchange.send
+        await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
+        async with self._manager.running(session):
+            async for event in rest(self._manager, session.ref, cursor, keep_alive=self._keep_alive):
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+                if await has_gone(exchange.receive):
+                    return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+_REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+
+
+async def _alone(outcome: Any, id: int | str) -> bytes:  # noqa: A002
+    """Return one answer of a batch."""
+    try:
+        return jsonrpc.response(id, await settled(outcome, id, {}))
+    except Failure as failure:
+        return failure.body
+
+
+def _label(client: dict[str, Any]) -> str:
+    """Return how lists show the session: what the client calls itself, cut to fit."""
+    text = f"{client.get('name', '')} {client.get('version', '')}".strip()
+    return text.encode()[:LABEL_BYTES].decode(errors="ignore")
+
+
+def _id(message: Incoming) -> int | str:
+    if message.id is UNSET:
+        raise RpcError(INVALID_REQUEST, "the request has no id")
+    return message.id

@@ -1,0 +1,228 @@
+"""Servers written with the official SDK or FastMCP 4 behind the dispatcher interface: they run unchanged.
+
+Only the SDK's transport and sessions are replaced. Each request goes through its own seam for a single request
+(`Connection.from_envelope` and `serve_one`), whose connection is made anew of what our session knows, so that any
+worker can serve it. This is the one module that imports the SDK, which takes a second: it is loaded when needed.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import anyio
+import msgspec
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.connection import Connection
+from mcp.server.lowlevel.server import Server
+from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import MCPError, NoBackChannelError
+from mcp.shared.message import ServerMessageMetadata
+from mcp.shared.transport_context import TransportContext
+from pydantic import ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from holdfast.errors import ConfigurationError
+from holdfast.mcp import jsonrpc
+from holdfast.mcp.dispatch import Context, NoWayBack
+from holdfast.mcp.jsonrpc import RpcError
+from holdfast.mcp.modern import OBJECT
+from holdfast.mcp.protocol import INVALID_PARAMS, LISTEN
+
+logger = logging.getLogger(__name__)
+
+LIST_PAGES: Final = 100  # a list of tools that never ends is not followed for longer
+KIND: Final = "streamable-http"
+
+
+def lowlevel_of(server: object) -> Server[Any]:
+    """Return the low-level server inside an `MCPServer`, a FastMCP 4 server, or the server itself.
+
+    Raises:
+        ConfigurationError: It is none of these.
+    """
+    for candidate in (server, getattr(server, "_lowlevel_server", None), getattr(server, "_mcp_server", None)):
+        if isinstance(candidate, Server):
+            return candidate
+    raise ConfigurationError(
+        f"{type(server).__name__} is no server of the MCP SDK 2.3 or FastMCP 4",
+        hint="Pass an MCPServer, a low-level Server, a FastMCP, or a sequence of holdfast tools.",
+    )
+
+
+class SdkDispatcher:
+    """Serves an SDK server, one request at a time."""
+
+    def __init__(self, server: object) -> None:
+        self._server = lowlevel_of(server)
+        self._outer = server
+        self._state: Any = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the server's own lifespan."""
+        async with AsyncExitStack() as stack:
+            outer = getattr(self._outer, "_lifespan_manager", None)  # FastMCP keeps its providers open with this
+            if callable(outer):
+                await stack.enter_async_context(outer())
+            self._state = await stack.enter_async_context(self._server.lifespan(self._server))
+            yield
+
+    def stop(self) -> None:
+        """End listen streams in the orderly way: with their result."""
+        entry = self._server.get_request_handler(LISTEN)
+        close = getattr(entry.handler, "close", None) if entry else None
+        if callable(close):
+            close()
+
+    def answer(self, context: Context) -> Awaitable[bytes]:
+        """Return an awaitable of the result: the SDK's dispatch always waits."""
+        return self._answer(context)
+
+    async def take(self, context: Context) -> None:
+        """Hand a notification to the server; what it raises is logged and goes no further."""
+        connection = self._connection(context)
+        runner = ServerRunner(self._server, connection, self._state)
+        with _known(context.principal):
+            try:
+                await runner.on_notify(_Exchange(context), context.method, _params(context))
+            finally:
+                await aclose_shielded(connection)
+
+    async def input_schema(self, tool: str, context: Context) -> Mapping[str, Any] | None:
+        """Return a tool's input schema, from the server's own look-up or from its list of tools."""
+        lookup = self._server.get_tool_input_schema
+        try:
+            return lookup(tool) if lookup is not None else await self._listed_schema(tool, context)
+        except Exception:
+            # as in the SDK: a list that fails must not break a call that works
+            logger.exception("the input schema of %s is not known; its headers are not checked", tool)
+            return None
+
+    async def _listed_schema(self, tool: str, context: Context) -> Mapping[str, Any] | None:
+        if self._server.get_request_handler("tools/list") is None:
+            return None
+        meta = _params(context).get("_meta", {})
+        params: dict[str, Any] = {"_meta": meta}
+        for _ in range(LIST_PAGES):
+            result = await self._serve("tools/list", params, context)
+            for entry in result.get("tools", ()):
+                if entry.get("name") == tool:
+                    schema: Mapping[str, Any] | None = entry.get("inputSchema")
+                    return schema
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str):
+                return None
+            params = {"_meta": meta, "cursor": cursor}
+        return None
+
+    async def _answer(self, context: Context) -> bytes:
+        try:
+            return jsonrpc.encoded(await self._serve(context.method, _params(context), context))
+        except MCPError as exc:
+            raise RpcError(exc.error.code, exc.error.message, exc.error.data) from exc
+        except ValidationError as exc:
+            raise RpcError(INVALID_PARAMS, f"params of {context.method}: {_places(exc)}") from exc
+
+    async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
+        with _known(context.principal):
+            return await serve_one(
+                self._server,
+                _Exchange(context),
+                method,
+                params,
+                connection=self._connection(context),
+                lifespan_state=self._state,
+            )
+
+    def _connection(self, context: Context) -> Connection:
+        connection = Connection.from_envelope(
+            context.version, context.client, context.capabilities, outbound=_Aside(context)
+        )
+        connection.session_id = context.session.id if context.session is not None else None
+        return connection
+
+
+class _Aside:
+    """What the SDK sends outside any request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        with _translated(method):
+            return await self._context.line.ask_aside(method, params, (opts or {}).get("timeout"))
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._context.line.tell_aside(method, params)
+
+
+class _Exchange:
+    """What the SDK sends while it serves a request (its `DispatchContext`)."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        request = Request(context.scope)
+        can_ask = context.line.can_ask
+        self.transport = TransportContext(kind=KIND, can_send_request=can_ask, headers=Headers(scope=context.scope))
+        self.can_send_request = can_ask
+        self.request_id = context.id
+        self.message_metadata = ServerMessageMetadata(
+            request_context=request, close_sse_stream=context.line.hang_up, can_send_request=can_ask
+        )
+        self.cancel_requested = anyio.Event()
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        with _translated(method):
+            return await self._context.line.ask(method, params, (opts or {}).get("timeout"))
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._context.tell(method, params)
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        await self._context.progress(progress, total, message)
+
+
+@contextmanager
+def _translated(method: str) -> Iterator[None]:
+    """Raise the SDK's errors for ours."""
+    try:
+        yield
+    except NoWayBack as exc:
+        raise NoBackChannelError(method) from exc
+    except RpcError as exc:
+        raise MCPError(code=exc.number, message=str(exc), data=exc.data) from exc
+
+
+@contextmanager
+def _known(principal: str) -> Iterator[None]:
+    """Let the SDK know who calls, as its own authentication would: it binds `requestState` to that."""
+    if not principal:
+        yield
+        return
+    user = AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[], subject=principal))
+    before = auth_context_var.set(user)
+    try:
+        yield
+    finally:
+        auth_context_var.reset(before)
+
+
+def _params(context: Context) -> dict[str, Any]:
+    try:
+        return OBJECT.decode(context.params)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise RpcError(INVALID_PARAMS, f"params of {context.method}: {exc}") from None
+
+
+def _places(exc: ValidationError) -> str:
+    """Return where params are wrong, without the values."""
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors(include_input=False))

@@ -1,0 +1,49 @@
+"""A request's body, read up to a limit."""
+
+from holdfast._asgi import Receive
+from holdfast.errors import HoldfastError
+
+
+class BodyTooLarge(HoldfastError):
+    """The body is larger than this server takes; the rest of it was not read."""
+
+    code = "body_too_large"
+    status = 413
+    default_hint = "Send less in one request, or raise max_body_bytes."
+
+
+class ClientGone(Exception):
+    """The client has closed the connection before its request was complete: nobody waits for an answer."""
+
+
+async def read_body(receive: Receive, limit: int, declared: int | None = None) -> bytes:
+    """Return the body of a request.
+
+    Args:
+        limit: The most bytes taken.
+        declared: The `Content-Length`, so that a body over the limit is refused before it is read.
+
+    Raises:
+        BodyTooLarge: It is larger; the message names both sizes.
+        ClientGone: The connection was closed in the middle of it.
+    """
+    if declared is not None and declared > limit:
+        raise BodyTooLarge(f"the body has {declared} bytes; the limit is {limit}")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return _within(message.get("body", b""), limit)
+    read = bytearray()
+    while message["type"] == "http.request":
+        read += message.get("body", b"")
+        if len(read) > limit:
+            raise BodyTooLarge(f"the body has more than {len(read) - 1} bytes; the limit is {limit}")
+        if not message.get("more_body", False):
+            return bytes(read)
+        message = await receive()
+    raise ClientGone
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise BodyTooLarge(f"the body has {len(body)} bytes; the limit is {limit}")
+    return body
