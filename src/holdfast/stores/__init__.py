@@ -3,12 +3,14 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError
 from holdfast.stores.memory import memory_store
+from holdfast.stores.sqlite import open_sqlite
 
-KNOWN = ("memory://", "sqlite:///path")
+HINT = "Use memory://, sqlite:///relative/path or, with four slashes, sqlite:////absolute/path."
 ANNOUNCED = ("redis", "rediss", "redis+sentinel", "redis+cluster", "postgresql")
 
 
@@ -27,10 +29,26 @@ async def open_store(
         ConfigurationError: The URL names no store, or one that cannot be opened as it says.
         StoreUnavailable: The store is out of reach.
     """
-    scheme, separator, _ = url.partition("://")
-    if scheme == "memory" and separator:
-        yield memory_store()
-        return
-    if scheme in ANNOUNCED and separator:
-        raise ConfigurationError(f"this release has no {scheme} store yet", hint=f"Use one of {', '.join(KNOWN)}.")
-    raise ConfigurationError(f"no store is called {scheme!r}", hint=f"Use one of {', '.join(KNOWN)}.")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ConfigurationError("a store is named by a URL", hint=HINT)
+    match scheme:
+        case "memory":
+            yield memory_store()
+        case "sqlite":
+            async with open_sqlite(_path(rest), namespace=namespace, clock=clock) as store:
+                yield store
+        case _ if scheme in ANNOUNCED:
+            raise ConfigurationError(f"this release has no {scheme} store yet", hint=HINT)
+        case _:
+            raise ConfigurationError(f"no store is called {scheme!r}", hint=HINT)
+
+
+def _path(rest: str) -> Path:
+    """Return the file that a SQLite URL names after its first two slashes."""
+    name = rest.removeprefix("/")
+    if not name or name == rest:
+        raise ConfigurationError("a SQLite store needs a file", hint=HINT)
+    if name == ":memory:":
+        raise ConfigurationError("a SQLite store needs a file", hint="A store in memory is called memory://.")
+    return Path(name)

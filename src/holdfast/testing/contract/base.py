@@ -1,7 +1,5 @@
 """What the parts of the contract share: how a store is opened, nodes to put into it, and calls at the same time."""
 
-# ruff: noqa: S101 - a test asserts
-
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
