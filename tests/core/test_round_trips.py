@@ -1,0 +1,97 @@
+"""How often the store is asked on the hot paths."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from core.world import World, manager_on
+
+from holdfast.core.manager import Manager
+from holdfast.core.model import Reason
+from holdfast.stores import open_store
+
+
+class Counted:
+    """A port that counts its calls by name."""
+
+    def __init__(self, port: Any, calls: list[str]) -> None:
+        self._port, self._calls = port, calls
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._calls.append(name)
+            return await method(*args, **kwargs)
+
+        return call
+
+
+@pytest.fixture
+async def counted() -> AsyncIterator[tuple[Manager, World, list[str]]]:
+    world, calls = World(), list[str]()
+    async with open_store("memory://", clock=world) as store:
+        ports = {name: Counted(getattr(store, name), calls) for name in ("sessions", "leases", "counters")}
+        yield manager_on(msgspec.structs.replace(store, **ports), world), world, calls
+
+
+async def test_load_and_touch_is_one_trip(counted: tuple[Manager, World, list[str]]) -> None:  # E25
+    manager, world, calls = counted
+    session = await manager.open("http", owner="ann", client="c")
+    assert calls == ["create"], "create with limits is one"
+    calls.clear()
+    world.now += 60.0
+    found = await manager.load(session.id or "", kind="http", owner="ann")
+    assert calls == ["load"]
+    assert found.record.used_at == world.now
+
+
+async def test_load_run_and_save_is_two_trips(counted: tuple[Manager, World, list[str]]) -> None:  # E25
+    manager, _, calls = counted
+    session = await manager.open("http")
+    calls.clear()
+    found = await manager.load(session.id or "", kind="http")
+    async with manager.running(found):
+        found.content["n"] = 1
+    await manager.save(found)
+    assert calls == ["load", "replace"]
+
+
+async def test_an_operation_under_a_lease_is_written_ahead_and_settled_in_two_trips(
+    counted: tuple[Manager, World, list[str]],
+) -> None:  # A1
+    manager, _, calls = counted
+    backend = await manager.open("backend", named=False)
+    lock = await manager.open("lock", parent=backend, named=False)
+    calls.clear()
+    lock.content["operation"] = "put"
+    async with manager.hold(backend.ref, put=[lock]) as held:
+        lock.content["operation"] = None
+        held.put(lock)
+    assert calls == ["acquire", "release"]
+
+
+async def test_marking_a_node_is_one_trip_whatever_hangs_below_it(
+    counted: tuple[Manager, World, list[str]],
+) -> None:  # E14
+    manager, _, calls = counted
+    session = await manager.open("http")
+    for _ in range(20):
+        await manager.open("backend", parent=session, named=False)
+    calls.clear()
+    await manager.end(session, Reason.LOGOUT)
+    assert calls == ["end"]
+
+
+async def test_reading_repeatedly_costs_one_read_each_and_no_write(
+    counted: tuple[Manager, World, list[str]],
+) -> None:  # E8
+    manager, world, calls = counted
+    session = await manager.open("http")
+    calls.clear()
+    for _ in range(9):
+        world.now += 1.0
+        found = await manager.load(session.id or "", kind="http")
+        assert found.record.used_at == session.record.used_at
+    assert calls == ["load"] * 9
