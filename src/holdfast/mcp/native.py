@@ -17,6 +17,7 @@ from holdfast.mcp.dispatch import Context
 from holdfast.mcp.jsonrpc import JSON, RpcError
 from holdfast.mcp.mirrored import mirrored_in
 from holdfast.mcp.protocol import (
+    DISCOVER,
     INVALID_PARAMS,
     LOG_LEVELS,
     META_SERVER,
@@ -98,7 +99,7 @@ class NativeDispatcher:
             (Era.LEGACY, "ping"): EMPTY,
             (Era.LEGACY, "tools/list"): listing,
             (Era.MODERN, "tools/list"): self._modern(JSON.encode({"tools": listed, **cached})),
-            (Era.MODERN, "server/discover"): self._modern(
+            (Era.MODERN, DISCOVER): self._modern(
                 JSON.encode({"supportedVersions": list(SERVED), **capabilities, **self._said, **cached})
             ),
         }

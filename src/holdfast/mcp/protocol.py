@@ -60,6 +60,7 @@ NAME_OF: Final = {
 REMOVED_IN_MODERN: Final = frozenset(
     {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
 )
+DISCOVER: Final = "server/discover"
 LISTEN: Final = "subscriptions/listen"
 LOG_MESSAGE: Final = "notifications/message"
 LOG_LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")

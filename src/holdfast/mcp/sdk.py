@@ -31,7 +31,7 @@ from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import Context, NoWayBack
 from holdfast.mcp.jsonrpc import RpcError
 from holdfast.mcp.modern import OBJECT
-from holdfast.mcp.protocol import INVALID_PARAMS, LISTEN
+from holdfast.mcp.protocol import DISCOVER, INVALID_PARAMS, LISTEN, MODERN, SERVED
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class SdkDispatcher:
 
     async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
         with _known(context.principal):
-            return await serve_one(
+            result = await serve_one(
                 self._server,
                 _Exchange(context),
                 method,
@@ -138,6 +138,9 @@ class SdkDispatcher:
                 connection=self._connection(context),
                 lifespan_state=self._state,
             )
+        if method == DISCOVER and result.get("supportedVersions") == list(MODERN):
+            result["supportedVersions"] = list(SERVED)  # which revisions are served is the transport's to say
+        return result
 
     def _connection(self, context: Context) -> Connection:
         connection = Connection.from_envelope(
