@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from core.world import World, manager_on
 
+from core.world import World, manager_on
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
 from holdfast.stores import open_store
