@@ -30,8 +30,6 @@ class Part(msgspec.Struct):
 
     active: Text | None = None
     inactive: Text | None = None
-    history: list[Text] = msgspec.field(default_factory=list)
-    """Former and present active versions, newest first."""
 
     def read(self, version: str) -> Text | None:
         """Return the version asked for: `active` strictly, anything else the newest there is."""
@@ -102,15 +100,22 @@ class WorkbenchObject(msgspec.Struct, kw_only=True):
 
 
 class Repository:
-    """All objects, written through to the store on every change."""
+    """All objects, in memory and, if there is a store, written through to it on every change."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore | None) -> None:
         self._store = store
-        decoder = msgspec.msgpack.Decoder(WorkbenchObject)
         self._objects: dict[ObjectKey, WorkbenchObject] = {}
-        for data in store.load_all():
-            stored = decoder.decode(data)
+        self._history: dict[tuple[str, str, str], list[Text]] = {}
+        if store is not None:
+            self._load(store)
+
+    def _load(self, store: ObjectStore) -> None:
+        for data in store.load_objects():
+            stored = msgspec.msgpack.decode(data, type=WorkbenchObject)
             self._objects[stored.key] = stored
+        for object_type, name, part, data in store.load_versions():
+            text = msgspec.msgpack.decode(data, type=Text)
+            self._history.setdefault((object_type, name, part), []).insert(0, text)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -169,13 +174,30 @@ class Repository:
                 if part.inactive is not None:
                     part.active = Text(part.inactive.source, stamp, user)
                     part.inactive = None
-                    part.history = [part.active, *part.history][:MAX_VERSIONS]
+                    self._remember(target, name, part.active)
             self._save(target)
 
     def delete(self, target: WorkbenchObject) -> None:
         """Remove the object in all versions."""
         self._objects.pop(target.key, None)
-        self._store.delete(*target.key)
+        for part in target.parts:
+            self._history.pop((*target.key, part), None)
+        if self._store is not None:
+            self._store.delete(*target.key)
+
+    def history(self, target: WorkbenchObject, part: str) -> list[Text]:
+        """Return the present and former active versions of a part, newest first."""
+        return self._history.get((*target.key, part), [])
+
+    def _remember(self, target: WorkbenchObject, part: str, text: Text) -> None:
+        versions = self._history.setdefault((*target.key, part), [])
+        versions.insert(0, text)
+        if self._store is not None:
+            self._store.add_version(*target.key, part, int(text.changed_at), msgspec.msgpack.encode(text))
+        if len(versions) > MAX_VERSIONS:
+            oldest = versions.pop()
+            if self._store is not None:
+                self._store.drop_version(*target.key, part, int(oldest.changed_at))
 
     def clear(self) -> None:
         """Remove everything."""
@@ -187,7 +209,8 @@ class Repository:
         return target.last_stamp
 
     def _save(self, target: WorkbenchObject) -> None:
-        self._store.save(*target.key, msgspec.msgpack.encode(target))
+        if self._store is not None:
+            self._store.save(*target.key, msgspec.msgpack.encode(target))
 
 
 def normalised(source: str) -> str:

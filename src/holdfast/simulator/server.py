@@ -38,6 +38,7 @@ def serve(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 50000) -
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=60,  # icm/keep_alive_timeout, ADT §5.1
         timeout_graceful_shutdown=2,
     )
     try:

@@ -20,7 +20,7 @@ from holdfast.simulator.resources import routes
 from holdfast.simulator.router import Router
 from holdfast.simulator.seeding import plant
 from holdfast.simulator.sessions import Context, SessionTable, XsrfTable
-from holdfast.simulator.store import MemoryStore, ObjectStore, SqliteStore
+from holdfast.simulator.store import ObjectStore
 
 DEMO_USERS: Final = {"DEVELOPER": "Holdfast1", "ALICE": "Holdfast1", "BOB": "Holdfast1"}
 """The users of the demo system and their documented password."""
@@ -67,7 +67,7 @@ class Simulator:
         self.users = dict(DEMO_USERS if users is None else users)
         self.pause = pause
         self.clock = SimulatedClock(clock)
-        self.store: ObjectStore = MemoryStore() if store is None else SqliteStore(store)
+        self.store = None if store is None else ObjectStore(store)
         self.repository = Repository(self.store)
         self.locks = EnqueueTable(self.profile.handle_alphabet)
         self.sessions = SessionTable(system_id, self._release)
@@ -135,7 +135,8 @@ class Simulator:
 
     def close(self) -> None:
         """Let go of the store."""
-        self.store.close()
+        if self.store is not None:
+            self.store.close()
 
     def _release(self, context: Context, now: float) -> None:
         self.locks.release_owner(context.key, now, self.switches.release_delay_s)

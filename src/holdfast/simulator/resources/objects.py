@@ -108,7 +108,7 @@ class Objects:
         if part not in target.parts:
             raise not_found(target.inner_name(part))
         entries = ""
-        for number, text in enumerate(target.parts[part].history):
+        for number, text in enumerate(call.system.repository.history(target, part)):
             href = f"{target.source_uri(part)}/versions/{timestamp(text.changed_at)}/{number:05}/content"
             entries += (
                 f"<atom:entry><atom:author><atom:name>{escape(text.changed_by)}</atom:name></atom:author><atom:content "
@@ -121,7 +121,7 @@ class Objects:
     def old_source(self, call: Call) -> Answer:
         """Source of one version of the feed."""
         target, part = self._target(call), self._part(call)
-        history = target.parts[part].history if part in target.parts else []
+        history = call.system.repository.history(target, part)
         number = int(call.params["no"]) if call.params["no"].isdecimal() else len(history)
         if number >= len(history):
             raise not_found(target.inner_name(part))
