@@ -21,7 +21,7 @@ PREFIX: Final = "mcp-param-"
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=")
 _PLAIN: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_DECIMAL: Final = re.compile(r"(-?[0-9]+)(?:\.0+)?")
+_DECIMAL: Final = re.compile(r"(-?[0-9]{1,400})(?:\.0+)?")
 _TYPES: Final = frozenset({"string", "integer", "boolean"})
 _ELSEWHERE: Final = frozenset(
     {

@@ -1,0 +1,45 @@
+"""Reading a bounded body."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from holdfast._asgi import Message, Receive
+from holdfast.web.body import BodyTooLarge, ClientGone, read_body
+
+
+def receiver(*messages: Message) -> Receive:
+    left = list(messages)
+
+    async def receive() -> Message:
+        return left.pop(0) if left else {"type": "http.disconnect"}
+
+    return receive
+
+
+def chunks(parts: Sequence[bytes], *, end: bool = True) -> Receive:
+    last = len(parts) - 1
+    return receiver(
+        *({"type": "http.request", "body": part, "more_body": not end or n < last} for n, part in enumerate(parts))
+    )
+
+
+@pytest.mark.parametrize("parts", [[b"abcd"], [b"ab", b"cd"], [b"", b"abcd", b""], [b"a", b"b", b"c", b"d"]])
+async def test_a_body_arrives_whole_in_however_many_pieces(parts: list[bytes]) -> None:
+    assert await read_body(chunks(parts), 4) == b"abcd"
+
+
+@pytest.mark.parametrize("parts", [[b"abcde"], [b"abcd", b"e"]])
+async def test_one_byte_too_many_is_refused(parts: list[bytes]) -> None:
+    with pytest.raises(BodyTooLarge, match=r"limit is 4"):
+        await read_body(chunks(parts), 4)
+
+
+async def test_a_length_over_the_limit_is_refused_before_reading_and_names_both_sizes() -> None:
+    with pytest.raises(BodyTooLarge, match=r"5000000 bytes; the limit is 4"):
+        await read_body(receiver(), 4, 5_000_000)
+
+
+async def test_a_client_that_leaves_in_the_middle_leaves_no_half_body() -> None:
+    with pytest.raises(ClientGone):
+        await read_body(chunks([b"ab"], end=False), 4)
