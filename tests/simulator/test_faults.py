@@ -22,6 +22,8 @@ STANDING = {
     "html_logon": (200, "loginForm"),
     "icm_unreachable": (400, "Service cannot be reached"),
     "icm_session": (400, "Session timed out"),
+    "dump": (500, "Runtime error"),
+    "not_authorized": (403, "ExceptionNotAuthorized"),
     "empty": (200, ""),
 }
 

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from holdfast.simulator.server import main
+from simulator.wire import listening_url
 
 START = [sys.executable, "-m", "holdfast.simulator", "--port", "0"]
 GRAPH = "/sap/bc/adt/compatibility/graph"
@@ -18,10 +19,7 @@ def test_it_prints_its_url_once_it_listens_and_takes_profile_switches_and_faults
     more += ["--faults", '[{"effect": "unavailable"}]', "--delay-ms", "1"]
     with subprocess.Popen([*START, *more], stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("ABAP simulator listening on http://127.0.0.1:")
-            url = line.split()[4]
+            url = listening_url(process)
             assert httpx2.get(f"{url}/_sim/status").json()["profile"] == "816"
             switches = httpx2.get(f"{url}/_sim/switches").json()
             assert (switches["context_timeout_s"], switches["delay_s"]) == (7, 0.001)

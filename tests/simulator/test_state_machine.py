@@ -166,6 +166,31 @@ async def test_requests_of_one_context_run_one_after_another_in_order(system: Sy
     assert await caller.source() == "* 3"
 
 
+async def test_a_request_queued_behind_the_one_that_ends_the_context_finds_it_gone(
+    system: System, caller: Caller
+) -> None:
+    handle = await caller.lock()
+    cookie, statuses = caller.context, dict[str, int]()
+    system.switch(delay_s=1)
+
+    async def read() -> None:
+        statuses["read"] = (await caller.call("GET", SOURCE, "stateless")).status_code
+
+    async def put() -> None:
+        headers = {"sap-contextid": cookie or ""}
+        statuses["put"] = (await caller.put(handle, "* late", headers=headers)).status_code
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        await system.gatekeeper.until(1)
+        group.start_soon(put)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        system.gatekeeper.open()
+    assert statuses == {"read": 200, "put": 400}
+    assert await caller.source() != "* late"
+
+
 async def test_another_session_is_not_held_up_by_a_busy_context(system: System, caller: Caller) -> None:
     await caller.lock()
     other = await system.caller("ALICE")

@@ -1,7 +1,7 @@
 """A24: the ABAP lexer and the syntax check."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.simulator import Simulator
@@ -169,6 +169,7 @@ def test_the_demo_objects_are_without_findings() -> None:
         assert not sources or check(target.type, target.name, sources) == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_makes_the_check_fail(text: str) -> None:
     for kind, name in (("CLAS/OC", "ZCL_A"), ("PROG/P", "Z_A")):
@@ -176,6 +177,7 @@ def test_no_text_makes_the_check_fail(text: str) -> None:
             assert 1 <= finding.line <= text.count("\n") + 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["IF a.", "ENDIF.", "DO.", "ENDDO.", "x = |{ y }|.", "WRITE: 'a', 'b'.", "* c"])))
 def test_blocks_are_balanced_exactly_if_nothing_is_found(lines: list[str]) -> None:
     stack: list[str] = []

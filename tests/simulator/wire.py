@@ -2,6 +2,8 @@
 
 import base64
 import re
+import select
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -173,3 +175,12 @@ def error_of(answer: httpx2.Response) -> tuple[int, str, str]:
     key = [re.search(f'"T100KEY-{part}">(.*?)<', answer.text) for part in ("ID", "NO")]
     t100 = "/".join(found[1] for found in key if found is not None)
     return answer.status_code, kind[1] if kind else "", t100
+
+
+def listening_url(process: subprocess.Popen[str]) -> str:
+    """Return the URL a simulator process prints once it listens; waits 20 s at most."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], 20)
+    line = process.stdout.readline() if ready else ""
+    assert line.startswith("ABAP simulator listening on http://"), f"the simulator did not start: {line!r}"
+    return line.split()[4]

@@ -135,6 +135,18 @@ def realm(system_id: str, client: str) -> tuple[str, str]:
     return "www-authenticate", f'Basic realm="SAP NetWeaver Application Server [{system_id}/{client}]"'
 
 
+def short_dump() -> Answer:
+    """A short dump: HTML with 500 (ADT §8.2)."""
+    title = b"<html><head><title>Application Server Error</title></head>"
+    page = title + b"<body><h1>500 Internal Server Error</h1><p>Runtime error</p></body></html>"
+    return Answer(500, page, "text/html")
+
+
+def not_authorized() -> Answer:
+    """The user lacks an authorisation (ADT §8.2)."""
+    return adt_error(403, "ExceptionNotAuthorized", "No authorization for this operation").answer
+
+
 def logon_failed(system_id: str, client: str, text: str = "Logon failed") -> Answer:
     """No or wrong credentials (ADT §2.6)."""
     page = f"<html><head><title>Logon Error Message</title></head><body><h1>401 {escape(text)}</h1></body></html>"

@@ -52,7 +52,10 @@ class Call:
 
     @property
     def context_id(self) -> str | None:
-        """The context id presented as header or cookie (ADT §1), None if there is none."""
+        """The context id presented as header or cookie (ADT §1), None if there is none.
+
+        An empty cookie suppresses one (ADT §3.1), `0` is how the server deletes it.
+        """
         value = self.headers.get("sap-contextid") or self.cookies.get("sap-contextid", "")
         return None if value in ("", "0") else value
 

@@ -19,6 +19,8 @@ STANDING_ANSWERS: Final = {
     "html_logon": answers.logon_page,
     "icm_unreachable": answers.service_unreachable,
     "icm_session": answers.session_timed_out,
+    "dump": answers.short_dump,
+    "not_authorized": answers.not_authorized,
     "empty": Answer,
 }
 

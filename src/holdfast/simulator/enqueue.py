@@ -66,7 +66,7 @@ class EnqueueTable:
     def holds(self, key: ObjectKey, *, handle: str, owner: str, now: float) -> bool:
         """Tell whether this context holds the object with exactly this handle."""
         entry = self.get(key, now)
-        return entry is not None and not entry.releasing and (entry.handle, entry.owner) == (handle, owner)
+        return entry is not None and (entry.handle, entry.owner) == (handle, owner)
 
     def remove(self, entry: LockEntry) -> None:
         """Take the entry out, if it is still in."""

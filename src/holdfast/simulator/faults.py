@@ -15,6 +15,8 @@ Effect = Literal[
     "html_logon",  # 200 with the HTML logon page
     "icm_unreachable",  # 400 "Service cannot be reached"
     "icm_session",  # 400 ICMENOSESSION although the session lives, as behind a wrong load balancer
+    "dump",  # 500 with the HTML page of a short dump
+    "not_authorized",  # 403 ExceptionNotAuthorized
     "empty",  # 200 without a body, nothing done
     "cut_before",  # the connection closes, nothing was processed: the request is lost
     "cut_after",  # processed, then the connection closes: the answer is lost

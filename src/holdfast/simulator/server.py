@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -42,7 +43,8 @@ def serve(simulator: Simulator, *, host: str = "127.0.0.1", port: int = 50000) -
         timeout_graceful_shutdown=2,
     )
     try:
-        AnnouncingServer(config).run()
+        with suppress(KeyboardInterrupt):
+            AnnouncingServer(config).run()
     finally:
         simulator.close()
 

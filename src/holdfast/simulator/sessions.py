@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import anyio
 
-NO_CONTEXT: Final = ("", "0")
-"""Context ids that mean none: an empty cookie suppresses one (ADT §3.1), `0` is how the server deletes it."""
+MAX_TOKENS: Final = 10_000
+"""Tokens of logons without a session that are remembered; the oldest goes first."""
 
 
 class Context:
@@ -164,6 +164,8 @@ class XsrfTable:
             return
         value = new_cookie()
         self._tokens[value] = session.token
+        if len(self._tokens) > MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
         set_cookies.append(f"{self._cookie}={value}; path=/; HttpOnly")
 
 

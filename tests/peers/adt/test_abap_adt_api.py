@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from simulator.wire import listening_url
+
 HERE = Path(__file__).parent
 NODE = Path(sys.executable).parent / "node"
 TIMEOUT_S = 60
@@ -40,10 +42,7 @@ def system(tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "holdfast.simulator", "--port", "0", "--store", str(tmp_path / "system.db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert "http://" in line, "the simulator did not start"
-            yield line.split()[4]
+            yield listening_url(process)
         finally:
             process.terminate()
             process.wait(timeout=10)

@@ -37,11 +37,11 @@ class Statement(msgspec.Struct):
     terminated: bool = True
     end_line: int = 0
     end_column: int = 0
+    words: list[str] = []
+    """All tokens in upper case; a literal is an empty text."""
 
-    @property
-    def words(self) -> list[str]:
-        """All tokens in upper case; a literal is an empty text."""
-        return [token.word for token in self.tokens]
+    def __post_init__(self) -> None:
+        self.words = [token.word for token in self.tokens]
 
     @property
     def first(self) -> Token:
