@@ -21,7 +21,11 @@ FETCH: Final = {CSRF: "Fetch"}
 
 
 class LogonGone(SessionExpiredError):
-    """The logon is gone: nothing more can be sent with it."""
+    """The logon is gone: nothing more can be sent with it. `refused`: the request was certainly not executed."""
+
+    def __init__(self, message: str, *, refused: bool) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class ContextGone(SessionExpiredError):
@@ -94,7 +98,7 @@ class BackendSession:
             AnswerLost, BackendUnavailable: No answer; or no free work process.
         """
         if self.logon.broken:
-            raise LogonGone("Session expired: the logon has ended before this request was sent")
+            raise LogonGone("Session expired: the logon has ended before this request was sent", refused=True)
         if call.changes and not self.logon.token:
             await self._fetch_token()
         reply = await self._exchange(call)
@@ -116,7 +120,7 @@ class BackendSession:
         sign = sign_of(reply)
         if sign is Sign.LOGGED_OUT:
             self.logon.broken = self.changed = True
-            raise LogonGone(f"Session expired: the back end asks for a new logon ({reply.status})")
+            raise LogonGone(f"Session expired: the back end asks for a new logon ({reply.status})", refused=True)
         if sign is Sign.CONTEXT_GONE:
             raise ContextGone("Session expired: the back end has ended the session that held the lock (ICMENOSESSION)")
         if sign is Sign.TOKEN_REFUSED:
@@ -163,7 +167,7 @@ class BackendSession:
         self._absorb(call, reply)
         if before and self._security() not in ({}, before):
             self.logon.broken = True
-            raise LogonGone("Session expired: the back end has opened a new security session")
+            raise LogonGone("Session expired: the back end has opened a new security session", refused=False)
         return reply
 
     def _absorb(self, call: Call, reply: Reply) -> None:

@@ -1,0 +1,169 @@
+"""What all of the ABAP face shares: the tree's manager, the systems, and how nodes and drivers become each other.
+
+Below a workspace (what `session_id` names) there is at most one logon for reading and one per lock; below an edit
+logon at most one lock. Labels are unsealed so that what is left behind can be named without a key:
+
+    backend   SYSTEM CLIENT USER purpose since
+    lock      SYSTEM USER TYPE NAME since
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+import msgspec
+
+from holdfast.backend.locks import Lock
+from holdfast.backend.logon import Logon, Purpose
+from holdfast.backend.session import BackendSession
+from holdfast.backend.system import System, Systems
+from holdfast.core.manager import Manager
+from holdfast.core.model import Record, Ref, State
+from holdfast.core.session import Session
+from holdfast.errors import SessionExpiredError, SessionNotFound
+
+WORKSPACE: Final = "workspace"
+BACKEND: Final = "backend"
+LOCK: Final = "lock"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls: the principal (empty without authentication), what limits count, and the node sessions hang on."""
+
+    owner: str = ""
+    client: str = ""
+    parent: Ref | None = None
+
+
+class Workspace(msgspec.Struct, kw_only=True):
+    """The content of a workspace. `reading` is where its logon for reading is kept: its own, or one it shares."""
+
+    system: str
+    generation: int = 0
+    reading: tuple[bytes, bytes] | None = None
+
+    @property
+    def reading_ref(self) -> Ref | None:
+        """The place of the logon for reading."""
+        return Ref(*self.reading) if self.reading else None
+
+
+class Desk:
+    """Manager, systems and settings of the ABAP face, and the small steps all its parts take."""
+
+    def __init__(
+        self,
+        manager: Manager,
+        systems: Systems,
+        *,
+        hold_limit: float = 900.0,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self.manager, self.systems, self.hold_limit, self.sleep = manager, systems, hold_limit, sleep
+
+    # -- nodes and drivers
+
+    def driver(self, node: Session) -> BackendSession:
+        """Return the driver of a logon's node."""
+        return driver_of(self.systems, node)
+
+    async def open_backend(self, backend: BackendSession, workspace: Session, caller: Caller) -> Session:
+        """Store a logon below its workspace; if the workspace has ended meanwhile, log off again and raise."""
+        edits = backend.logon.purpose == "edit"
+        try:
+            return await self.manager.open(
+                BACKEND,
+                backend.dump(),
+                parent=workspace,
+                owner=workspace.owner,
+                client=caller.client,
+                label=backend_label(backend),
+                due_at=self.manager.clock() + self.manager.tuning.lease_ttl if edits else None,
+                named=False,
+            )
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await backend.log_off()
+            raise
+
+    async def log_on(self, system: System, purpose: Purpose) -> BackendSession:
+        """Log on at a system."""
+        backend = BackendSession.fresh(system, purpose)
+        await backend.log_on()
+        return backend
+
+    # -- looking around
+
+    async def workspace(self, caller: Caller, session_id: str) -> Session:
+        """Return the caller's workspace; whatever else the id is, the session has expired (E3)."""
+        try:
+            return await self.manager.load(session_id, kind=WORKSPACE, owner=caller.owner)
+        except SessionNotFound as exc:
+            raise SessionExpiredError(
+                f"Session expired: there is no session {session_id[:8]} (any more)",
+                hint="Call GetSession and start the workflow again.",
+            ) from exc
+
+    async def of_caller(self, caller: Caller) -> AsyncIterator[Record]:
+        """Yield the caller's nodes in any state: by principal, without one those below the same parent."""
+        if caller.owner:
+            async for record in self.manager.each("owner", caller.owner):
+                yield record
+        elif caller.parent is not None:
+            async for record in self.manager.each("tree", caller.parent.tree):
+                yield record
+
+    async def below(self, workspace: Session) -> tuple[list[Record], list[Record]]:
+        """Return the logons of a workspace and the locks below them, in any state."""
+        tree = [record async for record in self.manager.each("tree", workspace.record.tree)]
+        logons = [record for record in tree if record.parent == workspace.key and record.kind == BACKEND]
+        keys = {record.key for record in logons}
+        return logons, [record for record in tree if record.parent in keys and record.kind == LOCK]
+
+
+def driver_of(systems: Systems, node: Session) -> BackendSession:
+    """Return the driver of a logon's node. Raises BadInput if its system is not configured here."""
+    logon = Logon.load(node.content)
+    return BackendSession(systems.get(logon.system), logon)
+
+
+def lock_of(node: Session) -> Lock:
+    """Return the lock a node stands for."""
+    return Lock.load(node.content)
+
+
+def workspace_of(node: Session) -> Workspace:
+    """Return the content of a workspace's node."""
+    return msgspec.convert(node.content, Workspace)
+
+
+def plain(workspace: Workspace) -> dict[str, Any]:
+    """Return a workspace as a node's content."""
+    content: dict[str, Any] = msgspec.to_builtins(workspace, builtin_types=(bytes,))
+    return content
+
+
+def backend_label(backend: BackendSession) -> str:
+    """Return the label of a logon's node."""
+    settings, logon = backend.system.settings, backend.logon
+    return f"{logon.system} {settings.client} {logon.user} {logon.purpose} {logon.since:.0f}"
+
+
+def purpose_of(record: Record) -> str:
+    """Return what a logon is for, read from its label."""
+    return record.label.split(" ")[-2] if record.label.count(" ") >= 4 else ""
+
+
+def lock_label(lock: Lock) -> str:
+    """Return the label of a lock's node."""
+    return f"{object_label(lock.system, lock.user, lock.type, lock.name)}{lock.taken_at:.0f}"
+
+
+def object_label(system: str, user: str, object_type: str, name: str) -> str:
+    """Return what the labels of all locks on an object by one user begin with."""
+    return f"{system} {user} {object_type} {name} "
+
+
+def is_live(record: Record) -> bool:
+    """Say whether a record is not marked; what is above it may be."""
+    return record.state is State.LIVE

@@ -1,0 +1,140 @@
+"""Requests that need no lock: they travel stateless in a logon of their own and cannot reach a lock's context (A2)."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from holdfast.adt.desk import BACKEND, Caller, Desk, plain, workspace_of
+from holdfast.adt.tokens import Stamp
+from holdfast.backend.errands import Errands
+from holdfast.backend.session import BackendSession, LogonGone
+from holdfast.core.model import Reason, Ref, State
+from holdfast.core.session import Session
+from holdfast.errors import Busy, SessionConflict, SessionEnded, SessionNotFound
+
+T = TypeVar("T")
+TRIES: Final = 3
+Work = Callable[[BackendSession], Awaitable[T]]
+Look = Callable[[Stamp], None]
+
+
+class Reading:
+    """Finds or opens the logon for reading of a workspace, and runs requests in it, one at a time."""
+
+    def __init__(self, desk: Desk, errands: Errands) -> None:
+        self._desk, self._errands = desk, errands
+
+    async def run(
+        self, caller: Caller, workspace: Session, work: Work[T], *, look: Look
+    ) -> tuple[T, BackendSession, Stamp]:
+        """Do `work` with the logon for reading; return its result, the driver and the stamp of its state.
+
+        `look` is shown the stamp as it is before anything is sent, and may raise.
+
+        A logon found dead is replaced and the refused request sent in the new one: nothing was bound to it. It goes
+        on when the caller is cancelled.
+        """
+        return await self._errands.run(partial(self._run, caller, workspace, work, look))
+
+    async def attach(self, caller: Caller, workspace: Session, *, fresh: bool) -> tuple[BackendSession, Stamp]:
+        """Give a new workspace its logon for reading: a living one of the caller's, unless `fresh` (A31)."""
+        shared = None if fresh else await self._living(caller, workspace)
+        ref = shared or await self._open(caller, workspace)
+        node = await self._desk.manager.get(ref)
+        if shared is not None:
+            await self._point_to(workspace, ref)
+        backend = self._desk.driver(node)
+        return backend, _stamp(workspace, ref, backend)
+
+    async def state(self, caller: Caller, workspace: Session) -> tuple[BackendSession, Stamp]:
+        """Return the driver and the stamp of the logon for reading, without sending anything."""
+
+        async def nothing(_: BackendSession) -> None:
+            return None
+
+        _, backend, stamp = await self.run(caller, workspace, nothing, look=lambda _: None)
+        return backend, stamp
+
+    async def _run(
+        self, caller: Caller, workspace: Session, work: Work[T], look: Look
+    ) -> tuple[T, BackendSession, Stamp]:
+        async def looked(backend: BackendSession) -> T:
+            look(_stamp(workspace, ref, backend))
+            return await self._logged_on(backend, work)
+
+        for _ in range(TRIES):
+            ref = workspace_of(workspace).reading_ref or await self._open(caller, workspace)
+            try:
+                result, backend = await self._in_turn(ref, looked)
+            except (SessionEnded, SessionNotFound):
+                await self._point_to(workspace, None)  # the shared logon has ended with the session it belonged to
+                continue
+            return result, backend, _stamp(workspace, ref, backend)
+        raise Busy("the logon for reading ends again and again")
+
+    async def _in_turn(self, ref: Ref, work: Work[T]) -> tuple[T, BackendSession]:
+        manager = self._desk.manager
+        async with manager.hold(ref) as held:
+            node = await manager.get(ref)
+            backend = self._desk.driver(node)
+            try:
+                return await work(backend), backend
+            finally:
+                if backend.changed:
+                    node.content = backend.dump()
+                    held.put(node)
+
+    async def _logged_on(self, backend: BackendSession, work: Work[T]) -> T:
+        try:
+            return await work(backend)
+        except LogonGone as gone:
+            if not gone.refused:
+                raise
+        await backend.log_on()
+        return await work(backend)
+
+    async def _living(self, caller: Caller, workspace: Session) -> Ref | None:
+        """Return a living logon for reading of the caller's at the workspace's system."""
+        desk, system = self._desk, self._desk.systems.get(workspace_of(workspace).system)
+        wanted = f"{system.name} {system.settings.client} {system.user} read "
+        async for record in desk.of_caller(caller):
+            if record.kind == BACKEND and record.state is State.LIVE and record.label.startswith(wanted):
+                try:
+                    node = await desk.manager.get(record.ref)
+                except SessionNotFound:
+                    continue
+                if not desk.driver(node).logon.broken:
+                    return record.ref
+        return None
+
+    async def _open(self, caller: Caller, workspace: Session) -> Ref:
+        """Log on and store it below the workspace; of two at once the second uses the first one's."""
+        desk = self._desk
+        backend = await desk.log_on(desk.systems.get(workspace_of(workspace).system), "read")
+        node = await desk.open_backend(backend, workspace, caller)
+        used = await self._point_to(workspace, node.ref) or node.ref
+        if used != node.ref:
+            await desk.manager.end(node, Reason.REPLACED)
+        return used
+
+    async def _point_to(self, workspace: Session, ref: Ref | None) -> Ref | None:
+        """Make the workspace use this logon; return the one it uses now."""
+        before = workspace_of(workspace).reading
+        while True:
+            content = workspace_of(workspace)
+            content.reading = (ref.tree, ref.key) if ref else None
+            workspace.content = plain(content)
+            try:
+                await self._desk.manager.save(workspace)
+            except SessionConflict:
+                fresh = await self._desk.manager.get(workspace.ref)
+                workspace.record, workspace.content = fresh.record, fresh.content
+                theirs = workspace_of(workspace).reading_ref
+                if workspace_of(workspace).reading not in (None, before):
+                    return theirs
+            else:
+                return ref
+
+
+def _stamp(workspace: Session, ref: Ref, backend: BackendSession) -> Stamp:
+    return Stamp(workspace_of(workspace).generation, ref.key, backend.logon.version)
