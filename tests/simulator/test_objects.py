@@ -106,6 +106,14 @@ async def test_a_class_document_has_five_includes_with_two_links_each(caller: Ca
     assert root.prefix == "class"
 
 
+async def test_final_and_abstract_are_read_from_the_source(caller: Caller) -> None:
+    assert 'class:final="true" class:abstract="false"' in (await caller.call("GET", GREETER)).text
+    text = (await caller.source()).replace("  FINAL\r\n", "  ABSTRACT\r\n")
+    await caller.put(await caller.lock(), text)
+    assert 'class:final="false" class:abstract="true"' in (await caller.call("GET", GREETER, "stateful")).text
+    assert 'class:final="true"' in (await caller.call("GET", f"{GREETER}?version=active", "stateful")).text
+
+
 @pytest.mark.parametrize(
     ("path", "shape"),
     [

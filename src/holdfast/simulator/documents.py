@@ -3,6 +3,7 @@
 Prefixes are literal on purpose: real clients match them as text (ADT §0).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from xml.sax.saxutils import escape
@@ -56,7 +57,7 @@ def metadata(target: WorkbenchObject, version: str, *, system_id: str, language_
     names = f"{ADTCORE} {ATOM} {ABAPSOURCE}"
     if kind is CLASS:
         names += ' xmlns:abapoo="http://www.sap.com/adt/oo"'
-        extra = dict(_CLASS_FLAGS)
+        extra = _class_flags(target, version)
         body += "".join(_class_include(target, part, version) for part in _CLASS_ORDER if part in target.parts)
     elif kind is INTERFACE:
         names += ' xmlns:abapoo="http://www.sap.com/adt/oo"'
@@ -99,16 +100,28 @@ def _common(target: WorkbenchObject, version: str, system_id: str) -> dict[str, 
 
 
 _CLASS_ORDER: Final = ("definitions", "implementations", "macros", "testclasses", "main")
-_CLASS_FLAGS: Final[dict[str, str | None]] = {
-    "class:final": "true",
-    "class:abstract": "false",
-    "class:visibility": "public",
-    "class:category": "generalObjectType",
-    "class:sharedMemoryEnabled": "false",
-    "abapoo:modeled": "false",
-    "abapsource:fixPointArithmetic": "true",
-    "abapsource:activeUnicodeCheck": "true",
-}
+_CLASS_HEAD: Final = re.compile(r"^\s*CLASS\s+\S+\s+DEFINITION\b([^.]*)\.", re.IGNORECASE | re.MULTILINE)
+
+
+def class_additions(source: str) -> frozenset[str]:
+    """Return the words after CLASS … DEFINITION in upper case, such as FINAL and ABSTRACT."""
+    head = _CLASS_HEAD.search(source)
+    return frozenset(head[1].upper().split()) if head is not None else frozenset()
+
+
+def _class_flags(target: WorkbenchObject, version: str) -> dict[str, str | None]:
+    text = target.parts["main"].read(version)
+    words = class_additions(text.source if text is not None else "")
+    return {
+        "class:final": "true" if "FINAL" in words else "false",
+        "class:abstract": "true" if "ABSTRACT" in words else "false",
+        "class:visibility": "public",
+        "class:category": "generalObjectType",
+        "class:sharedMemoryEnabled": "true" if "SHARED" in words else "false",
+        "abapoo:modeled": "false",
+        "abapsource:fixPointArithmetic": "true",
+        "abapsource:activeUnicodeCheck": "true",
+    }
 
 
 def link(href: str, rel: str, **more: str | None) -> str:

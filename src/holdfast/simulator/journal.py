@@ -57,10 +57,6 @@ class Journal:
         for nonce in NONCE.findall(body):
             self.put_by_nonce[nonce.decode("ascii", "replace")] += 1
 
-    def clear(self) -> None:
-        """Begin at zero."""
-        self.__init__()  # type: ignore[misc]
-
     def counters(self) -> dict[str, Any]:
         """Return all counters as JSON values."""
         return {

@@ -127,7 +127,8 @@ class Simulator:
         """Go back to the first state: no sessions, no faults, default switches, freshly planted objects."""
         self.restart()
         self.faults.rules.clear()
-        self.journal.clear()
+        self.journal = Journal()
+        self.sessions.logons = 0
         self.switch(Switches())
         self.repository.clear()
         if self._seed:

@@ -32,8 +32,7 @@ class Definition(msgspec.Struct):
     interfaces: dict[str, Token] = msgspec.field(default_factory=dict)
     aliases: dict[str, str] = msgspec.field(default_factory=dict)
     abstract: bool = False
-    testing: bool = False
-    superclass: str = ""
+    final: bool = False
     end: int = 0
 
     @property
@@ -118,9 +117,7 @@ class _Reader:
         elif "IMPLEMENTATION" in words[2:3]:
             self._implementation = self.outline.implementations.setdefault(name, Implementation(token))
         elif "DEFINITION" in words[2:3]:
-            self._definition = Definition(token, abstract="ABSTRACT" in words, testing="TESTING" in words)
-            if "INHERITING" in words and len(words) > words.index("INHERITING") + 2:
-                self._definition.superclass = words[words.index("INHERITING") + 2]
+            self._definition = Definition(token, abstract="ABSTRACT" in words, final="FINAL" in words)
             self.outline.definitions[name] = self._definition
 
     def _close(self, statement: Statement) -> None:

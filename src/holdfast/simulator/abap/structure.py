@@ -33,14 +33,16 @@ def structure_document(target: WorkbenchObject, version: str) -> str:
         block = _span(target, definition.token.line, definition.token.column, definition.end, 0)
         inner += link(block, f"{REL}/source/definitionBlock")
         inner += "".join(_component(target, found, implementation) for found in definition.components)
-    values = {"adtcore:name": target.name, "adtcore:type": target.type, "visibility": "public", "final": "true"}
+    values = {"adtcore:name": target.name, "adtcore:type": target.type, "visibility": "public"}
     space = f'xmlns:abapsource="http://www.sap.com/adt/abapsource" {ADTCORE} {ATOM}'
     base = f'xml:base="{target.uri}"'
     return f"<{ELEMENT} {space} {base}{attributes(values | _flags(definition))}>{inner}</{ELEMENT}>"
 
 
 def _flags(definition: Definition | None) -> dict[str, str | None]:
-    return {"abstract": "true"} if definition is not None and definition.abstract else {}
+    if definition is None:
+        return {}
+    return {"abstract": "true" if definition.abstract else None, "final": "true" if definition.final else None}
 
 
 def _component(target: WorkbenchObject, found: Component, built: Implementation | None) -> str:
