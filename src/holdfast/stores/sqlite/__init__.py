@@ -17,7 +17,10 @@ from holdfast.stores.sqlite.sessions import SqliteLeases, SqliteSessions
 
 TIMEOUT_S: Final = 2.0  # how long a call waits for other processes (E26)
 MOUNTS: Final = Path("/proc/mounts")
-NETWORK: Final = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs", "fuse.")
+NETWORK: Final = (  # how the names of such file systems begin; an overlay by FUSE is a local disk
+    *("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs"),
+    *("fuse.sshfs", "fuse.gluster", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
+)
 
 
 @asynccontextmanager

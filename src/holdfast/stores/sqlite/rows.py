@@ -17,6 +17,7 @@ FIELDS: Final = Record.__struct_fields__
 COLUMNS: Final = ", ".join(FIELDS)
 BARE: Final = ", ".join("x''" if name == "payload" else name for name in FIELDS)
 MARKS: Final = ", ".join("?" * (len(FIELDS) + 1))
+COMMON: Final = 4_096  # a kind with that many rows is found by walking along the keys, a rare one by sorting its rows
 MINUTE_S: Final = 60.0
 FAR: Final = 2.0**52  # stands for every later instant, infinity included
 EXPIRES: Final = (  # core.policy.expires_at
@@ -54,6 +55,12 @@ class Statements:
         self.expired = (
             f"SELECT {COLUMNS} FROM {node} WHERE bucket <= ? AND {EXPIRES} <= ? ORDER BY bucket, {EXPIRES}, key LIMIT ?"
         )
+        self.tree = (
+            f"SELECT {COLUMNS} FROM {node} WHERE key IN (SELECT key FROM {node} WHERE key = ?1 AND parent IS NULL "
+            f"UNION ALL SELECT key FROM {node} WHERE tree = ?1 AND parent IS NOT NULL) AND key > ?2 "
+            "ORDER BY key LIMIT ?3"
+        )
+        self.common = f"SELECT {COLUMNS} FROM {node} WHERE key > ?2 AND +kind = ?1 ORDER BY key LIMIT ?3"
         self.due_rows = f"SELECT {COLUMNS} FROM {node} WHERE due_at <= ? ORDER BY due_at, key LIMIT ?"
 
     def find(self, column: str) -> str:
@@ -65,8 +72,8 @@ class Statements:
         return f"SELECT count(*) FROM (SELECT 1 FROM {self.node} WHERE {column} = ? LIMIT ?)"
 
     def rivals(self, column: str) -> str:
-        """Return the statement for the live rows of one kind and one value."""
-        return f"SELECT {BARE} FROM {self.node} WHERE {column} = ? AND kind = ? AND state = 'live'"
+        """Return the statement for the live rows of one value and one kind; the plus keeps it off the kind's index."""
+        return f"SELECT {BARE} FROM {self.node} WHERE {column} = ? AND +kind = ? AND state = 'live'"
 
     def update(self, columns: tuple[str, ...]) -> str:
         """Return the statement that writes some columns of one row."""
@@ -128,8 +135,7 @@ class SqliteRows:
         """Return the LIVE rows of the record's kind in the limit's scope, unless there are few."""
         column = SCOPES[limit.scope]
         value = getattr(record, column)
-        [crowd] = self._run(self._sql.crowd(column), (value, max(limit.most, 0))).fetchone()
-        if crowd < limit.most:
+        if self._crowd(column, value, max(limit.most, 0)) < limit.most:
             return []
         return [_record(row) for row in self._run(self._sql.rivals(column), (value, record.kind))]
 
@@ -161,9 +167,18 @@ class SqliteRows:
                 found = self._run(self._sql.due_rows, (value, most))
             case "all", _:
                 found = self._run(self._sql.all, (after, most))
+            case "tree", _:
+                found = self._run(self._sql.tree, (value, after, most))
+            case "kind", _ if self._crowd("kind", value, COMMON) == COMMON:
+                found = self._run(self._sql.common, (value, after, most))
             case _:
                 found = self._run(self._sql.find(index), (value, after, most))
         return [_record(row) for row in found]
+
+    def _crowd(self, column: str, value: Any, most: int) -> int:
+        """Return how many rows have the value in the column, counted up to `most`."""
+        [crowd] = self._run(self._sql.crowd(column), (value, most)).fetchone()
+        return int(crowd)
 
 
 @cache

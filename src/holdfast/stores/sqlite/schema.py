@@ -1,8 +1,10 @@
 """The tables of the SQLite store, and how a file gets them.
 
 Each namespace has tables of its own, so two of them cannot meet. `bucket` is the minute in which a live node expires:
-it changes about once a minute of use at most, so a touch hardly ever moves an index entry. The payload is the last
-column: SQLite reads past it only where it is asked for.
+it changes about once a minute of use at most, so a touch hardly ever moves an index entry. Keys are random, so every
+index that is ordered by key costs a page of its own per row that comes or goes: there are as few of them as can be, and
+a sweep among a million rows costs little more than among a few. The payload is the last column: SQLite reads past it
+only where it is asked for.
 """
 
 import re
@@ -24,11 +26,11 @@ CREATE TABLE IF NOT EXISTS "{ns}/node" (
   held INTEGER NOT NULL, due_at REAL, ended_at REAL, attempts INTEGER NOT NULL, version INTEGER NOT NULL,
   bucket INTEGER, fence INTEGER NOT NULL DEFAULT 0, until REAL NOT NULL DEFAULT 0, payload BLOB NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS "{ns}/alias" ON "{ns}/node" (alias) WHERE alias IS NOT NULL;
-CREATE INDEX IF NOT EXISTS "{ns}/tree" ON "{ns}/node" (tree, key);
+CREATE INDEX IF NOT EXISTS "{ns}/tree" ON "{ns}/node" (tree, key) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "{ns}/parent" ON "{ns}/node" (parent, key) WHERE parent IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "{ns}/owner" ON "{ns}/node" (owner, key);
 CREATE INDEX IF NOT EXISTS "{ns}/client" ON "{ns}/node" (client, key);
-CREATE INDEX IF NOT EXISTS "{ns}/kind" ON "{ns}/node" (kind, key);
+CREATE INDEX IF NOT EXISTS "{ns}/kind" ON "{ns}/node" (kind);
 CREATE INDEX IF NOT EXISTS "{ns}/bucket" ON "{ns}/node" (bucket) WHERE bucket IS NOT NULL;
 CREATE INDEX IF NOT EXISTS "{ns}/due" ON "{ns}/node" (due_at, key) WHERE due_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS "{ns}/stream" (
