@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from holdfast._asgi import ASGIApp, Message
@@ -64,6 +65,12 @@ class Exchange:
             while not condition(self):
                 await self._changed.wait()
 
+    def end(self) -> None:
+        """Note that the application has returned."""
+        self.ended = True
+        self._changed.set()
+        self._changed = anyio.Event()
+
     def leave(self) -> None:
         """Close the connection."""
         self._left.set()
@@ -114,24 +121,26 @@ class Wire:
         self, method: str, body: Any = None, *, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Exchange]:
         """Send a request whose answer is a stream; leave it at the end of the block."""
-        exchange = Exchange()
-        all_headers = {**JSON_HEADERS, **self.headers, **(headers or {})}
         async with anyio.create_task_group() as tasks:
-            self._start(tasks, exchange, method, body, all_headers)
+            exchange = self.begin(tasks, method, body, headers=headers)
             await exchange.until(lambda seen: seen.status)
             yield exchange
             exchange.leave()
-            with anyio.fail_after(PATIENCE):
-                while not exchange.ended:
-                    await anyio.sleep(0.001)
+            await exchange.until(lambda seen: seen.ended)
             tasks.cancel_scope.cancel()
 
-    def _start(self, tasks: TaskGroup, exchange: Exchange, *request: Any) -> None:
+    def begin(
+        self, tasks: TaskGroup, method: str, body: Any = None, *, headers: Mapping[str, str] | None = None
+    ) -> Exchange:
+        """Send a request from a task of its own; what comes back is seen in what this returns."""
+        exchange = Exchange()
+
         async def run() -> None:
-            await self._run(exchange, *request)
-            exchange.ended = True
+            await self._run(exchange, method, body, {**JSON_HEADERS, **self.headers, **(headers or {})})
+            exchange.end()
 
         tasks.start_soon(run)
+        return exchange
 
     async def _run(self, exchange: Exchange, method: str, body: Any, headers: Any) -> None:
         payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()

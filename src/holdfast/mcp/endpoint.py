@@ -23,7 +23,16 @@ from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.jsonrpc import NO_META, Incoming, Malformed, Meta, RequestId, RpcError, Shape
 from holdfast.mcp.legacy import Legacy
 from holdfast.mcp.modern import Answers, Modern, NotAcceptable
-from holdfast.mcp.protocol import INVALID_REQUEST, LEGACY, MODERN, PARSE_ERROR, SERVED, STATUS_OF, UNSUPPORTED_VERSION
+from holdfast.mcp.protocol import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LEGACY,
+    MODERN,
+    PARSE_ERROR,
+    SERVED,
+    STATUS_OF,
+    UNSUPPORTED_VERSION,
+)
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
 from holdfast.web.bearer import StaticBearer
@@ -189,7 +198,8 @@ class McpEndpoint:
         known_id = message.id if message is not None and isinstance(message.id, int | str) else None
         route = decide(facts)
         if isinstance(route, Refusal):
-            await self._refuse(exchange, facts, request_id=known_id)
+            lacks = envelope.lacking(meta) if route.number == INVALID_PARAMS else None
+            await self._refuse(exchange, facts, request_id=known_id, message=lacks or "")
             return
         try:
             await self._serve(route, exchange, message, meta, batch)

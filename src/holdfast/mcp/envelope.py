@@ -29,7 +29,9 @@ _TEXT: Final = msgspec.json.Decoder(str)
 
 def check(head: Head, message: Incoming, meta: Meta) -> str:
     """Return the protocol version of a modern request, or raise RpcError with the first thing that is wrong."""
-    _required(meta)
+    lacks = lacking(meta)
+    if lacks:
+        raise RpcError(INVALID_PARAMS, lacks)
     if head.twice is not None:
         raise RpcError(HEADER_MISMATCH, f"header {head.twice} is there more than once")
     version = str(meta.version)
@@ -53,14 +55,16 @@ def unsupported(requested: str) -> RpcError:
     )
 
 
-def _required(meta: Meta) -> None:
+def lacking(meta: Meta) -> str | None:
+    """Return what is missing in `_meta`, None if nothing is."""
     missing = [
         name for name, value in ((META_VERSION, meta.version), (META_CAPABILITIES, meta.capabilities)) if value is UNSET
     ]
     if missing:
-        raise RpcError(INVALID_PARAMS, f"params._meta lacks {' and '.join(missing)}")
+        return f"params._meta lacks {' and '.join(missing)}, or is not of the right form"
     if not (isinstance(meta.capabilities, Raw) and is_object(meta.capabilities)):
-        raise RpcError(INVALID_PARAMS, f"params._meta: {META_CAPABILITIES} must be an object")
+        return f"params._meta: {META_CAPABILITIES} must be an object"
+    return None
 
 
 def _same_name(head: Head, message: Incoming) -> None:

@@ -49,23 +49,24 @@ class Streams:
         Raises:
             LimitReached: The session has a stream already.
         """
+        scope = anyio.CancelScope()
         async with self._place(session) as node, self._manager.store.channel.subscribe(_topic(session.key)) as said:
-            await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
-            await _write(send, sse.KEEP_ALIVE)
-            with anyio.CancelScope() as scope:
-                self._open.add(scope)
-                try:
+            self._open.add(scope)
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
+                with scope:
                     await self._serve(session, node, said, receive, send)
-                except SessionError:
-                    pass  # ended: so does the stream
-                finally:
-                    self._open.discard(scope)
+            except SessionError:
+                pass  # ended: so does the stream
+            finally:
+                self._open.discard(scope)
             with anyio.CancelScope(shield=True):
                 await _write(send, b"", more=False)
 
     async def _serve(
         self, session: Session, node: Session, said: AsyncIterator[Message], receive: Receive, send: Send
     ) -> None:
+        await _write(send, sse.KEEP_ALIVE)
         async with self._manager.running(node), anyio.create_task_group() as tasks:
             tasks.start_soon(_pump, said, send)
             tasks.start_soon(self._beat, session, send, tasks.cancel_scope)
