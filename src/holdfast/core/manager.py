@@ -17,7 +17,7 @@ from holdfast.core.holding import Held, Running
 from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
-from holdfast.core.ports import Index, Store
+from holdfast.core.ports import Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, records_of
 from holdfast.errors import (
@@ -194,15 +194,9 @@ class Manager:
                         continue
         return found
 
-    async def each(self, index: Index, value: bytes | str | float) -> AsyncIterator[Record]:
+    def each(self, index: Index, value: bytes | str | float) -> AsyncIterator[Record]:
         """Yield all records of an index that is ordered by key, in any state, page by page."""
-        after, size = b"", 200
-        while page := await self.store.sessions.find(index, value, after=after, count=size):
-            for record in page:
-                yield record
-            if len(page) < size:
-                return
-            after = page[-1].key
+        return each(self.store.sessions, index, value)
 
     # -- writing
 

@@ -8,12 +8,13 @@ A node's *chain* is the node and its ancestors; the chain is live when every rec
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from holdfast.core.model import Claim, Created, Lease, Limit, Loaded, LogEntry, Message, Reason, Record, Ref
 
+PAGE: Final = 200
 Index = Literal["key", "tree", "parent", "owner", "client", "kind", "all", "expired", "due"]
 
 
@@ -202,3 +203,14 @@ class Store(msgspec.Struct, frozen=True):
     counters: Counters
     url: str
     shared: bool
+
+
+async def each(sessions: SessionStore, index: Index, value: bytes | str | float) -> AsyncIterator[Record]:
+    """Yield all records of an index that is ordered by key, in any state, page by page."""
+    after = b""
+    while page := await sessions.find(index, value, after=after, count=PAGE):
+        for record in page:
+            yield record
+        if len(page) < PAGE:
+            return
+        after = page[-1].key

@@ -1,0 +1,85 @@
+"""Composes all faces into one server: the ABAP tools at the MCP endpoint, on one engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from holdfast._asgi import ASGIApp, Receive, Scope, Send
+from holdfast.adt.embedded import open_embedded
+from holdfast.adt.service import Abap
+from holdfast.config import Settings, data_folder
+from holdfast.core.events import Sink
+from holdfast.engine import Engine
+from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
+from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
+from holdfast.observe import AuditTrail, LogLines, Sinks
+from holdfast.web.bearer import StaticBearer
+from holdfast.web.guard import Guard
+from holdfast.web.reply import reply
+
+MCP_PATH: Final = "/mcp"
+
+
+class Holdfast(NamedTuple):
+    """The opened parts of a server."""
+
+    engine: Engine
+    abap: Abap
+    mcp: McpEndpoint
+
+
+def store_url(settings: Settings) -> str:
+    """Return where sessions are kept: as configured, else SQLite in the user's data folder."""
+    return settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
+
+
+@asynccontextmanager
+async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIterator[Holdfast]:
+    """Open engine and faces until the block ends.
+
+    Without a configured system both store and system are in memory (unless a store is configured).
+    """
+    async with _sink() as sink, open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap):
+        endpoint = McpEndpoint(
+            engine.manager,
+            NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
+            guard=Guard(settings.allowed_origins, settings.allowed_hosts),
+            bearer=StaticBearer(settings.token.get_secret_value()),
+            max_body_bytes=settings.max_body_bytes,
+        )
+        yield Holdfast(engine, abap, endpoint)
+
+
+def asgi(settings: Settings) -> ASGIApp:
+    """Return the server as an ASGI application; it opens with the lifespan, which its server must run."""
+    opened: list[McpEndpoint] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"].rstrip("/") == MCP_PATH and opened:
+            await opened[0](scope, receive, send)
+        elif scope["type"] == "http":
+            await reply(send, 404)
+
+    async def lifespan(receive: Receive, send: Send) -> None:
+        await receive()
+        async with open_holdfast(settings) as holdfast, holdfast.mcp.running():
+            opened.append(holdfast.mcp)
+            calm_garbage_collector()
+            with told_to_stop(holdfast.mcp.stop):
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+            opened.clear()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return app
+
+
+@asynccontextmanager
+async def _sink() -> AsyncIterator[Sink]:
+    trail = AuditTrail(data_folder() / "audit.jsonl")
+    try:
+        yield Sinks(LogLines(), trail)
+    finally:
+        trail.close()

@@ -1,0 +1,58 @@
+"""The tree of sessions as a picture of text, and its nodes as rows."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from holdfast.core.model import Record, State
+from holdfast.core.policy import expires_at
+
+SINCE: Final = re.compile(r" \d{9,}$")  # the instant at the end of a label; the picture shows the age beside it
+
+
+def as_row(record: Record, now: float) -> dict[str, Any]:
+    """Return what is shown of a node: never its payload. Ages and ends are in whole seconds."""
+    return {
+        "key": record.hex,
+        "id": record.mark,
+        "kind": record.kind,
+        "state": record.state.value,
+        "owner": record.owner,
+        "label": record.label,
+        "age": round(now - record.created_at),
+        "ends_in": round(expires_at(record) - now),
+        "locks": record.held,
+    }
+
+
+def draw(records: Iterable[Record], now: float) -> list[str]:
+    """Return one line per node, roots first, children below their parent."""
+    listed = sorted(records, key=lambda record: (record.created_at, record.key))
+    known = {record.key for record in listed}
+    lines: list[str] = []
+    for root in (record for record in listed if record.parent not in known):
+        lines.append(_caption(root, now))
+        lines += _below(root, listed, now, "")
+    return lines
+
+
+def _below(above: Record, listed: Sequence[Record], now: float, indent: str) -> list[str]:
+    children = [record for record in listed if record.parent == above.key]
+    lines: list[str] = []
+    for child in children:
+        last = child is children[-1]
+        lines.append(f"{indent}{'└─ ' if last else '├─ '}{_caption(child, now)}")
+        lines += _below(child, listed, now, indent + ("   " if last else "│  "))
+    return lines
+
+
+def _caption(record: Record, now: float) -> str:
+    name = f"{record.kind} {record.mark or record.hex}"
+    facts = [
+        SINCE.sub("", record.label),
+        record.owner and f"of {record.owner}",
+        f"{max(0, round(now - record.created_at))} s old",
+    ]
+    if record.state is not State.LIVE:
+        facts.insert(0, record.state.value.upper())
+    return f"{name}  {', '.join(fact for fact in facts if fact)}"

@@ -1,0 +1,143 @@
+"""`holdfast sessions` and `holdfast locks`: look at the tree, end what should not be there."""
+
+import time
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+import typer
+
+from holdfast.app import open_holdfast, store_url
+from holdfast.cli.drawing import as_row, draw
+from holdfast.cli.output import reported, show
+from holdfast.config import Settings, load_settings
+from holdfast.core.model import Reason, Record
+from holdfast.core.ports import each
+from holdfast.errors import BadInput, NotFound
+from holdfast.stores import open_store
+
+CLOSING_WAIT_S = 20.0
+
+sessions = typer.Typer(help="Look at sessions and end them.", no_args_is_help=True)
+locks = typer.Typer(help="Look at locks and release them.", no_args_is_help=True)
+
+StoreOption = Annotated[str | None, typer.Option("--store", help="Store URL; default: the configured one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+NodeArgument = Annotated[str, typer.Argument(help="The node's key, or the first characters of its key or id.")]
+
+
+@sessions.command("list")
+@reported
+def list_sessions(
+    store: StoreOption = None,
+    owner: Annotated[str | None, typer.Option(help="Only this principal's.")] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the tree.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List all sessions, whatever their kind and state. Exits 3 if the store is out of reach."""
+    records, now = anyio.run(all_records, load_settings(store=store)), time.time()
+    chosen = [record for record in records if owner in (None, record.owner)]
+    if tree and not as_json:
+        print(*(draw(chosen, now) or ["no sessions"]), sep="\n")
+    else:
+        show((as_row(record, now) for record in chosen), as_json=as_json, empty="no sessions")
+
+
+@sessions.command("show")
+@reported
+def show_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show one session and what hangs below it. Exits 2 if there is none, or several, of that name."""
+    records, now = anyio.run(all_records, load_settings(store=store)), time.time()
+    record = _the_one(records, node)
+    if as_json:
+        print(msgspec.json.encode(_details(record, now)).decode())
+        return
+    for name, value in _details(record, now).items():
+        print(f"{name:12} {'-' if value in (None, '') else value}")
+    below = [r for r in records if r.tree == record.tree]
+    print("", *draw(below, now), sep="\n")
+
+
+@sessions.command("end")
+@reported
+def end_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """End a session and everything below it, and wait until it is closed outside. Exits 1 if that takes too long."""
+    _end(node, store, as_json=as_json)
+
+
+@locks.command("list")
+@reported
+def list_locks(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """List all locks, the stranded ones included, with what identifies them in SM12."""
+    records, now = anyio.run(all_records, load_settings(store=store)), time.time()
+    rows = (_lock_row(record, now) for record in records if record.holds)
+    show(rows, as_json=as_json, empty="no locks")
+
+
+@locks.command("release")
+@reported
+def release_lock(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Release a lock at the back end, and wait until it is. Exits 1 if that takes too long."""
+    _end(node, store, as_json=as_json, locks_only=True)
+
+
+def _end(node: str, store: str | None, *, as_json: bool, locks_only: bool = False) -> None:
+    closed, record = anyio.run(_end_one, node, load_settings(store=store), locks_only)
+    row = {"key": record.hex, "kind": record.kind, "label": record.label, "closed": closed}
+    show([row], as_json=as_json, empty="")
+    if not closed:
+        raise typer.Exit(1)
+
+
+async def all_records(settings: Settings) -> list[Record]:
+    """Return all nodes of the configured store, in any state."""
+    async with open_store(store_url(settings), namespace=settings.namespace) as store:
+        return [record async for record in each(store.sessions, "all", b"")]
+
+
+async def _end_one(node: str, settings: Settings, locks_only: bool) -> tuple[bool, Record]:
+    """Mark the node and wait until it is closed.
+
+    Where the systems are configured here too, this process does what any worker does, so that no server need run.
+    """
+    records = [record for record in await all_records(settings) if record.holds or not locks_only]
+    record = _the_one(records, node)
+    settings = settings.model_copy(update={"store": store_url(settings)})
+    async with open_holdfast(settings, keeper=bool(settings.systems)) as holdfast:
+        manager = holdfast.engine.manager
+        await manager.end(record.ref, Reason.ADMIN)
+        return await manager.gone(record.ref, timeout=CLOSING_WAIT_S), record
+
+
+def _the_one(records: list[Record], node: str) -> Record:
+    found = [
+        record
+        for record in records
+        if record.key.hex().startswith(node) or (record.mark and node.startswith(record.mark))
+    ]
+    if not found:
+        raise NotFound(f"there is no session {node[:8]!r}", hint="`holdfast sessions list` shows what there is.")
+    if len(found) > 1:
+        raise BadInput(f"{node[:8]!r} names {len(found)} sessions", hint="Give more characters of the key.")
+    return found[0]
+
+
+def _details(record: Record, now: float) -> dict[str, Any]:
+    more = {"reason": record.reason, "due_in": None if record.due_at is None else round(record.due_at - now)}
+    return {
+        **as_row(record, now),
+        "key": record.key.hex(),
+        **more,
+        "attempts": record.attempts,
+        "bytes": len(record.payload),
+    }
+
+
+def _lock_row(record: Record, now: float) -> dict[str, Any]:
+    return {
+        "key": record.hex,
+        "state": record.state.value,
+        "lock": record.label,
+        "owner": record.owner,
+        "age": round(now - record.created_at),
+    }
