@@ -8,7 +8,7 @@ default SQLite in the user's data folder.
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx2
 
@@ -51,6 +51,13 @@ async def open_abap(
         )
 
 
+class Embedded(NamedTuple):
+    """An engine and the ABAP face on it."""
+
+    engine: Engine
+    abap: Abap
+
+
 @asynccontextmanager
 async def open_embedded(
     settings: Settings | None = None,
@@ -60,7 +67,7 @@ async def open_embedded(
     clock: Callable[[], float] = time.time,
     sink: Sink | None = None,
     keeper: bool = True,
-) -> AsyncIterator[Abap]:
+) -> AsyncIterator[Embedded]:
     """Open engine, systems and face in one: what a program needs that uses the handlers by itself.
 
     Args:
@@ -93,7 +100,7 @@ async def open_embedded(
                 keeper=keeper,
             )
         )
-        yield await stack.enter_async_context(open_abap(engine, systems))
+        yield Embedded(engine, await stack.enter_async_context(open_abap(engine, systems)))
 
 
 def simulated(settings: Settings) -> Settings:
