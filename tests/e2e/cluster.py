@@ -117,7 +117,7 @@ async def cluster(
     workers = Cluster(command, count, env)
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     workers.url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
-    async with anyio.create_task_group() as tasks, listener:
+    async with listener, anyio.create_task_group() as tasks:
         try:
             async with anyio.create_task_group() as starting:
                 for number in range(count):
