@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.register_assert_rewrite("holdfast.testing.contract")  # its assertions explain themselves as a test's do
+
 
 @pytest.fixture
 def anyio_backend() -> str:
