@@ -24,6 +24,8 @@ from holdfast.core.policy import expires_at, touched, victims
 from holdfast.errors import BadInput, LeaseLost, LimitReached, SessionConflict, SessionEnded, SessionExists
 from holdfast.stores.rows import Rows
 
+LIVE = State.LIVE
+
 
 class Forest:
     """The trees of one namespace. See `core.ports.SessionStore` and `core.ports.Leases` for what the methods do."""
@@ -50,14 +52,17 @@ class Forest:
     def load(
         self,
         at: Ref | bytes,
-        *,
         now: float,
         touch_after: float | None = None,
         busy_until: float = 0.0,
         owner: str | None = None,
     ) -> Loaded | None:
         """Return a node of a live chain; record its use if that is asked for and due."""
-        record = self._rows.named(at) if isinstance(at, bytes) else self._at(at)
+        rows = self._rows
+        if isinstance(at, bytes):
+            record = rows.named(at)
+        elif (record := rows.whole(at.key)) is not None and record.tree != at.tree:
+            return None
         if record is None or (owner is not None and owner != record.owner):
             return None
         if not _lives(record, now):
@@ -71,7 +76,7 @@ class Forest:
         if touch_after is not None:
             used = touched(record, now, touch_after, busy_until)
             if used is not None:
-                self._rows.update(record, used)
+                rows.touch(record, used)
                 record = used
         return Loaded(record, above)
 
@@ -318,7 +323,7 @@ class Forest:
 
 
 def _lives(record: Record, now: float) -> bool:
-    return record.state is State.LIVE and expires_at(record) > now
+    return record.state is LIVE and expires_at(record) > now
 
 
 def _refuse_stale(stored: Record, record: Record) -> None:

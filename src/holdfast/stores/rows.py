@@ -32,6 +32,10 @@ class Rows(Protocol):
         """Write what differs; `old` is as stored, and both are bare or neither is."""
         ...
 
+    def touch(self, old: Record, new: Record) -> None:
+        """Write the use of a LIVE row: only `used_at`, `slid_at` and `busy_until` differ."""
+        ...
+
     def remove(self, record: Record) -> None:
         """Remove a row with its lease and its event logs."""
         ...

@@ -10,8 +10,9 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item", int, bytes)
 
 CHUNK = 1_024  # a chunk longer than this is split in two
-WIDTH_S = 4.0  # how coarse a timeline is: at most this many seconds of members are looked at in vain
-FAR = 2.0**52  # stands for every later instant, infinity included
+WIDTH_S = 4  # how coarse a timeline is: at most this many seconds of members are looked at in vain
+FAR = 2.0**52  # this and every later instant, infinity included, are in one bucket
+LAST = int(FAR) // WIDTH_S
 
 
 class Shelf(Generic[Item]):
@@ -157,4 +158,4 @@ class Timeline:
 
 
 def _bucket(instant: float) -> int:
-    return int(min(instant, FAR) // WIDTH_S)
+    return int(instant) // WIDTH_S if instant < FAR else LAST

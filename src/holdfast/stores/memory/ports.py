@@ -35,7 +35,7 @@ class MemorySessions:
         owner: str | None = None,
     ) -> Loaded | None:
         """See `SessionStore.load`."""
-        return self._forest.load(at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner)
+        return self._forest.load(at, now, touch_after, busy_until, owner)
 
     async def replace(self, record: Record, *, now: float, fence: int | None = None) -> Record:
         """See `SessionStore.replace`."""

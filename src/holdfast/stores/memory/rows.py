@@ -69,6 +69,11 @@ class MemoryRows:
         if old.parent != new.parent:
             _reindex(self._parents, key, old.parent, new.parent)
 
+    def touch(self, old: Record, new: Record) -> None:
+        """Replace a LIVE row by one that was used later."""
+        self._nodes[old.key] = new
+        self._expiry.move(old.key, expires_at(old), expires_at(new))
+
     def remove(self, record: Record) -> None:
         """Remove a row with its lease and its event logs."""
         key = record.key

@@ -39,6 +39,8 @@ class Statements:
         self.bare = f"SELECT {BARE} FROM {node} WHERE key = ?"
         self.named = f"SELECT {COLUMNS} FROM {node} WHERE alias = ?"
         self.insert = f"INSERT INTO {node} ({COLUMNS}, bucket) VALUES ({MARKS})"
+        self.touch = f"UPDATE {node} SET used_at = ?, slid_at = ?, busy_until = ? WHERE key = ?"
+        self.move = f"UPDATE {node} SET bucket = ? WHERE key = ?"
         self.remove = f"DELETE FROM {node} WHERE key = ?"
         self.remove_streams = f"DELETE FROM {stream} WHERE node = ?"
         self.remove_events = f"DELETE FROM {event} WHERE node = ?"
@@ -116,6 +118,12 @@ class SqliteRows:
             changed["bucket"] = bucket
         if changed:
             self._run(self._sql.update(tuple(changed)), (*changed.values(), old.key))
+
+    def touch(self, old: Record, new: Record) -> None:
+        """Write the columns of use, and the minute of expiry if it is another."""
+        self._run(self._sql.touch, (new.used_at, new.slid_at, new.busy_until, old.key))
+        if (minute := _bucket(new)) != _bucket(old):
+            self._run(self._sql.move, (minute, old.key))
 
     def remove(self, record: Record) -> None:
         """Remove a row, with its lease in it, and its event logs."""

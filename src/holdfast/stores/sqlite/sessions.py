@@ -47,12 +47,10 @@ class SqliteSessions(_Trees):
         owner: str | None = None,
     ) -> Loaded | None:
         """See `SessionStore.load`. The writer is asked only if a use is to be written down (E8)."""
-        loaded = await self._read(lambda forest: forest.load(at, now=now, owner=owner))
+        loaded = await self._read(lambda forest: forest.load(at, now, owner=owner))
         if loaded is None or touch_after is None or touched(loaded.record, now, touch_after, busy_until) is None:
             return loaded
-        return await self._write(
-            lambda forest: forest.load(at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner)
-        )
+        return await self._write(lambda forest: forest.load(at, now, touch_after, busy_until, owner))
 
     async def replace(self, record: Record, *, now: float, fence: int | None = None) -> Record:
         """See `SessionStore.replace`."""
