@@ -108,6 +108,8 @@ class Keeping:
             await smith.lose(place, node, lock)
             return duty.now + self._hold_limit
         smith.store(place, node, lock)
+        if lock.phase is Phase.RELEASED:  # what was open was an UNLOCK
+            await duty.manager.end(node, Reason.CLIENT)
         due_at = next_look(
             touched_at=place.backend.logon.used_at,
             interval=interval,

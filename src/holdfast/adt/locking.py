@@ -20,7 +20,6 @@ from holdfast.adt.locksmith import Locksmith, Place
 from holdfast.adt.tokens import Stamp, Ticket
 from holdfast.adt.types import ObjectType
 from holdfast.backend.errands import Errands
-from holdfast.backend.keepalive import next_look, touch_interval
 from holdfast.backend.locks import Lock, Operation, Outcome, Phase
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import AnswerLost
@@ -37,6 +36,7 @@ from holdfast.errors import (
 
 TRIES: Final = 8
 CLOSING_WAIT_S: Final = 2.0
+FIRST_LOOK_S: Final = 30.0
 
 
 class Locked(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ class Locking:
                 if lock.phase is not Phase.HELD:
                     await manager.end(node, Reason.CLIENT)
                     return None
-                self._schedule(place, node)
+                self._schedule(place)
                 return self._locked(workspace, place, node, lock, again=True)
         except (SessionEnded, SessionNotFound):
             return None
@@ -156,7 +156,7 @@ class Locking:
             self._smith.store(place, node, lock.settled(Outcome.NOT_APPLIED, at=now) if known else lock)
             await manager.end(node, Reason.CLIENT)
             raise
-        self._schedule(place, node)
+        self._schedule(place)
         self._smith.store(place, node, lock)
         return self._locked(workspace, place, node, lock)
 
@@ -174,14 +174,9 @@ class Locking:
             else:
                 return content.generation
 
-    def _schedule(self, place: Place, node: Session) -> None:
-        """Have the keeper look at the logon in time for the next touch, or for the end of the lock (A3)."""
-        due_at = next_look(
-            touched_at=place.backend.logon.used_at,
-            interval=touch_interval(place.backend.logon.idle_limit),
-            used_at=node.record.used_at,
-            hold_limit=self._desk.hold_limit,
-        )
+    def _schedule(self, place: Place) -> None:
+        """Have the keeper look at the logon soon; from then on it says itself when it looks again (A3)."""
+        due_at = self._desk.manager.clock() + min(FIRST_LOOK_S, self._desk.hold_limit)
         place.node.record = msgspec.structs.replace(place.node.record, due_at=due_at)
 
     def _locked(self, workspace: Session, place: Place, node: Session, lock: Lock, *, again: bool = False) -> Locked:
