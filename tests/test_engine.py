@@ -1,5 +1,7 @@
 """The engine as one async context: keys, settings, what runs in the background, what is left at its end."""
 
+import re
+import secrets
 import stat
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import anyio
 import pytest
 
 from holdfast.config import KindSettings, Settings
+from holdfast.core.ids import make_ids
 from holdfast.core.keeper import Duty
 from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.model import Reason
@@ -126,3 +129,15 @@ async def test_leases_are_renewed_in_the_background() -> None:  # E15
             with anyio.fail_after(5):
                 while held.lease.until == first:
                     await anyio.sleep(0.01)
+
+
+async def test_the_form_of_ids_is_set_in_the_settings_and_a_weak_generator_is_named_at_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # E1, E2
+    async with open_engine(kinds=[HTTP], settings=Settings(id_format="alnum")) as engine:
+        session = await engine.manager.open("http")
+        assert session.id is not None
+        assert re.fullmatch("[A-Z0-9]{32}", session.id)
+    weak = make_ids(generator=lambda: f"170000-{secrets.token_hex(12)}", validation="lenient")
+    async with open_engine(kinds=[HTTP], ids=weak):
+        assert "96 bits" in caplog.text

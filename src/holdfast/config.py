@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     keys: SecretStr = SecretStr("")
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
+    id_format: Literal["base64url", "alnum"] = "base64url"
+    id_bits: int = 256
+    validation: Literal["strict", "lenient"] = "strict"  # of ids from outside, and of a custom generator
     token: SecretStr = SecretStr("")  # the static bearer token; empty: no authentication
     allowed_origins: list[str] = []
     allowed_hosts: list[str] = []

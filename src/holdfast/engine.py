@@ -1,5 +1,6 @@
 """An engine: store, keys, manager and keeper as one async context. Every face composes on it."""
 
+import logging
 import os
 import secrets
 import stat
@@ -25,6 +26,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.stores import open_store
 
 DRAIN_S: Final = 10.0
+log = logging.getLogger(__name__)
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -69,7 +71,7 @@ async def open_engine(
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
-            ids=ids or make_ids(),
+            ids=_checked(ids, settings),
             sink=sink,
             tuning=_tuning(settings),
             overrides=_overrides(settings, kinds),
@@ -117,6 +119,14 @@ async def _renew(manager: Manager) -> None:
         await anyio.sleep(manager.tuning.lease_ttl / 3)
         await manager.renew_held()
         await manager.touch_running()
+
+
+def _checked(ids: Ids | None, settings: Settings) -> Ids:
+    """Return the id maker and log what is weak about it (E2)."""
+    made = ids or make_ids(id_format=settings.id_format, id_bits=settings.id_bits, validation=settings.validation)
+    for warning in made.warnings:
+        log.warning("%s", warning)
+    return made
 
 
 def _ring(keys: KeyRing | str, url: str) -> KeyRing:
