@@ -27,7 +27,8 @@ Result = TypeVar("Result")
 Call = Callable[[sqlite3.Connection], Result]
 
 MOST_IN_ONE: Final = 512  # calls in one transaction
-NAP_S: Final = (0.0002, 0.002)  # between two tries for the write lock: shorter than the sleeps of SQLite's own handler
+TRY_S: Final = 0.002  # SQLite's own `busy_timeout` of the writer: its handler soon sleeps for 100 ms, so we ask again
+NAP_S: Final = (0.0001, 0.001)  # between two tries
 CONNECTION: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA temp_store = MEMORY",
@@ -71,8 +72,8 @@ class Task(Generic[Result]):
 class Lane:
     """A thread with a connection of its own, and the queue before it."""
 
-    def __init__(self, path: Path, *, begin: str, timeout: float) -> None:
-        self._path, self._begin, self._timeout = path, begin, timeout
+    def __init__(self, path: Path, *, begin: str, busy: float, timeout: float) -> None:
+        self._path, self._begin, self._busy, self._timeout = path, begin, busy, timeout
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=f"holdfast-{begin.lower()}", daemon=True)
@@ -106,7 +107,7 @@ class Lane:
         while more:
             tasks, more = self._next()
             try:
-                connection = connection or connect(self._path, self._timeout)
+                connection = connection or connect(self._path, self._busy, self._timeout)
                 self._transact(connection, tasks)
             except sqlite3.Error as exc:
                 _fail(tasks, unavailable(exc))
@@ -150,8 +151,8 @@ class Database:
     """The writer and the reader of one file."""
 
     def __init__(self, path: Path, timeout: float) -> None:
-        self._writer = Lane(path, begin="BEGIN IMMEDIATE", timeout=timeout)
-        self._reader = Lane(path, begin="BEGIN", timeout=timeout)
+        self._writer = Lane(path, begin="BEGIN IMMEDIATE", busy=TRY_S, timeout=timeout)
+        self._reader = Lane(path, begin="BEGIN", busy=timeout, timeout=timeout)
 
     async def write(self, call: Call[Result]) -> Result:
         """Run a call that may write; it is durable when this returns. What the call raises is raised here."""
@@ -183,9 +184,9 @@ async def open_database(path: Path, namespace: str, *, timeout: float) -> AsyncI
         await database.stop()
 
 
-def connect(path: Path, timeout: float) -> sqlite3.Connection:
+def connect(path: Path, busy: float, timeout: float) -> sqlite3.Connection:
     """Return a connection in WAL mode, or raise ConfigurationError if the file is no database or can have no WAL."""
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=512)
+    connection = sqlite3.connect(path, timeout=busy, isolation_level=None, cached_statements=512)
     try:
         [mode] = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone(), timeout)
         if mode != "wal":
@@ -197,7 +198,6 @@ def connect(path: Path, timeout: float) -> sqlite3.Connection:
         if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise ConfigurationError("the store file is not a database", hint="Name another file.") from exc
         raise
-    connection.execute("PRAGMA busy_timeout = 0")
     return connection
 
 
