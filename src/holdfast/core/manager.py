@@ -1,12 +1,14 @@
 """The one way to the tree: open, load, save, rotate, hold and end nodes, over any store.
 
 The manager decides nothing about time or limits by itself (`policy` does) and closes nothing outside (the keeper
-does). What it keeps in memory is only what belongs to this process: calls that run here, leases held here.
+does). What it keeps in memory is only what belongs to this process: calls that run here, leases held here. It is one
+long class because it is the one thing that faces call; each method is short, and what is a concept of its own stands
+in `session`, `holding`, `turns` and `closing`.
 """
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -20,6 +22,7 @@ from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reas
 from holdfast.core.ports import Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, records_of
+from holdfast.core.turns import Turns
 from holdfast.errors import (
     BadInput,
     Busy,
@@ -91,7 +94,7 @@ class Manager:
             raise ConfigurationError("two kinds have the same name")
         self.due = anyio.Event()  # set when a keeper should look; the keeper puts a fresh one in its place
         self._overrides = overrides or {}
-        self._turns: dict[bytes, tuple[anyio.Lock, int]] = {}
+        self._turns = Turns()
         self.calls: dict[bytes, set[Running]] = {}  # by the keys of their session and those above it
         self.held: set[Held] = set()
         self._unreadable: set[bytes] = set()
@@ -325,11 +328,10 @@ class Manager:
             SessionConflict: A session of `put` was written by somebody else; nothing was leased.
         """
         until = anyio.current_time() + wait
-        async with AsyncExitStack() as stack:
-            await self._take_turn(stack, ref.key, until)
+        async with self._turns.take(ref.key, until):
             lease = await self._acquire(ref, put, until, closing=closing)
-            held = await stack.enter_async_context(self.holding(lease))
-            yield held
+            async with self.holding(lease) as held:
+                yield held
 
     def holding(self, lease: Lease) -> Held:
         """Keep a lease that was acquired or claimed: renewed in the block, released with what was `put` at its end."""
@@ -435,21 +437,6 @@ class Manager:
     def _cancel(self, key: bytes) -> None:
         for call in list(self.calls.get(key, ())):
             call.cancel()
-
-    async def _take_turn(self, stack: AsyncExitStack, key: bytes, until: float) -> None:
-        turn, waiting = self._turns.get(key) or (anyio.Lock(fast_acquire=True), 0)
-        self._turns[key] = turn, waiting + 1
-        stack.callback(self._leave_turn, key)
-        with anyio.move_on_after(until - anyio.current_time()) as scope:
-            await turn.acquire()
-        if scope.cancelled_caught:
-            raise Busy("another request is using this session")
-        stack.callback(turn.release)
-
-    def _leave_turn(self, key: bytes) -> None:
-        turn, waiting = self._turns.pop(key)
-        if waiting > 1:
-            self._turns[key] = turn, waiting - 1
 
     async def _acquire(self, ref: Ref, put: Sequence[Session], until: float, *, closing: bool) -> Lease:
         pause = FIRST_POLL_S
