@@ -18,7 +18,7 @@ from holdfast.core.events import Sink
 from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
-from holdfast.core.manager import DUE_TOPIC, ENDED_TOPIC, Manager, Tuning
+from holdfast.core.manager import ENDED_TOPIC, Manager, Tuning
 from holdfast.core.model import Policy, Reason
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
@@ -109,7 +109,7 @@ async def end_all(manager: Manager, timeout: float = DRAIN_S) -> bool:
 
 
 async def _listen(manager: Manager) -> None:
-    async with manager.store.channel.subscribe(ENDED_TOPIC, DUE_TOPIC) as messages:
+    async with manager.store.channel.subscribe(ENDED_TOPIC) as messages:
         async for message in messages:
             manager.hear(message)
 

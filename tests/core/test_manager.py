@@ -7,7 +7,7 @@ import pytest
 from core.world import KEYS, TUNING, World, manager_on
 from holdfast.core.events import Fact
 from holdfast.core.kinds import Clocks, Kind, Limits
-from holdfast.core.manager import DUE_TOPIC, ENDED_TOPIC, Manager
+from holdfast.core.manager import ENDED_TOPIC, Manager
 from holdfast.core.model import Message, Policy, Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import (
@@ -361,7 +361,6 @@ async def test_a_running_call_is_cancelled_when_a_session_above_it_ends(manager:
             if told == "here":
                 await manager.end(session, Reason.LOGOUT)
             else:
-                manager.hear(Message(DUE_TOPIC))
                 manager.hear(Message(ENDED_TOPIC, session.key))
     assert manager.calls == {}
 

@@ -34,7 +34,6 @@ from holdfast.errors import (
 )
 
 ENDED_TOPIC: Final = "ended"
-DUE_TOPIC: Final = "due"
 FIRST_POLL_S: Final = 0.01
 LONGEST_POLL_S: Final = 0.25
 
@@ -298,9 +297,8 @@ class Manager:
         return False
 
     def hear(self, message: Message) -> None:
-        """Take what another worker said: a node was ended, or something is due."""
-        if message.topic == ENDED_TOPIC:
-            self._cancel(message.data)
+        """Take what another worker said: a node was ended. Its calls here are cancelled, the keeper has work."""
+        self._cancel(message.data)
         self.due.set()
 
     # -- running and holding
