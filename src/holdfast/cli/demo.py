@@ -10,13 +10,11 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import anyio
 import httpx2
 import typer
-from mcp.client import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from holdfast.app import store_url
 from holdfast.cli.drawing import draw
@@ -26,6 +24,9 @@ from holdfast.cli.sessions import all_records
 from holdfast.config import load_settings
 from holdfast.errors import BackendError
 from holdfast.simulator import ADMIN_PATH, DEMO_USERS
+
+if TYPE_CHECKING:
+    from mcp.client import Client
 
 CLOSING_S: Final = 10.0
 SOURCE: Final = """\
@@ -93,7 +94,10 @@ class Workflow:
         await self._nothing_left()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Client]:
+    async def _connected(self) -> AsyncIterator["Client"]:
+        from mcp.client import Client  # noqa: PLC0415 - takes a second, which no other command should wait
+        from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
+
         token = load_settings().token.get_secret_value()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with AsyncExitStack() as stack:
@@ -101,7 +105,7 @@ class Workflow:
             transport = streamable_http_client(self._url, http_client=http)
             yield await stack.enter_async_context(Client(transport, mode=self._mode))
 
-    async def _step(self, client: Client, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    async def _step(self, client: "Client", tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._steps += 1
         began = time.perf_counter()
         result = await client.call_tool(tool, dict(arguments))
