@@ -86,7 +86,7 @@ async def open_embedded(
             system = simulator or Simulator(clock=clock)
             stack.callback(system.close)
             settings, transport_for, note = simulated(settings), in_process(system), NOTE
-            url = settings.store or "memory://"
+            url = (settings.store if simulator else "") or "memory://"  # the two never live differently long
         systems = await stack.enter_async_context(
             open_systems(settings, DOOR, transport_for=transport_for, clock=clock, note=note)
         )

@@ -47,7 +47,7 @@ from holdfast.backend.session import BackendSession
 from holdfast.backend.system import Systems
 from holdfast.backend.wire import AnswerLost, Call, Reply
 from holdfast.core.manager import Manager
-from holdfast.core.model import Reason
+from holdfast.core.model import Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import BackendError, BadInput, LockLostError, SessionEnded, SessionExpiredError
 
@@ -89,6 +89,7 @@ class Abap:
         self._changing = Changing(self._desk, errands)
         self._removing = Removing(self._locking, self._changing)
         self._listing = Listing(self._desk)
+        self._opened: set[Ref] = set()
 
     # -- sessions
 
@@ -110,6 +111,7 @@ class Abap:
             client=caller.client,
             label=found.name,
         )
+        self._opened.add(node.ref)
         try:
             backend, stamp = await self._reading.attach(caller, node, fresh=force_new)
         except BaseException:
@@ -126,6 +128,14 @@ class Abap:
     async def list_locks(self, caller: Caller) -> LockList:
         """List the caller's locks in whatever state they are, stranded ones included (A7)."""
         return await self._listing.locks(caller)
+
+    async def end_opened(self) -> None:
+        """End the sessions that were opened here and wait until they are closed: for a program that ends."""
+        manager, opened = self._desk.manager, list(self._opened)
+        for ref in opened:
+            await manager.end(ref, Reason.SHUTDOWN)
+        for ref in opened:
+            await manager.gone(ref, timeout=manager.tuning.closer_timeout)
 
     async def close_session(self, caller: Caller, session_id: str) -> Done:
         """End a session: what it locks is released and its logons are logged off."""
