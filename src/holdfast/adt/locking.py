@@ -77,7 +77,7 @@ class Locking:
     async def _lock(self, caller: Caller, workspace: Session, kind: ObjectType, name: str) -> Locked:
         for _ in range(TRIES):
             logons, locks = await self._desk.below(workspace)
-            own = next((record for record in locks if _is_about(record, kind, name)), None)
+            own = next((record for record in locks if is_about(record, kind, name)), None)
             if own is not None:
                 found = await self._rejoin(workspace, own)
                 if found is not None:
@@ -185,6 +185,6 @@ class Locking:
         return Locked(ticket, lock, place.backend, stamp, again)
 
 
-def _is_about(record: Record, kind: ObjectType, name: str) -> bool:
+def is_about(record: Record, kind: ObjectType, name: str) -> bool:
     """Say whether a lock's node is about this object: its label names type and name before the instant."""
     return record.label.split(" ")[-3:-1] == [kind.type, name]

@@ -118,6 +118,12 @@ def raise_for(reply: Reply, doing: str) -> None:
         raise error_for(refusal, doing)
 
 
+def accepted(reply: Reply, doing: str) -> Reply:
+    """Return an answer that refuses nothing, or raise its typed error."""
+    raise_for(reply, doing)
+    return reply
+
+
 def locked_by(refusal: Refusal | None) -> str | None:
     """Return the user who holds the object if that is what was refused, else None."""
     if refusal is None or refusal.t100 != "EU/510":

@@ -97,6 +97,7 @@ class Runtime:
     async def _serve(self, started: concurrent.futures.Future[Abap]) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with open_embedded() as opened:
+            opened.abap.opened = []
             started.set_result(opened.abap)
             await self._stop.wait()
             await opened.abap.end_opened()

@@ -1,0 +1,243 @@
+"""What writes: create, lock, update, unlock, activate, delete (A16). Findings are answers, never errors (A12)."""
+
+from typing import Final, cast
+
+from holdfast.adt import calls
+from holdfast.adt.answers import Answer, LockAnswer, UpdateAnswer
+from holdfast.adt.arguments import checked, checked_source, needed
+from holdfast.adt.changing import Changed
+from holdfast.adt.desk import Caller
+from holdfast.adt.documents import ActivationResult, Message, message, read_activation, read_references
+from holdfast.adt.reads import LOCAL_PACKAGE
+from holdfast.adt.refusals import CREATE_FINDINGS, accepted, error_for, read_refusal
+from holdfast.adt.sessions import Sessions, State
+from holdfast.adt.tokens import Ticket
+from holdfast.adt.types import ObjectType, checked_description, checked_package
+from holdfast.adt.visit import Visit
+from holdfast.backend.locks import Outcome
+from holdfast.backend.session import BackendSession
+from holdfast.backend.wire import AnswerLost
+from holdfast.core.model import Reason
+from holdfast.errors import BackendError, LockLostError
+
+ACTIVATION_LOOKS: Final = 6
+ACTIVATION_PAUSE_S: Final = 1.0
+
+
+class Writes(Sessions):
+    """The operations that change something."""
+
+    async def create(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        description: str = "",
+        package: str = LOCAL_PACKAGE,
+        transport: str = "",
+        session_id: str | None = None,
+        session_state: State = None,
+    ) -> Answer:
+        """Create an object, inactive. One that exists already is an answer with `success` false."""
+        row, name = checked(kind, name)
+        text, package = checked_description(description) or name, checked_package(package)
+
+        async def work(backend: BackendSession) -> list[Message]:
+            settings, cloud = backend.system.settings, backend.system.settings.profile == "cloud"
+            call = calls.create(
+                row,
+                name,
+                description=text,
+                package=package,
+                responsible="" if cloud else backend.logon.user,
+                language=settings.language,
+                transport=transport,
+            )
+            refusal = read_refusal(await backend.send(call))
+            if refusal is None:
+                return []
+            if refusal.type in CREATE_FINDINGS:
+                return [message("E", refusal.message)]
+            raise error_for(refusal, f"create {name}")
+
+        async with self._visit(caller, session_id, session_state) as visit:
+            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            said = f"{name} was not created." if found else f"{name} was created in {package}: call Lock to edit it."
+            return visit.answer(not found, said, backend, stamp, messages=found)
+
+    async def lock(
+        self, caller: Caller, kind: str, name: str, *, session_id: str | None = None, session_state: State = None
+    ) -> LockAnswer:
+        """Lock an object for editing. Locking again what this session holds answers the same lock.
+
+        Raises:
+            ObjectLocked: Somebody else is editing it; the message names the user.
+        """
+        row, name = checked(kind, name)
+        async with self._visit(caller, session_id, session_state) as visit:
+            locked = await self._locking.lock(caller, visit.workspace, row, name)
+            if locked.again:
+                visit.warn("already_locked", "this session held the lock already; its handle is answered again")
+            text = f"{name} is locked: call Update with this lock_handle, then Unlock."
+            answer = cast("LockAnswer", visit.answer(True, text, locked.backend, locked.stamp))
+            answer["lock_handle"] = self._tokens.handle(locked.ticket, owner=visit.workspace.owner)
+            if locked.lock.transport:
+                answer["transport"] = locked.lock.transport
+            return answer
+
+    async def update(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        source_code: str,
+        *,
+        lock_handle: str,
+        include: str = "main",
+        transport: str = "",
+        session_id: str | None = None,
+        session_state: State = None,
+    ) -> UpdateAnswer:
+        """Write a source under its lock; it becomes the inactive version.
+
+        `outcome` is `applied`, or after a lost answer `not_applied` or `unknown` with the reason in `message` (A6).
+
+        Raises:
+            LockLostError, SessionExpiredError: Nothing is locked any more; start again from Lock.
+        """
+        row, name = checked(kind, name)
+        row.source_path(name, include)
+        source = checked_source(source_code)
+        async with self._visit(caller, needed(session_id, "Update"), session_state) as visit:
+            ticket = await self._locked(visit, lock_handle, row, name)
+            changed = await self._changing.update(ticket, row, name, part=include, source=source, transport=transport)
+            said = {
+                Outcome.APPLIED: f"{name} is written: call Unlock, then Activate.",
+                Outcome.NOT_APPLIED: f"{name} was not written: call Update again.",
+                Outcome.UNKNOWN: f"Whether {name} was written is not known yet: call Update again with the same text.",
+            }
+            return self._changed(visit, ticket, changed, said[changed.outcome])
+
+    async def unlock(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        lock_handle: str,
+        session_id: str | None = None,
+        session_state: State = None,
+    ) -> UpdateAnswer:
+        """Give a lock back. What a session that has ended held is being released; then this waits for it (A11).
+
+        Raises:
+            LockLostError: The lock was lost before; nothing is held.
+        """
+        row, name = checked(kind, name)
+        async with self._visit(caller, needed(session_id, "Unlock"), session_state) as visit:
+            ticket = self._tokens.ticket(lock_handle, owner=visit.workspace.owner)
+            try:
+                await self._locked(visit, lock_handle, row, name)
+            except LockLostError:
+                if not await self._released(ticket):
+                    raise
+                return await self._already(visit, name)
+            changed = await self._changing.unlock(ticket, row, name)
+            done = changed.outcome is Outcome.APPLIED
+            said = f"{name} is unlocked: call Activate." if done else f"{name} is being unlocked."
+            return self._changed(visit, ticket, changed, said)
+
+    async def activate(
+        self, caller: Caller, kind: str, name: str, *, session_id: str | None = None, session_state: State = None
+    ) -> UpdateAnswer:
+        """Activate an object; `success` is false with SAP's messages if it refuses."""
+        row, name = checked(kind, name)
+
+        async def work(backend: BackendSession) -> tuple[Outcome, ActivationResult, str]:
+            try:
+                reply = await backend.send(calls.activate(row, name))
+            except AnswerLost as lost:
+                outcome, why = await self._find_out_activation(backend, row, name, lost)
+                return outcome, ActivationResult(outcome is Outcome.APPLIED, []), why
+            refusal = read_refusal(reply)
+            if refusal is not None and refusal.t100 == "EU/510":
+                return Outcome.NOT_APPLIED, ActivationResult(False, [message("E", refusal.message)]), ""
+            result = read_activation(accepted(reply, f"activate {name}").body)
+            return _activation_outcome(result), result, ""
+
+        async with self._visit(caller, session_id, session_state) as visit:
+            (outcome, result, why), backend, stamp = await self._reading.run(
+                caller, visit.workspace, work, look=visit.look
+            )
+            await self._note_use(visit.workspace, row, name)
+            good = outcome is Outcome.APPLIED
+            text = f"{name} is active." if good else f"{name} was not activated."
+            said = " ".join((text, why)).strip()
+            return {**visit.answer(good, said, backend, stamp, messages=result.messages), "outcome": outcome}
+
+    async def delete(
+        self,
+        caller: Caller,
+        kind: str,
+        name: str,
+        *,
+        transport: str = "",
+        session_id: str | None = None,
+        session_state: State = None,
+    ) -> Answer:
+        """Delete an object in all versions; `success` is false with the reason if SAP refuses."""
+        row, name = checked(kind, name)
+        async with self._visit(caller, session_id, session_state) as visit:
+
+            async def work(backend: BackendSession) -> list[Message] | None:
+                return await self._removing.by_service(backend, row, name, transport)
+
+            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            if found is None:
+                found = await self._removing.under_lock(caller, visit.workspace, row, name, transport)
+            text = f"{name} was not deleted." if found else f"{name} is deleted."
+            return visit.answer(not found, text, backend, stamp, messages=found)
+
+    async def _released(self, ticket: Ticket) -> bool:
+        """Say whether a lock that is not live any more is properly released, waiting for it if need be."""
+        manager = self._desk.manager
+        if await manager.current(ticket.lock_ref) is not None:
+            return await manager.gone(ticket.lock_ref, timeout=manager.tuning.closer_timeout)
+        past = await self._changing.past(ticket)
+        return past is not None and past[1] is Reason.CLIENT
+
+    async def _already(self, visit: Visit, name: str) -> UpdateAnswer:
+        backend, stamp = await self._reading.state(visit.caller, visit.workspace)
+        answer = visit.answer(True, f"{name} is unlocked: its lock has been released.", backend, stamp)
+        return {**answer, "outcome": Outcome.APPLIED}
+
+    def _changed(self, visit: Visit, ticket: Ticket, changed: Changed, text: str) -> UpdateAnswer:
+        if not changed.recorded:
+            visit.warn("not_recorded", "SAP has applied the change; our store could not be told and will be later")
+        said = f"{text} ({changed.reason})" if changed.reason else text
+        stamp = changed.stamp(visit.workspace, ticket)
+        good = changed.outcome is Outcome.APPLIED
+        answer = visit.answer(good, said, changed.backend, stamp, messages=changed.messages or None)
+        return {**answer, "outcome": changed.outcome}
+
+    async def _find_out_activation(
+        self, backend: BackendSession, row: ObjectType, name: str, lost: AnswerLost
+    ) -> tuple[Outcome, str]:
+        """Look for a while whether the object is still inactive: an activation may take its time (A6)."""
+        try:
+            for look in range(ACTIVATION_LOOKS):
+                if look:
+                    await self._desk.sleep(ACTIVATION_PAUSE_S)
+                reply = accepted(await backend.send(calls.inactive_objects()), "list what is inactive")
+                found = read_references(reply.body, "inactive objects")
+                if not any((ref["name"], ref["type"]) == (name, row.type) for ref in found):
+                    return Outcome.APPLIED, f"({lost}; it was found active)"
+        except BackendError as exc:
+            return Outcome.UNKNOWN, f"({lost}; and it could not be found out: {exc})"
+        return Outcome.NOT_APPLIED, f"({lost}; it is still inactive)"
+
+
+def _activation_outcome(result: ActivationResult) -> Outcome:
+    """An activation that was not executed and has no errors found the object active already (ADT §14)."""
+    return Outcome.APPLIED if result.executed or not result.messages else Outcome.NOT_APPLIED
