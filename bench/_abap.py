@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx2
 import msgspec
@@ -37,18 +37,30 @@ ENDCLASS.
 
 CLASS {name} IMPLEMENTATION.
   METHOD greet.
-    text = |Hello { number }|.
+    text = `Hello {number}`.
   ENDMETHOD.
 ENDCLASS.
-""".replace("{ number }", "{number}")
+"""
 
 
 # -- the processes
 
 
+class Server(NamedTuple):
+    """A process that serves: the URL it says it listens on, and its id."""
+
+    url: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Return the processor time it has used so far, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running(*command: str, core: int | None = None, **environment: str) -> Iterator[str]:
-    """Run a Python program of ours until the block ends, if need be on one core; yield the URL it says it listens on."""
+def running(*command: str, core: int | None = None, **environment: str) -> Iterator[Server]:
+    """Run a Python program of ours until the block ends, on one core if one is named."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     with tempfile.TemporaryDirectory() as folder:
         own = {"XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder, **environment}
@@ -58,9 +70,10 @@ def running(*command: str, core: int | None = None, **environment: str) -> Itera
         )
         try:
             assert process.stdout is not None
-            yield next(word for line in process.stdout for word in line.split() if word.startswith("http://"))
+            url = next(word for line in process.stdout for word in line.split() if word.startswith("http://"))
+            yield Server(url, process.pid)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT if "cProfile" in command else signal.SIGTERM)
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
@@ -68,17 +81,22 @@ def running(*command: str, core: int | None = None, **environment: str) -> Itera
                 process.wait()
 
 
-def simulator(delay_ms: float = 0, core: int | None = None) -> Any:
+def simulator(delay_ms: float = 0, core: int | None = None, profile: Path | None = None) -> Any:
     """Run the ABAP system as a process of its own, its objects in memory."""
-    return running("-m", "holdfast.simulator", "--port", "0", "--delay-ms", str(delay_ms), core=core)
+    options = ("--port", "0", "--delay-ms", str(delay_ms))
+    return running(*_profiled(profile), "-m", "holdfast.simulator", *options, core=core)
 
 
 def holdfast(system: str, store: str, core: int | None = None, profile: Path | None = None) -> Any:
-    """Run `holdfast serve` as a process of its own; with `profile`, under cProfile, which makes it slower."""
+    """Run `holdfast serve` as a process of its own."""
     environment = {f"HOLDFAST_SAP_{name}": value for name, value in connection(system).items()}
-    profiled = ["-m", "cProfile", "-o", str(profile)] if profile else []
-    command = [*profiled, "-m", "holdfast", "serve", "--port", "0"]
+    command = (*_profiled(profile), "-m", "holdfast", "serve", "--port", "0")
     return running(*command, core=core, HOLDFAST_STORE=store, **environment)
+
+
+def _profiled(path: Path | None) -> tuple[str, ...]:
+    """Return what runs a module under cProfile, which makes it slower and writes this file when it ends."""
+    return ("-m", "cProfile", "-o", str(path)) if path else ()
 
 
 def connection(system: str) -> dict[str, str]:

@@ -72,9 +72,9 @@ def main() -> None:
         store, profile = f"sqlite:///{folder}/holdfast.db", Path(folder) / "profile"
         with (
             simulator(given.delay_ms) as system,
-            holdfast(system, store, profile=profile if given.profile else None) as url,
+            holdfast(system.url, store, profile=profile if given.profile else None) as server,
         ):
-            report(uvloop.run(measure(system, url, given.rounds)), given.rounds)
+            report(uvloop.run(measure(system.url, server.url, given.rounds)), given.rounds)
         if given.profile:
             pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
 
