@@ -33,7 +33,7 @@ test: setup  ## All tests, each part with its time budget
 	@$(PARTS) unit stores adt-peers mcp-peers docs
 
 test-fast: .venv/dev.stamp  ## The tests without foreign servers and clients
-	@$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/peers --ignore=tests/e2e
+	@$(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e
 
 lint: .venv/dev.stamp  ## Format, lint, types, import layers
 	@$(PARTS) lint
