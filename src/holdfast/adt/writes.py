@@ -139,11 +139,11 @@ class Writes(Sessions):
             ticket = self._tokens.ticket(lock_handle, owner=visit.workspace.owner)
             try:
                 await self._locked(visit, lock_handle, row, name)
+                changed = await self._changing.unlock(ticket, row, name)
             except LockLostError:
                 if not await self._released(ticket):
                     raise
                 return await self._already(visit, name)
-            changed = await self._changing.unlock(ticket, row, name)
             done = changed.outcome is Outcome.APPLIED
             said = f"{name} is unlocked: call Activate." if done else f"{name} is being unlocked."
             return self._changed(visit, ticket, changed, said)
@@ -202,8 +202,10 @@ class Writes(Sessions):
     async def _released(self, ticket: Ticket) -> bool:
         """Say whether a lock that is not live any more is properly released, waiting for it if need be."""
         manager = self._desk.manager
-        if await manager.current(ticket.lock_ref) is not None:
-            return await manager.gone(ticket.lock_ref, timeout=manager.tuning.closer_timeout)
+        record = await manager.current(ticket.lock_ref)
+        if record is not None:
+            gone = await manager.gone(ticket.lock_ref, timeout=manager.tuning.closer_timeout)
+            return gone and record.reason not in (Reason.IDLE, Reason.BACKEND_GONE)
         past = await self._changing.past(ticket)
         return past is not None and past[1] is Reason.CLIENT
 

@@ -68,5 +68,11 @@ class Errands:
 @asynccontextmanager
 async def open_errands() -> AsyncIterator[Errands]:
     """Run errands until the block ends, and wait for those on their way: each is bounded by the back-end time-out."""
+    failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
-        yield Errands(tasks)
+        try:
+            yield Errands(tasks)
+        except BaseException as exc:  # noqa: BLE001 - raised again below, not wrapped in the group of our own tasks
+            failure = exc
+    if failure is not None:
+        raise failure
