@@ -129,18 +129,18 @@ class Agent:
 
 
 class Wire:
-    """One HTTP client that sends exactly what it is told, in the modern era, and remembers all it was answered."""
+    """A client that sends exactly what it is told, in the modern era; `heard` collects all it was answered."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
-        self._http, self._url = http, url
-        self.heard = b""
+    def __init__(self, http: httpx2.AsyncClient, url: str, token: str, heard: list[bytes]) -> None:
+        self._http, self._url, self._heard = http, url, heard
+        self._standing = {"authorization": f"Bearer {token}"} if token else {}
 
     async def post(self, body: bytes, **headers: str) -> httpx2.Response:
         """Send a body."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         plain = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-        answer = await self._http.post(self._url, content=body, headers={**plain, **named})
-        self.heard += repr(answer.headers.raw).encode() + answer.content
+        answer = await self._http.post(self._url, content=body, headers={**plain, **self._standing, **named})
+        self._heard += [repr(answer.headers.raw).encode(), answer.content]
         return answer
 
     async def body(self, body: bytes, tool: str) -> httpx2.Response:
@@ -208,8 +208,14 @@ class Sap:
 
     async def written(self, nonce: str) -> int:
         """Return how often a source with this mark was stored."""
-        counters = (await self._http.get(f"{self.url}/_sim/counters")).json()
-        return int(counters["puts_by_nonce"].get(nonce, 0))
+        return int((await self._counters())["puts_by_nonce"].get(nonce, 0))
+
+    async def sent(self) -> int:
+        """Return how many requests have reached the system."""
+        return int((await self._counters())["requests"])
+
+    async def _counters(self) -> dict[str, Any]:
+        return dict((await self._http.get(f"{self.url}/_sim/counters")).json())
 
     async def requests(self) -> list[dict[str, Any]]:
         return list((await self._http.get(f"{self.url}/_sim/requests")).json())
@@ -232,6 +238,7 @@ class AbapWorld:
         self, folder: Path, sap: Sap, workers: Cluster, env: Mapping[str, str], http: httpx2.AsyncClient
     ) -> None:
         self.folder, self.sap, self.workers, self.env, self.http = folder, sap, workers, env, http
+        self.heard: list[bytes] = []
 
     @property
     def url(self) -> str:
@@ -251,9 +258,10 @@ class AbapWorld:
         async with Client(self.url, mode=mode) as client:
             yield Agent(client)
 
-    def wire(self, url: str = "") -> Wire:
-        """Return a client that speaks JSON-RPC."""
-        return Wire(self.http, url or self.url)
+    def wire(self, url: str = "", token: str | None = None) -> Wire:
+        """Return a client that speaks JSON-RPC; all that any of them is answered is in `heard`."""
+        known = self.env.get("HOLDFAST_TOKEN", "")
+        return Wire(self.http, url or self.url, known if token is None else token, self.heard)
 
     @asynccontextmanager
     async def server(self, **settings: str) -> AsyncIterator[str]:
@@ -358,7 +366,9 @@ async def _through(tap: Tap | None, url: str) -> AsyncIterator[str]:
         return
     port = int(url.rpartition(":")[2])
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with anyio.create_task_group() as tasks, listener:
+    async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, lambda client: tap.relay(client, port))
-        yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
-        tasks.cancel_scope.cancel()
+        try:
+            yield f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        finally:
+            tasks.cancel_scope.cancel()
