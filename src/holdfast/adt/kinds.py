@@ -53,9 +53,10 @@ class Keeping:
 
     async def close_backend(self, duty: Duty) -> None:
         """Log off, which ends every context and lock of this logon (ADT §4.1)."""
-        backend = driver_of(self._systems, duty.session)
-        if backend.cookie_header():
-            await backend.log_off()
+        async with self._systems.turns.of(duty.session.key):  # behind what is on its way here
+            backend = driver_of(self._systems, duty.session)
+            if backend.cookie_header():
+                await backend.log_off()
 
     async def _fresh(self, duty: Duty) -> Session | None:
         """Read the lock under the lease of its logon: a change may have been on its way until now."""

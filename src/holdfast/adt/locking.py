@@ -28,7 +28,6 @@ from holdfast.core.session import Session
 from holdfast.errors import (
     Busy,
     HoldfastError,
-    SessionConflict,
     SessionEnded,
     SessionExpiredError,
     SessionNotFound,
@@ -136,9 +135,15 @@ class Locking:
 
     async def _take(self, caller: Caller, workspace: Session, place: Place, kind: ObjectType, name: str) -> Locked:
         manager, logon, now = self._desk.manager, place.backend.logon, self._desk.manager.clock()
-        generation = await self._count(workspace)
+        content = workspace_of(workspace)
+        content.generation += 1  # so that a `session_state` from before it can be told (A11)
         lock = Lock(
-            system=logon.system, user=logon.user, type=kind.type, name=name, generation=generation, taken_at=now
+            system=logon.system,
+            user=logon.user,
+            type=kind.type,
+            name=name,
+            generation=content.generation,
+            taken_at=now,
         ).begun(Operation(kind="lock", at=now))
         node = await manager.open(
             LOCK,
@@ -158,21 +163,9 @@ class Locking:
             raise
         self._schedule(place)
         self._smith.store(place, node, lock)
+        workspace.content = plain(content)
+        place.held.put(workspace)
         return self._locked(workspace, place, node, lock)
-
-    async def _count(self, workspace: Session) -> int:
-        """Count a lock of the workspace, so that a `session_state` from before it can be told (A11)."""
-        while True:
-            content = workspace_of(workspace)
-            content.generation += 1
-            workspace.content = plain(content)
-            try:
-                await self._desk.manager.save(workspace)
-            except SessionConflict:
-                fresh = await self._desk.manager.get(workspace.ref)
-                workspace.record, workspace.content = fresh.record, fresh.content
-            else:
-                return content.generation
 
     def _schedule(self, place: Place) -> None:
         """Have the keeper look at the logon soon; from then on it says itself when it looks again (A3)."""

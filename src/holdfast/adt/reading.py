@@ -1,5 +1,6 @@
 """Requests that need no lock: they travel stateless in a logon of their own and cannot reach a lock's context (A2)."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
@@ -7,6 +8,7 @@ from typing import Final, TypeVar
 from holdfast.adt.desk import BACKEND, Caller, Desk, plain, workspace_of
 from holdfast.adt.tokens import Stamp
 from holdfast.backend.errands import Errands
+from holdfast.backend.logon import Logon
 from holdfast.backend.session import BackendSession, LogonGone
 from holdfast.core.model import Reason, Ref, State
 from holdfast.core.session import Session
@@ -60,7 +62,7 @@ class Reading:
     ) -> tuple[T, BackendSession, Stamp]:
         async def looked(backend: BackendSession) -> T:
             look(_stamp(workspace, ref, backend))
-            return await self._logged_on(backend, work)
+            return await work(backend)
 
         for _ in range(TRIES):
             ref = workspace_of(workspace).reading_ref or await self._open(caller, workspace)
@@ -73,25 +75,38 @@ class Reading:
         raise Busy("the logon for reading ends again and again")
 
     async def _in_turn(self, ref: Ref, work: Work[T]) -> tuple[T, BackendSession]:
+        """Do work when it is this logon's turn here. It holds nothing at SAP, so no lease is taken for it."""
+        async with self._desk.systems.turns.of(ref.key):
+            node = await self._desk.manager.get(ref)
+            backend = self._desk.driver(node)
+            try:
+                return await work(backend), backend
+            except LogonGone as gone:
+                if not gone.refused:
+                    raise
+            finally:
+                if backend.changed:
+                    await self._keep(node, backend)
+            backend = await self._renewed(ref, Logon.load(node.content).version)
+            return await work(backend), backend
+
+    async def _keep(self, node: Session, backend: BackendSession) -> None:
+        """Store changed cookies; where another worker has stored its own, those are as good."""
+        node.content = backend.dump()
+        with contextlib.suppress(SessionConflict, SessionEnded):
+            await self._desk.manager.save(node)
+
+    async def _renewed(self, ref: Ref, version: int) -> BackendSession:
+        """Log on afresh, once, whichever worker finds out first that the logon is gone."""
         manager = self._desk.manager
         async with manager.hold(ref) as held:
             node = await manager.get(ref)
             backend = self._desk.driver(node)
-            try:
-                return await work(backend), backend
-            finally:
-                if backend.changed:
-                    node.content = backend.dump()
-                    held.put(node)
-
-    async def _logged_on(self, backend: BackendSession, work: Work[T]) -> T:
-        try:
-            return await work(backend)
-        except LogonGone as gone:
-            if not gone.refused:
-                raise
-        await backend.log_on()
-        return await work(backend)
+            if backend.logon.broken or backend.logon.version == version:
+                await backend.log_on()
+                node.content = backend.dump()
+                held.put(node)
+            return backend
 
     async def _living(self, caller: Caller, workspace: Session) -> Ref | None:
         """Return a living logon for reading of the caller's at the workspace's system."""

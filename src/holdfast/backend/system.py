@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import msgspec
 
+from holdfast.backend.turns import Turns
 from holdfast.backend.wire import Call, Reply, Wire
 from holdfast.config import Settings, SystemSettings
 from holdfast.errors import BadInput, ConfigurationError
@@ -73,12 +74,16 @@ class System:
 
 
 class Systems:
-    """The systems of this process by name, and the one that is meant when none is named."""
+    """The systems of this process by name, and the one that is meant when none is named.
+
+    `turns` put the requests of one stateless logon in order within this process.
+    """
 
     def __init__(self, systems: Mapping[str, System], default: str) -> None:
         if default not in systems:
             raise ConfigurationError(f"default_system {default!r} is not among the systems")
         self._systems, self.default = dict(systems), default
+        self.turns = Turns()
 
     @property
     def names(self) -> list[str]:
