@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx2
 import msgspec
-from mcp_echo import LEGACY, META, MODERN, Connection, header_of, post
+from mcp_echo import LEGACY, META, MODERN, Connection, cpu_seconds, header_of, post
 
 from holdfast.adt import calls
 from holdfast.adt.door import close_call, logon_calls
@@ -54,8 +54,7 @@ class Server(NamedTuple):
 
     def cpu_s(self) -> float:
         """Return the processor time it has used so far, in seconds."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
 
 @contextmanager
