@@ -3,7 +3,9 @@
 A store keeps bytes and instants. It reads no clock and decides no expiry by itself: `now` is passed in and
 `core.policy.expires_at` says when a record ends. Every method may raise `StoreUnavailable`. Every method is atomic.
 A node's *chain* is the node and its ancestors; the chain is live when every record in it is LIVE and
-`expires_at > now`.
+`expires_at > now`. A `Ref` whose tree is not the node's (any more) names nothing. Where two errors apply, the lease
+rules over the chain and the chain over the version: LeaseLost, SessionEnded, SessionConflict. What could not be a
+tree (deeper than `MAX_DEPTH`, below itself, `put` of another tree) is BadInput.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -25,7 +27,9 @@ class SessionStore(Protocol):
         """Add a node; check and insert are one step, so a limit holds under any number of parallel creations.
 
         A full limit marks as `replaced` what its policy picks (`core.policy.victims`); nodes with `held > 0`,
-        `busy_until > now` or a key in `spare` are never picked. A `holds` node adds one to `held` of every ancestor.
+        `busy_until > now` or a key in `spare` are never picked, nor are ancestors of the new node. A node counts as
+        live by its own clocks, whatever its chain. A `holds` node adds one to `held` of every ancestor, which changes
+        no version.
 
         Raises:
             SessionExists: The key or the alias is taken; the old node stays as it was.
@@ -138,7 +142,10 @@ class Leases(Protocol):
         ...
 
     async def release(self, lease: Lease, *, put: Sequence[Record] = ()) -> None:
-        """Write `put` and give the lease back. A lease that somebody else has since: LeaseLost, nothing written."""
+        """Write `put` and give the lease back. A lease that somebody else has since: LeaseLost, nothing written.
+
+        If the node has gone, there is nothing to give back; only with `put` is that LeaseLost.
+        """
         ...
 
 
@@ -176,7 +183,8 @@ class Counters(Protocol):
     async def take(self, name: str, *, rate: float, burst: float, now: float, cost: float = 1.0) -> float:
         """Take `cost` from a token bucket filled with `rate` per second up to `burst`.
 
-        Return 0.0 if granted, else the seconds to wait until it would be; then nothing was taken.
+        Return 0.0 if granted, else the seconds to wait until it would be, then nothing was taken; infinity for a cost
+        above the burst. The rate must be above 0 (BadInput).
         """
         ...
 
