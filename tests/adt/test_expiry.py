@@ -1,11 +1,13 @@
 """Logons, contexts and locks that go under an agent's hands, and tokens (A8, A13, A21)."""
 
+import anyio
 import pytest
 
 from adt.world import CLASS, GOOD, ME, OTHER, World, open_world
 from holdfast.errors import (
     BackendError,
     BackendUnavailable,
+    BadInput,
     LockLostError,
     LogonFailed,
     NotFound,
@@ -210,3 +212,35 @@ async def test_no_secret_is_in_a_representation_or_an_answer(world: World) -> No
     shown = repr((update, handle, nodes, [world.systems.get()], [r.label for r in await world.records("lock")]))
     assert [secret for secret in secrets if secret in shown] == []
     assert GOOD not in shown
+
+
+async def test_a_token_is_fetched_once_for_many_calls_that_wait_for_it(world: World) -> None:
+    # A21
+    session_id = await world.created()
+    world.fault("rotate_token", method="POST")
+    before = world.sent
+    async with anyio.create_task_group() as calls:
+        for _ in range(6):
+            calls.start_soon(lambda: world.abap.check(ME, "class", CLASS, session_id=session_id))
+    assert world.requests(before).count("GET sessions") == 1
+
+
+async def test_a_logon_is_renewed_once_for_many_calls_that_find_it_gone(world: World) -> None:
+    # A21, A23
+    session_id = await world.created()
+    world.sim.restart()
+    logons = world.sim.sessions.logons
+    async with anyio.create_task_group() as calls:
+        for _ in range(6):
+            calls.start_soon(world.source, session_id)
+    assert world.sim.sessions.logons == logons + 1
+
+
+@pytest.mark.parametrize("kind", ["DEVC/K", "devc", "CLAS", "class", ""])
+async def test_any_type_can_be_searched_for(world: World, kind: str) -> None:
+    found = await world.abap.search(ME, "*", kind=kind, max_results=3)
+    wanted = {"class": "CLAS"}.get(kind, kind.upper())
+    assert found["objects"]
+    assert all(entry["type"].startswith(wanted) for entry in found["objects"])
+    with pytest.raises(BadInput, match="not an object type"):
+        await world.abap.search(ME, "*", kind="nonsense!")

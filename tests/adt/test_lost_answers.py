@@ -180,3 +180,19 @@ async def test_a_store_that_is_gone_after_sap_applied_the_change_is_said_and_set
         assert world.sim.journal.put_by_nonce["three"] == 1
         await world.unlock(session_id, handle)
         await world.quiet()
+
+
+@pytest.mark.parametrize(("effect", "done"), [("cut_after", True), ("cut_before", False)])
+async def test_a_creation_and_a_deletion_whose_answers_were_lost_are_looked_up(
+    world: World, effect: str, done: bool
+) -> None:
+    # A6
+    session_id = await world.session()
+    world.fault(effect, path="classes$")
+    created = await world.abap.create(ME, "class", "ZCL_MAYBE", session_id=session_id)
+    assert created["success"] is done
+    await world.abap.create(ME, "class", "ZCL_MAYBE", session_id=session_id)
+    world.fault(effect, path="deletion")
+    deleted = await world.abap.delete(ME, "class", "ZCL_MAYBE", session_id=session_id)
+    assert deleted["success"] is done
+    assert sum(request == "POST delete" for request in world.requests()) == 1

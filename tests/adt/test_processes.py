@@ -163,3 +163,28 @@ async def test_a_wrong_url_is_said_with_what_to_do(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="cannot be reached") as error:
             await opened.abap.get_session(ME)
         assert getattr(error.value, "code", "") == "backend_unavailable"
+
+
+@pytest.mark.parametrize("strict", ["false", "true"])
+async def test_the_complete_example_runs_as_a_program_against_a_configured_system(
+    strict: str, system: str, admin: Admin, tmp_path: Path
+) -> None:
+    # A12: it ends without exception, nothing locked, in strict too, and can run twice
+    example = (Path(__file__).parent / "complete_example.txt").read_text()
+    program = f"from holdfast.adt.handlers import *\n{example}\nprint(activate_result['messages'])"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
+        "HOLDFAST_SAP_URL": system,
+        "HOLDFAST_SAP_USER": "DEVELOPER",
+        "HOLDFAST_SAP_PASSWORD": "Holdfast1",
+        "HOLDFAST_STORE": f"sqlite:///{tmp_path / 'program.db'}",
+        "HOLDFAST_STRICT": strict,
+    }
+    for _ in range(2):
+        done = await anyio.run_process(
+            [sys.executable, "-W", "error", "-c", program], env=environment, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"error" in done.stdout
+        assert done.stderr == b""
+        assert (await admin.rows("sm04"), await admin.rows("sm12"), await admin.rows("sm05")) == ([], [], [])

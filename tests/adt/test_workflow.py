@@ -102,12 +102,12 @@ async def test_the_intent_is_stored_before_lock_goes_out_and_the_handle_after(wo
     gate = world.sim.app
     send = world.systems.get().wire.send
 
-    async def spy(call: object, headers: object) -> object:
+    async def spy(call: object, headers: object, **more: object) -> object:
         if getattr(call, "query", {}).get("_action") == "LOCK":
             [record] = await world.records("lock")
             lock = lock_of(await world.manager.read(record))
             seen.append(f"{lock.phase} {lock.operation.kind if lock.operation else ''} {bool(lock.handle)}")
-        return await send(call, headers)  # type: ignore[arg-type]
+        return await send(call, headers, **more)  # type: ignore[arg-type]
 
     world.systems.get().wire.send = spy  # type: ignore[method-assign, assignment]
     await world.lock(session_id)
@@ -124,13 +124,13 @@ async def test_the_open_put_is_stored_while_it_is_on_its_way(world: World) -> No
     session_id, handle = await world.locked()
     send = world.systems.get().wire.send
 
-    async def spy(call: object, headers: object) -> object:
+    async def spy(call: object, headers: object, **more: object) -> object:
         if getattr(call, "method", "") == "PUT":
             [record] = await world.records("lock")
             operation = lock_of(await world.manager.read(record)).operation
             assert operation is not None
             seen.append(f"{operation.kind} {len(operation.digest)}")
-        return await send(call, headers)  # type: ignore[arg-type]
+        return await send(call, headers, **more)  # type: ignore[arg-type]
 
     world.systems.get().wire.send = spy  # type: ignore[method-assign, assignment]
     await world.update(session_id, handle)

@@ -28,7 +28,7 @@ def validate(kind: ObjectType, name: str, *, description: str, package: str) -> 
 def create(
     kind: ObjectType, name: str, *, description: str, package: str, responsible: str, language: str, transport: str
 ) -> Call:
-    """Create an object, inactive and empty but for what the server puts in."""
+    """Create an object, inactive and empty but for what the server puts in. Without `responsible` it is for a cloud."""
     prefix = kind.root.partition(":")[0]
     root = build(kind.root, also={prefix: kind.namespace})
     values = {
@@ -38,7 +38,8 @@ def create(
         "adtcore:language": language,
         "adtcore:masterLanguage": language,
     }
-    set_all(root, values | ({"adtcore:responsible": responsible} if responsible else {}))
+    cloud = {"adtcore:abapLanguageVersion": "cloudDevelopment"}
+    set_all(root, values | ({"adtcore:responsible": responsible} if responsible else cloud))
     add(root, "adtcore:packageRef", {"adtcore:name": package})
     headers = {"accept": "*/*", "content-type": "application/*", **STATELESS}
     query = {"corrNr": transport} if transport else {}

@@ -64,9 +64,19 @@ class Changing:
         self._desk, self._errands, self._smith = desk, errands, Locksmith(desk)
 
     async def update(
-        self, ticket: Ticket, kind: ObjectType, name: str, *, part: str, source: str, transport: str
+        self,
+        ticket: Ticket,
+        kind: ObjectType,
+        name: str,
+        *,
+        node: Session,
+        part: str,
+        source: str,
+        transport: str,
     ) -> Changed:
         """Write one source under its lock; a text that this lock wrote last is not sent again (A6).
+
+        `node` is the lock as it has just been found.
 
         Raises:
             LockLostError, SessionExpiredError: The lock is gone; everything that hung on it is being ended.
@@ -77,11 +87,11 @@ class Changing:
         async def send(place: Place, node: Session, lock: Lock) -> Changed:
             return await self._put(place, node, lock, source.encode(), transport)
 
-        return await self._errands.run(partial(self._update, ticket, kind, name, operation, send))
+        return await self._errands.run(partial(self._update, ticket, kind, name, node, operation, send))
 
-    async def unlock(self, ticket: Ticket, kind: ObjectType, name: str) -> Changed:
+    async def unlock(self, ticket: Ticket, kind: ObjectType, name: str, *, node: Session) -> Changed:
         """Give a lock back. It counts as released when its context has ended; the keeper sees to that (A4)."""
-        changed = await self._errands.run(partial(self._unlock, ticket, kind, name))
+        changed = await self._errands.run(partial(self._unlock, ticket, kind, name, node))
         if changed.outcome is not Outcome.UNKNOWN:
             return changed
         gone = await self._desk.manager.gone(ticket.lock_ref, timeout=self._desk.manager.tuning.closer_timeout)
@@ -134,9 +144,11 @@ class Changing:
 
     # -- update
 
-    async def _update(self, ticket: Ticket, kind: ObjectType, name: str, operation: Operation, send: Send) -> Changed:
-        for _ in range(TRIES):
-            node = await self.find(ticket, kind, name)
+    async def _update(
+        self, ticket: Ticket, kind: ObjectType, name: str, node: Session, operation: Operation, send: Send
+    ) -> Changed:
+        for attempt in range(TRIES):
+            node = await self.find(ticket, kind, name) if attempt else node
             lock = lock_of(node)
             if lock.step is not Step.GO_ON:
                 await self._settle(ticket)
@@ -168,7 +180,7 @@ class Changing:
         node.content = lock.dump()
         begun, changed = False, None
         try:
-            async with self._smith.place(ticket.backend_ref, put=[node]) as place:
+            async with self._smith.place(ticket.backend_ref, put=[node], known=True) as place:
                 begun = True
                 changed = await send(place, node, lock)
         except SessionConflict:
@@ -244,10 +256,10 @@ class Changing:
 
     # -- unlock
 
-    async def _unlock(self, ticket: Ticket, kind: ObjectType, name: str) -> Changed:
+    async def _unlock(self, ticket: Ticket, kind: ObjectType, name: str, node: Session) -> Changed:
         operation = Operation(kind="unlock", at=self._desk.manager.clock())
-        for _ in range(TRIES):
-            node = await self.find(ticket, kind, name)
+        for attempt in range(TRIES):
+            node = await self.find(ticket, kind, name) if attempt else node
             lock = lock_of(node)
             if lock.step is not Step.GO_ON or lock.phase is not Phase.HELD:
                 return await self._let_go(ticket)

@@ -60,6 +60,7 @@ class Desk:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.manager, self.systems, self.hold_limit, self.sleep = manager, systems, hold_limit, sleep
+        self.recent: dict[bytes, Session] = {}  # logons as this process has left them: copies with a version
 
     # -- nodes and drivers
 
@@ -121,10 +122,10 @@ class Desk:
         return logons, [record for record in tree if record.parent in keys and record.kind == LOCK]
 
 
-def driver_of(systems: Systems, node: Session) -> BackendSession:
+def driver_of(systems: Systems, node: Session, *, shield: bool = True) -> BackendSession:
     """Return the driver of a logon's node. Raises BadInput if its system is not configured here."""
     logon = Logon.load(node.content)
-    return BackendSession(systems.get(logon.system), logon)
+    return BackendSession(systems.get(logon.system), logon, shield=shield)
 
 
 def lock_of(node: Session) -> Lock:

@@ -42,7 +42,7 @@ class Keeping:
             node, lock_node = await duty.parent(), await self._fresh(duty)
             if node is None or lock_node is None:
                 return
-            place = Place(held, node, driver_of(self._systems, node))
+            place = Place(held, node, driver_of(self._systems, node, shield=False))
             lock = lock_of(lock_node)
             try:
                 await self._smith(duty).release(place, lock)
@@ -54,7 +54,7 @@ class Keeping:
     async def close_backend(self, duty: Duty) -> None:
         """Log off, which ends every context and lock of this logon (ADT §4.1)."""
         async with self._systems.turns.of(duty.session.key):  # behind what is on its way here
-            backend = driver_of(self._systems, duty.session)
+            backend = driver_of(self._systems, duty.session, shield=False)
             if backend.cookie_header():
                 await backend.log_off()
 
@@ -94,7 +94,7 @@ class Keeping:
         return Reason.IDLE if forgotten or now - node.record.used_at >= self._hold_limit else None
 
     async def _keep(self, duty: Duty, node: Session) -> float:
-        place = Place(duty.held, duty.session, driver_of(self._systems, duty.session))
+        place = Place(duty.held, duty.session, driver_of(self._systems, duty.session, shield=False))
         smith, logon, lock = self._smith(duty), place.backend.logon, lock_of(node)
         interval = touch_interval(logon.idle_limit, await self._halvings(duty, logon.system))
         try:

@@ -1,5 +1,7 @@
 """What a caller has: its sessions and its locks, read from unsealed records (A7, A27)."""
 
+from collections.abc import Sized
+
 from holdfast.adt.answers import LockInfo, LockList, SessionInfo, SessionList
 from holdfast.adt.desk import BACKEND, LOCK, WORKSPACE, Caller, Desk, is_live
 from holdfast.core.model import Record, State
@@ -18,7 +20,7 @@ class Listing:
         now = self._desk.manager.clock()
         living = [r for r in nodes if r.kind == WORKSPACE and is_live(r) and expires_at(r) > now]
         found = [_session(record, nodes) for record in sorted(living, key=lambda record: record.created_at)]
-        return {"success": True, "sessions": found, "message": f"{len(found)} sessions."}
+        return {"success": True, "sessions": found, "message": _counted(found, "session")}
 
     async def locks(self, caller: Caller) -> LockList:
         """Return the caller's locks in any state, the oldest first."""
@@ -26,7 +28,7 @@ class Listing:
         by_key = {record.key: record for record in nodes}
         locks = sorted((r for r in nodes if r.kind == LOCK), key=lambda record: record.created_at)
         found = [self._lock(record, by_key) for record in locks]
-        return {"success": True, "locks": found, "message": f"{len(found)} locks."}
+        return {"success": True, "locks": found, "message": _counted(found, "lock")}
 
     def _lock(self, record: Record, by_key: dict[bytes, Record]) -> LockInfo:
         system, user, object_type, name, _ = record.label.rsplit(" ", 4)
@@ -58,3 +60,7 @@ def _session(record: Record, nodes: list[Record]) -> SessionInfo:
         "logons": len(logons),
         "locks": record.held,
     }
+
+
+def _counted(found: Sized, word: str) -> str:
+    return f"{len(found)} {word}{'' if len(found) == 1 else 's'}."

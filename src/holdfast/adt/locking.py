@@ -4,6 +4,7 @@ import contextlib
 from functools import partial
 from typing import Final
 
+import anyio
 import msgspec
 
 from holdfast.adt.desk import (
@@ -159,7 +160,8 @@ class Locking:
         except BaseException as exc:
             known = isinstance(exc, HoldfastError) and not isinstance(exc, AnswerLost | SessionExpiredError)
             self._smith.store(place, node, lock.settled(Outcome.NOT_APPLIED, at=now) if known else lock)
-            await manager.end(node, Reason.CLIENT)
+            with anyio.CancelScope(shield=True):
+                await manager.end(node, Reason.CLIENT)
             raise
         self._schedule(place)
         self._smith.store(place, node, lock)

@@ -7,7 +7,7 @@ kills it; then the object is locked again and the text read back.
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from holdfast.adt import calls
@@ -27,6 +27,7 @@ from holdfast.errors import (
     BackendError,
     LockLostError,
     ObjectLocked,
+    SessionConflict,
     SessionEnded,
     SessionExpiredError,
     SessionNotFound,
@@ -35,6 +36,7 @@ from holdfast.errors import (
 OWN_LOCK_PATIENCE_S: Final = 5.0  # the release of a lock is asynchronous: 1 to 2 s (ADT §6)
 OWN_LOCK_PAUSE_S: Final = 0.5
 SECOND_LOOK_S: Final = 5.0
+MOST_RECENT: Final = 1000
 
 
 class Place:
@@ -61,20 +63,37 @@ class Locksmith:
         self._desk = desk
 
     @asynccontextmanager
-    async def place(self, ref: Ref, put: Sequence[Session] = ()) -> AsyncIterator[Place]:
-        """Hold a logon's lease and open it; its content is read after the lease was taken.
+    async def place(self, ref: Ref, put: Sequence[Session] = (), *, known: bool = False) -> AsyncIterator[Place]:
+        """Hold a logon's lease and open it as it is under the lease.
+
+        With `known`, the node as this process has left it is used if nobody has written it since: the trip that takes
+        the lease checks that, and one that reads the node is saved.
 
         Raises:
             SessionNotFound: The logon has ended.
             SessionConflict: A node of `put` was written by somebody else; nothing was leased or written.
         """
-        manager = self._desk.manager
+        recent = self._desk.recent
+        left = recent.pop(ref.key, None)
         try:
-            async with manager.hold(ref, put=put) as held:
-                node = await manager.get(ref)
+            async with AsyncExitStack() as stack:
+                held, node = await self._hold(stack, ref, put, left if known else None)
                 yield Place(held, node, self._desk.driver(node))
+            if len(recent) >= MOST_RECENT:
+                recent.clear()
+            recent[ref.key] = node
         except SessionEnded as exc:
             raise SessionNotFound("the session at the back end has ended") from exc
+
+    async def _hold(
+        self, stack: AsyncExitStack, ref: Ref, put: Sequence[Session], node: Session | None
+    ) -> tuple[Held, Session]:
+        manager = self._desk.manager
+        if node is not None:
+            with contextlib.suppress(SessionConflict):
+                return await stack.enter_async_context(manager.hold(ref, put=[*put, node])), node
+        held = await stack.enter_async_context(manager.hold(ref, put=put))
+        return held, await manager.get(ref)
 
     async def take(self, place: Place, lock: Lock, lock_key: bytes) -> Lock:
         """Send LOCK and return the lock as held; the intent is stored already (A1).

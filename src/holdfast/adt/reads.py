@@ -18,7 +18,7 @@ from holdfast.adt.documents import (
 )
 from holdfast.adt.refusals import accepted, read_refusal
 from holdfast.adt.sessions import Sessions, State
-from holdfast.adt.types import checked_description, checked_package, object_type
+from holdfast.adt.types import checked_description, checked_package, searched_type
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import Call, Reply
 from holdfast.errors import BadInput
@@ -112,7 +112,7 @@ class Reads(Sessions):
             raise BadInput("query is empty", hint="Give a name or a pattern such as ZCL_*.")
         if max_results < 1:
             raise BadInput("max_results is less than 1")
-        wanted = object_type(kind).type if kind else ""
+        wanted = searched_type(kind) if kind else ""
         call = calls.search(query.strip().upper(), object_type=wanted, package=package.upper(), most=max_results)
         return await self._list(caller, call, "search", session_id, session_state)
 

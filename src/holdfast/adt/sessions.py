@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import anyio
+
 from holdfast.adt.answers import Answer, Done, LockList, SessionList
 from holdfast.adt.changing import Changing
 from holdfast.adt.desk import WORKSPACE, Caller, Desk, Workspace, lock_of, plain
@@ -79,7 +81,8 @@ class Sessions:
         try:
             backend, stamp = await self._reading.attach(caller, node, fresh=force_new)
         except BaseException:
-            await manager.end(node, Reason.CLIENT)
+            with anyio.CancelScope(shield=True):
+                await manager.end(node, Reason.CLIENT)
             raise
         visit = Visit(self._tokens, caller, node, node.id or "")
         text = f"Session opened on {found.name} as {backend.logon.user}. Use this session_id in the following calls."
@@ -127,12 +130,12 @@ class Sessions:
         except SessionEnded as exc:
             raise SessionExpiredError(f"Session expired: session {session_id[:8]} has ended") from exc
 
-    async def _locked(self, visit: Visit, lock_handle: str, row: ObjectType, name: str) -> Ticket:
-        """Return what a lock handle names, after the checks of A11."""
+    async def _locked(self, visit: Visit, lock_handle: str, row: ObjectType, name: str) -> tuple[Ticket, Session]:
+        """Return what a lock handle names and the lock's node, after the checks of A11."""
         ticket = self._tokens.ticket(lock_handle, owner=visit.workspace.owner)
         node = await self._changing.find(ticket, row, name)
         visit.look_at_lock(node, lock_of(node))
-        return ticket
+        return ticket, node
 
     async def _note_use(self, workspace: Session, row: ObjectType, name: str) -> None:
         """Count a call about an object as use of this session's lock on it (A3)."""

@@ -15,6 +15,7 @@ ADT: Final = "/sap/bc/adt"
 MEDIA: Final = "application/vnd.sap.adt."
 LONGEST_DESCRIPTION: Final = 60
 NAME: Final = re.compile(r"(/[A-Z0-9_]{1,8}/)?[A-Z_%$][A-Z0-9_%$]*")
+TYPE: Final = re.compile(r"[A-Z0-9]{4}(/[A-Z0-9]{1,4})?")
 PACKAGE: Final = re.compile(r"\$?(/[A-Z0-9_]{1,8}/)?[A-Z0-9_$]+")
 
 
@@ -121,6 +122,16 @@ def object_type(name: str) -> ObjectType:
     if found is None:
         raise BadInput(f"there is no object type {name!r}", hint=f"Use one of: {', '.join(TYPES)}.")
     return found
+
+
+def searched_type(name: str) -> str:
+    """Return an object type to search for: one of ours by any of its names, or any other as SAP writes it."""
+    known = SHORT.get(name.upper()) or WORDS.get(name.lower())
+    if known is not None:
+        return known.type
+    if TYPE.fullmatch(name.upper()) is None:
+        raise BadInput(f"{name!r} is not an object type", hint="Use one such as CLAS/OC, INTF/OI, PROG/P or DEVC/K.")
+    return name.upper()
 
 
 def checked_package(name: str) -> str:

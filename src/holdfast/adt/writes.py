@@ -43,7 +43,7 @@ class Writes(Sessions):
         row, name = checked(kind, name)
         text, package = checked_description(description) or name, checked_package(package)
 
-        async def work(backend: BackendSession) -> list[Message]:
+        async def work(backend: BackendSession) -> tuple[list[Message], str]:
             settings, cloud = backend.system.settings, backend.system.settings.profile == "cloud"
             call = calls.create(
                 row,
@@ -54,17 +54,20 @@ class Writes(Sessions):
                 language=settings.language,
                 transport=transport,
             )
-            refusal = read_refusal(await backend.send(call))
+            try:
+                refusal = read_refusal(await backend.send(call))
+            except AnswerLost as lost:
+                return await self._find_out(backend, row, name, lost, wanted=True)
             if refusal is None:
-                return []
+                return [], ""
             if refusal.type in CREATE_FINDINGS:
-                return [message("E", refusal.message)]
+                return [message("E", refusal.message)], ""
             raise error_for(refusal, f"create {name}")
 
         async with self._visit(caller, session_id, session_state) as visit:
-            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            (found, why), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
             said = f"{name} was not created." if found else f"{name} was created in {package}: call Lock to edit it."
-            return visit.answer(not found, said, backend, stamp, messages=found)
+            return visit.answer(not found, " ".join((said, why)).strip(), backend, stamp, messages=found)
 
     async def lock(
         self, caller: Caller, kind: str, name: str, *, session_id: str | None = None, session_state: State = None
@@ -110,8 +113,10 @@ class Writes(Sessions):
         row.source_path(name, include)
         source = checked_source(source_code)
         async with self._visit(caller, needed(session_id, "Update"), session_state) as visit:
-            ticket = await self._locked(visit, lock_handle, row, name)
-            changed = await self._changing.update(ticket, row, name, part=include, source=source, transport=transport)
+            ticket, node = await self._locked(visit, lock_handle, row, name)
+            changed = await self._changing.update(
+                ticket, row, name, node=node, part=include, source=source, transport=transport
+            )
             said = {
                 Outcome.APPLIED: f"{name} is written: call Unlock, then Activate.",
                 Outcome.NOT_APPLIED: f"{name} was not written: call Update again.",
@@ -138,8 +143,8 @@ class Writes(Sessions):
         async with self._visit(caller, needed(session_id, "Unlock"), session_state) as visit:
             ticket = self._tokens.ticket(lock_handle, owner=visit.workspace.owner)
             try:
-                await self._locked(visit, lock_handle, row, name)
-                changed = await self._changing.unlock(ticket, row, name)
+                _, node = await self._locked(visit, lock_handle, row, name)
+                changed = await self._changing.unlock(ticket, row, name, node=node)
             except LockLostError:
                 if not await self._released(ticket):
                     raise
@@ -190,14 +195,17 @@ class Writes(Sessions):
         row, name = checked(kind, name)
         async with self._visit(caller, session_id, session_state) as visit:
 
-            async def work(backend: BackendSession) -> list[Message] | None:
-                return await self._removing.by_service(backend, row, name, transport)
+            async def work(backend: BackendSession) -> tuple[list[Message] | None, str]:
+                try:
+                    return await self._removing.by_service(backend, row, name, transport), ""
+                except AnswerLost as lost:
+                    return await self._find_out(backend, row, name, lost, wanted=False)
 
-            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            (found, why), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
             if found is None:
                 found = await self._removing.under_lock(caller, visit.workspace, row, name, transport)
             text = f"{name} was not deleted." if found else f"{name} is deleted."
-            return visit.answer(not found, text, backend, stamp, messages=found)
+            return visit.answer(not found, " ".join((text, why)).strip(), backend, stamp, messages=found)
 
     async def _released(self, ticket: Ticket) -> bool:
         """Say whether a lock that is not live any more is properly released, waiting for it if need be."""
@@ -222,6 +230,16 @@ class Writes(Sessions):
         good = changed.outcome is Outcome.APPLIED
         answer = visit.answer(good, said, changed.backend, stamp, messages=changed.messages or None)
         return {**answer, "outcome": changed.outcome}
+
+    async def _find_out(
+        self, backend: BackendSession, row: ObjectType, name: str, lost: AnswerLost, *, wanted: bool
+    ) -> tuple[list[Message], str]:
+        """Look whether an object is there, after the answer to its creation or deletion was lost (A6)."""
+        reply = await backend.send(calls.read_properties(row, name, version=""))
+        there = reply.status != 404 and accepted(reply, f"look up {name}").status == 200
+        if there is wanted:
+            return [], f"({lost}; it was looked up)"
+        return [message("E", f"{lost}; the object is {'still' if there else 'not'} there")], ""
 
     async def _find_out_activation(
         self, backend: BackendSession, row: ObjectType, name: str, lost: AnswerLost

@@ -37,10 +37,13 @@ class TokenInvalid(SessionExpiredError):
 
 
 class BackendSession:
-    """One logon at one system, in use. `logon` is what has to be stored afterwards, if `changed`."""
+    """One logon at one system, in use. `logon` is what has to be stored afterwards, if `changed`.
 
-    def __init__(self, system: System, logon: Logon) -> None:
-        self.system, self.logon = system, logon
+    `shield` keeps requests from being cut off once they are sent.
+    """
+
+    def __init__(self, system: System, logon: Logon, *, shield: bool = True) -> None:
+        self.system, self.logon, self._shield = system, logon, shield
         self.changed = False
         self._jar = Jar.load(logon.jar)
 
@@ -163,7 +166,7 @@ class BackendSession:
         if call.changes:
             headers[CSRF] = self.logon.token
         before = self._security()
-        reply = await wire.send(call, headers)
+        reply = await wire.send(call, headers, shield=self._shield)
         self._absorb(call, reply)
         if before and self._security() not in ({}, before):
             self.logon.broken = True

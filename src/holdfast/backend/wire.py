@@ -66,7 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
 class AnswerLost(BackendUnavailable):
     """The request may have reached the back end; its answer has not reached us. Never sent again blindly (A6)."""
 
-    default_hint = "The outcome is being found out; read the object before you repeat the call."
+    default_hint = "Read the object before you repeat the call: it may have been carried out."
 
 
 class Wire:
@@ -81,8 +81,10 @@ class Wire:
         """Return the full URL of a call."""
         return self.base_url + call.target
 
-    async def send(self, call: Call, headers: Mapping[str, str]) -> Reply:
+    async def send(self, call: Call, headers: Mapping[str, str], *, shield: bool = True) -> Reply:
         """Send once and return the answer, whatever its status. Redirects are not followed.
+
+        A request once sent is not cut off by a cancelled caller; closers, which may be repeated, do without `shield`.
 
         Raises:
             BackendUnavailable: The back end cannot be reached; nothing was sent.
@@ -96,16 +98,16 @@ class Wire:
             extensions={"timeout": httpx2.Timeout(self.timeout, connect=min(self.timeout, 10.0)).as_dict()},
         )
         try:
-            return await self._bounded(request)
+            return await self._bounded(request, shield)
         except NEVER_SENT as exc:
             raise BackendUnavailable(f"{self.base_url} cannot be reached ({type(exc).__name__})") from exc
         except (httpx2.TransportError, httpx2.InvalidURL, TimeoutError, OSError) as exc:
             name = type(exc).__name__
             raise AnswerLost(f"no answer to {call.method} {call.path} from {self.base_url} ({name})") from exc
 
-    async def _bounded(self, request: httpx2.Request) -> Reply:
+    async def _bounded(self, request: httpx2.Request, shield: bool) -> Reply:
         reply: Reply | None = None
-        with anyio.move_on_after(self.timeout, shield=True):
+        with anyio.move_on_after(self.timeout, shield=shield):
             reply = await self._exchange(request)
         if reply is None:
             raise TimeoutError
