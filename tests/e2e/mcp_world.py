@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from e2e.wire import JSON_HEADERS, Exchange, Wire
-from holdfast.core.manager import DUE_TOPIC, ENDED_TOPIC, Manager
+from holdfast.core.manager import ENDED_TOPIC, Manager
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.errors import ObjectLocked
 from holdfast.mcp import KINDS, Annotations, Context, McpEndpoint, NativeDispatcher, ServerInfo, Tool, tool
@@ -165,7 +165,7 @@ class World:
 
 
 async def _listen(manager: Manager, ready: anyio.Event) -> None:
-    async with manager.store.channel.subscribe(ENDED_TOPIC, DUE_TOPIC) as messages:
+    async with manager.store.channel.subscribe(ENDED_TOPIC) as messages:
         ready.set()
         async for message in messages:
             manager.hear(message)

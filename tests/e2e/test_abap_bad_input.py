@@ -333,7 +333,7 @@ async def test_neither_answers_nor_logs_nor_the_store_hold_a_secret(world: AbapW
     files = [path for path in world.folder.rglob("*") if path.is_file() and path.name != "systems.toml"]
     assert {"holdfast.db", "audit.jsonl"} <= {path.name for path in files}
     kept = b"".join(path.read_bytes() for path in files)
-    assert world.log().count("DEBUG") > 50
+    assert world.log().count("DEBUG") > 5
     assert found(secrets, b"".join(world.heard)) == []
     assert found(secrets | ours, kept) == []
     assert found({source.splitlines()[0]}, world.log().encode()) == []

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from e2e.mcp_world import call, echo, handshake, request, texts
 from e2e.wire import PATIENCE, Wire
-from holdfast._asgi import Message
+from holdfast._asgi import Message, Receive, Scope, Send
 from holdfast.config import Settings
 from holdfast.mcp import asgi
 from holdfast.mcp.compose import McpApp
@@ -107,6 +109,32 @@ async def test_there_is_nothing_beside_the_endpoints_path() -> None:
     async with app.running():
         assert (await Wire(app).post(request("ping"))).status == 404
         assert (await Wire(app, path="/tools/mcp/").post(request("ping"))).status == 400
+
+
+async def test_below_a_mount_the_path_counts_from_there() -> None:
+    app = made()
+    async with app.running():
+
+        async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "root_path": "/below"}, receive, send)
+
+        assert (await Wire(mounted, path="/below/mcp").post(request("ping"))).status == 400
+        assert (await Wire(mounted, path="/other/mcp").post(request("ping"))).status == 404
+
+
+async def test_without_a_lifespan_the_engine_opens_with_the_first_request() -> None:
+    app = made()
+    wire = Wire(app)
+    try:
+        named = await handshake(wire)
+        assert (await wire.post(request("ping"), **named)).status == 200
+    finally:
+        await app.aclose()
+
+
+def test_tools_of_ours_are_served_without_importing_the_sdk() -> None:
+    script = "import sys, holdfast.mcp; sys.exit('mcp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 async def test_the_token_of_the_settings_is_asked_for_unless_another_is_given() -> None:

@@ -307,3 +307,34 @@ async def test_a_silent_call_becomes_a_stream_before_anything_between_cuts_it() 
             made.gate.open.set()
             await exchange.until(lambda seen: seen.ended)
     assert texts(exchange.result) == ["opened"]
+
+
+async def test_a_call_that_has_begun_a_stream_ends_it_with_an_error_when_its_session_ends() -> None:
+    # E18
+    async with world(2) as made:
+        first, second = made.workers
+        named = await handshake(first.wire, "2025-06-18")
+        async with first.wire.open("POST", call("ask", 3, text="say it"), headers=named) as stream:
+            await stream.until(lambda seen: seen.messages)
+            assert (await second.wire.send("DELETE", headers=named)).status == 204
+            await stream.until(lambda seen: seen.ended)
+            assert stream.messages[-1]["error"]["data"]["code"] == "session_ended"
+
+
+async def test_resuming_ends_when_the_session_does_or_the_server_stops() -> None:
+    for how in ("delete", "stop"):
+        async with world(2) as made:
+            first, second = made.workers
+            named = await handshake(first.wire)
+            async with anyio.create_task_group() as tasks:
+                broken = first.wire.begin(tasks, "POST", call("hang_up", 8), headers=named)
+                await broken.until(lambda seen: len(seen.events) == 2)
+                cursor = {"last-event-id": str(broken.events[0].id)}
+                async with second.wire.open("GET", headers={**named, **STREAM_ONLY, **cursor}) as resumed:
+                    await resumed.until(lambda seen: seen.messages)
+                    if how == "delete":
+                        await first.wire.send("DELETE", headers=named)
+                    else:
+                        second.endpoint.stop()
+                    await resumed.until(lambda seen: seen.ended)
+                made.gate.open.set()

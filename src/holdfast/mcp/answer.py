@@ -8,9 +8,10 @@ from typing import Final
 
 import anyio
 
-from holdfast._asgi import Send
+from holdfast._asgi import Receive, Send
 from holdfast.mcp import sse
 from holdfast.mcp.journal import Journal
+from holdfast.mcp.presence import has_gone
 from holdfast.web.reply import Header, reply
 
 JSON_TYPE: Final[Header] = (b"content-type", b"application/json")
@@ -21,24 +22,36 @@ class Answer:
 
     Args:
         send: Where it goes.
+        receive: Tells whether the client is still there.
         may_stream: The client takes a stream of events.
         must_stream: It takes nothing else, or streams are wanted for everything.
         headers: Sent with it.
         journal: Keeps the events of a stream that can be resumed.
     """
 
-    __slots__ = ("_headers", "_hung_up", "_journal", "_lock", "_must_stream", "_send", "may_stream", "streaming")
+    __slots__ = (
+        "_headers",
+        "_hung_up",
+        "_journal",
+        "_lock",
+        "_must_stream",
+        "_receive",
+        "_send",
+        "may_stream",
+        "streaming",
+    )
 
     def __init__(
         self,
         send: Send,
+        receive: Receive,
         *,
         may_stream: bool,
         must_stream: bool = False,
         headers: tuple[Header, ...] = (),
         journal: Journal | None = None,
     ) -> None:
-        self._send, self._headers, self._journal = send, headers, journal
+        self._send, self._receive, self._headers, self._journal = send, receive, headers, journal
         self.may_stream, self._must_stream = may_stream, must_stream
         self.streaming = self._hung_up = False
         self._lock: anyio.Lock | None = None
@@ -63,8 +76,7 @@ class Answer:
         """Send the result or error, and end. The status counts only if no stream has begun."""
         if self.streaming:
             async with self._turn():
-                await self._event(data, last=True)
-                await self._write(b"", more=False)
+                await self._end(data)
         elif self._must_stream and status == 200:
             await reply(self._send, 200, sse.message(data), (*sse.HEADERS, *self._headers))
         else:
@@ -87,11 +99,6 @@ class Answer:
             await self._write(b"", more=False)
             self._hung_up = True
 
-    async def forget(self) -> None:
-        """Drop the journal of a stream whose client has received everything."""
-        if self._journal is not None and self.streaming and not self._hung_up:
-            await self._journal.forget()
-
     def _turn(self) -> anyio.Lock:
         self._lock = self._lock or anyio.Lock()
         return self._lock
@@ -103,6 +110,14 @@ class Answer:
         await self._send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._headers]})
         if self._journal is not None:
             await self._write(await self._journal.open())
+
+    async def _end(self, data: bytes) -> None:
+        """Send the last event. Who is there to receive it will not come back for the stream."""
+        received = self._journal is not None and not self._hung_up and not await has_gone(self._receive)
+        await self._event(data, last=True)
+        await self._write(b"", more=False)
+        if self._journal is not None and received:
+            await self._journal.forget()
 
     async def _event(self, data: bytes, *, last: bool = False) -> None:
         if self._journal is None:

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from holdfast._asgi import Receive
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.jsonrpc import RequestId
+from holdfast.mcp.presence import gone
 
 PATIENCE_S: Final = 0.25
 KEEP_ALIVE_S: Final = 15.0
@@ -127,18 +128,3 @@ class Calls:
         while True:
             await anyio.sleep(self._keep_alive)
             await answer.beat()
-
-
-async def gone(receive: Receive) -> None:
-    """Wait until the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def has_gone(receive: Receive) -> bool:
-    """Say whether the client has closed the connection by now."""
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        await gone(receive)
-        return True
-    return False

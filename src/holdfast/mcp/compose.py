@@ -130,7 +130,7 @@ class McpApp:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            if scope["path"].rstrip("/") != self._path.rstrip("/"):
+            if _path_within(scope) != self._path.rstrip("/"):
                 await reply(send, 404)
                 return
             endpoint = self._endpoint or await self._opened_now()
@@ -181,6 +181,13 @@ class McpApp:
             self._host = asyncio.get_running_loop().create_task(self._hold(self._opened))
         return await asyncio.shield(self._opened)
 
+    async def aclose(self) -> None:
+        """Close what was opened without a lifespan."""
+        host, self._host, self._opened = self._host, None, None
+        if host is not None:
+            host.cancel()
+            await asyncio.wait([host])
+
     async def _hold(self, opened: "asyncio.Future[McpEndpoint]") -> None:
         try:
             async with self.running() as endpoint:
@@ -189,7 +196,14 @@ class McpApp:
         except Exception as exc:
             if opened.done():
                 raise
+            self._opened = None  # the next request tries again
             opened.set_exception(exc)
+
+
+def _path_within(scope: Scope) -> str:
+    """Return the path below where the application is mounted, without a slash at its end."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).rstrip("/")
 
 
 def calm_garbage_collector() -> None:

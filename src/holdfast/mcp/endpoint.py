@@ -45,6 +45,7 @@ UNAUTHORIZED: Final = Refusal(401, INVALID_REQUEST, "a valid bearer token is nee
 NOT_JSON: Final = Refusal(415, INVALID_REQUEST, "the Content-Type must be application/json")
 NOT_TAKEN: Final = Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream")
 STOPPING: Final = Refusal(503, INVALID_REQUEST, "the server is going down; come back in a few seconds")
+NAMED: Final = (Named.NONE, Named.ONE, Named.TWO)
 _SHAPES: Final = {
     Shape.REQUEST: Body.REQUEST,
     Shape.NOTIFICATION: Body.NOTIFICATION,
@@ -177,9 +178,7 @@ class McpEndpoint:
         return Facts(
             method=exchange.scope["method"],
             version=_classified(exchange.head.text(b"mcp-protocol-version")),
-            session=(Named.NONE, Named.ONE)[len(exchange.head.session_ids)]
-            if len(exchange.head.session_ids) < 2
-            else Named.TWO,
+            session=NAMED[min(len(exchange.head.session_ids), 2)],
             body=body,
             meta=_classified(meta.version if isinstance(meta.version, str) else None),
             stateless=self._stateless,

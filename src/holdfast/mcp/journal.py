@@ -28,10 +28,11 @@ class Journal:
 
     def __init__(self, manager: Manager, ref: Ref, *, retry_ms: int = RETRY_MS) -> None:
         self._manager, self._ref, self._retry_ms = manager, ref, retry_ms
-        self.stream = secrets.token_hex(8)
+        self.stream = ""  # named when it begins, which most answers never do
 
     async def open(self) -> bytes:
-        """Return the event with which the stream begins."""
+        """Begin the stream, and return the event with which it does."""
+        self.stream = secrets.token_hex(8)
         return sse.priming(await self.note(b""), self._retry_ms)
 
     async def note(self, data: bytes, *, last: bool = False) -> str:

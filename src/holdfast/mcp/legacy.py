@@ -14,9 +14,9 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import LABEL_BYTES, Reason
 from holdfast.core.session import Session
 from holdfast.errors import LimitReached
-from holdfast.mcp import jsonrpc, sse
+from holdfast.mcp import jsonrpc
 from holdfast.mcp.answer import Answer
-from holdfast.mcp.calls import Calls, has_gone
+from holdfast.mcp.calls import Calls
 from holdfast.mcp.decision import Refusal
 from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
@@ -26,6 +26,7 @@ from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, Shape, meta_of
 from holdfast.mcp.kinds import SESSION
 from holdfast.mcp.lines import LegacyLine
 from holdfast.mcp.modern import OBJECT, Answers
+from holdfast.mcp.presence import has_gone
 from holdfast.mcp.protocol import (
     ASSUMED,
     BATCHES_UNTIL,
@@ -38,7 +39,7 @@ from holdfast.mcp.protocol import (
     at_least,
 )
 from holdfast.mcp.settle import Failure, give, settled
-from holdfast.mcp.standalone import Streams
+from holdfast.mcp.standalone import Streams, write
 from holdfast.web.reply import reply
 
 VERSION: Final = "version"
@@ -140,8 +141,6 @@ class Legacy:
         answer = self._answer(exchange, session, session.content[VERSION])
         context = self._context(exchange, message, meta, session, answer, session.content)
         await give(answer, self._outcome(context, answer, exchange), _id(message), {})
-        if answer.streaming and not await has_gone(exchange.receive):
-            await answer.forget()
 
     async def stateless(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
         """Take one message of a client that has no session and needs none."""
@@ -159,7 +158,7 @@ class Legacy:
         if session.content[VERSION] != BATCHES_UNTIL:
             await exchange.refuse(NO_BATCHES)
             return
-        answer = Answer(exchange.send, may_stream=False)
+        answer = Answer(exchange.send, exchange.receive, may_stream=False)
         answers = []
         for message in messages:
             if message.shape is not Shape.REQUEST:
@@ -184,6 +183,7 @@ class Legacy:
         primed = session is not None and streams and at_least(version, PRIMED_FROM)
         return Answer(
             exchange.send,
+            exchange.receive,
             may_stream=streams,
             must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
             headers=((b"mcp-session-id", session_id.encode()),) if session_id else (),
@@ -249,7 +249,7 @@ class Legacy:
         else:
             if message.method == "notifications/initialized" and not session.content.get(INITIALIZED):
                 await self._manager.merge(session, {INITIALIZED: True})
-            answer = Answer(exchange.send, may_stream=False)
+            answer = Answer(exchange.send, exchange.receive, may_stream=False)
             await self._dispatcher.take(self._context(exchange, message, meta, session, answer, session.content))
 
     async def _withdraw(self, session: Session, message: Incoming) -> None:
@@ -265,14 +265,12 @@ class Legacy:
         if cursor is None or not await exists(self._manager, session.ref, cursor):
             await exchange.refuse(UNKNOWN_EVENT)
             return
-        send = exchange.send
-        await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
-        async with self._manager.running(session):
-            async for event in rest(self._manager, session.ref, cursor, keep_alive=self._keep_alive):
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+        events = rest(self._manager, session.ref, cursor, keep_alive=self._keep_alive)
+        async with self._streams.stoppable(exchange.send), self._manager.running(session):
+            async for event in events:
+                await write(exchange.send, event)
                 if await has_gone(exchange.receive):
                     return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})

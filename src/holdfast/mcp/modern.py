@@ -84,6 +84,7 @@ class Modern:
         streams = exchange.takes_stream and (self._answers != "json" or listens)
         return Answer(
             exchange.send,
+            exchange.receive,
             may_stream=streams,
             must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
         )

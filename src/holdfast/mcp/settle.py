@@ -45,12 +45,20 @@ async def settled(outcome: Awaitable[bytes], id: RequestId, statuses: Mapping[in
 
 
 async def give(answer: Answer, outcome: Awaitable[bytes], id: RequestId, statuses: Mapping[int, int]) -> None:  # noqa: A002
-    """Send the answer to one request, whatever it comes to."""
+    """Send the answer to one request, whatever it comes to.
+
+    Raises:
+        SessionEnded, SessionNotFound: The session ended meanwhile, and nothing was sent yet.
+    """
     try:
         result = await settled(outcome, id, statuses)
     except Failure as failure:
         await answer.finish(failure.body, failure.status)
     except Withdrawn:
         await answer.drop()
+    except (SessionEnded, SessionNotFound) as exc:
+        if not answer.streaming:
+            raise
+        await answer.finish(jsonrpc.error(id, exc.status, str(exc), {"code": exc.code, "hint": exc.hint}))
     else:
         await answer.finish(jsonrpc.response(id, result))

@@ -16,9 +16,9 @@ from holdfast.core.model import Message, Reason
 from holdfast.core.session import Session
 from holdfast.errors import LimitReached, SessionError, SessionNotFound
 from holdfast.mcp import sse
-from holdfast.mcp.calls import gone
 from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.kinds import STREAM
+from holdfast.mcp.presence import gone
 
 WORKER: Final = "worker"
 
@@ -49,24 +49,30 @@ class Streams:
         Raises:
             LimitReached: The session has a stream already.
         """
+        channel = self._manager.store.channel
+        async with self._place(session) as node, channel.subscribe(_topic(session.key)) as said, self.stoppable(send):
+            await self._serve(session, node, said, receive, send)
+
+    @asynccontextmanager
+    async def stoppable(self, send: Send) -> AsyncIterator[None]:
+        """Begin a stream, and end it with the block, when its session ends or when the server stops."""
         scope = anyio.CancelScope()
-        async with self._place(session) as node, self._manager.store.channel.subscribe(_topic(session.key)) as said:
-            self._open.add(scope)
-            try:
-                await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
-                with scope:
-                    await self._serve(session, node, said, receive, send)
-            except SessionError:
-                pass  # ended: so does the stream
-            finally:
-                self._open.discard(scope)
-            with anyio.CancelScope(shield=True):
-                await _write(send, b"", more=False)
+        self._open.add(scope)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
+            with scope:
+                yield
+        except SessionError:
+            pass  # ended: so does the stream
+        finally:
+            self._open.discard(scope)
+        with anyio.CancelScope(shield=True):
+            await write(send, b"", more=False)
 
     async def _serve(
         self, session: Session, node: Session, said: AsyncIterator[Message], receive: Receive, send: Send
     ) -> None:
-        await _write(send, sse.KEEP_ALIVE)
+        await write(send, sse.KEEP_ALIVE)
         async with self._manager.running(node), anyio.create_task_group() as tasks:
             tasks.start_soon(_pump, said, send)
             tasks.start_soon(self._beat, session, send, tasks.cancel_scope)
@@ -82,7 +88,7 @@ class Streams:
             except SessionNotFound:
                 scope.cancel()
                 return
-            await _write(send, sse.KEEP_ALIVE)
+            await write(send, sse.KEEP_ALIVE)
 
     @asynccontextmanager
     async def _place(self, session: Session) -> AsyncIterator[Session]:
@@ -117,10 +123,11 @@ class Streams:
 
 async def _pump(said: AsyncIterator[Message], send: Send) -> None:
     async for message in said:
-        await _write(send, sse.message(message.data))
+        await write(send, sse.message(message.data))
 
 
-async def _write(send: Send, data: bytes, *, more: bool = True) -> None:
+async def write(send: Send, data: bytes, *, more: bool = True) -> None:
+    """Send a piece of a stream. Nobody may be there any more: servers drop it or raise OSError, both are fine."""
     try:
         await send({"type": "http.response.body", "body": data, "more_body": more})
     except OSError:

