@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from holdfast._asgi import ASGIApp, Receive, Scope, Send
+from holdfast._asgi import Receive, Scope, Send
 from holdfast.adt.embedded import open_embedded
 from holdfast.adt.service import Abap
 from holdfast.config import Settings, data_folder
 from holdfast.core.events import Sink
 from holdfast.engine import Engine
+from holdfast.errors import HoldfastError
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, LogLines, Sinks
@@ -37,7 +38,7 @@ def store_url(settings: Settings) -> str:
 async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIterator[Holdfast]:
     """Open engine and faces until the block ends.
 
-    Without a configured system both store and system are in memory (unless a store is configured).
+    Without a configured system both store and system are in memory, whatever store is configured.
     """
     async with _sink() as sink, open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap):
         endpoint = McpEndpoint(
@@ -50,30 +51,45 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
         yield Holdfast(engine, abap, endpoint)
 
 
-def asgi(settings: Settings) -> ASGIApp:
-    """Return the server as an ASGI application; it opens with the lifespan, which its server must run."""
-    opened: list[McpEndpoint] = []
+class Application:
+    """The server as an ASGI application; it opens with the lifespan, which its server must run.
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    `failure` is why it could not open, None if it could.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._mcp: McpEndpoint | None = None
+        self.failure: HoldfastError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the lifespan or one request."""
         if scope["type"] == "lifespan":
-            await lifespan(receive, send)
-        elif scope["type"] == "http" and scope["path"].rstrip("/") == MCP_PATH and opened:
-            await opened[0](scope, receive, send)
+            await self._live(receive, send)
+        elif scope["type"] == "http" and scope["path"].rstrip("/") == MCP_PATH and self._mcp is not None:
+            await self._mcp(scope, receive, send)
         elif scope["type"] == "http":
             await reply(send, 404)
 
-    async def lifespan(receive: Receive, send: Send) -> None:
+    async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with open_holdfast(settings) as holdfast, holdfast.mcp.running():
-            opened.append(holdfast.mcp)
+        try:
+            await self._serve(receive, send)
+        except HoldfastError as error:
+            if self._mcp is not None:
+                raise
+            self.failure = error
+            await send({"type": "lifespan.startup.failed", "message": f"{error.code}: {error}"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve(self, receive: Receive, send: Send) -> None:
+        async with open_holdfast(self._settings) as holdfast, holdfast.mcp.running():
             calm_garbage_collector()
             with told_to_stop(holdfast.mcp.stop):
+                self._mcp = holdfast.mcp
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-            opened.clear()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    return app
 
 
 @asynccontextmanager

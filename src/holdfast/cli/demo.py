@@ -48,7 +48,9 @@ SHOWN: Final = ("success", "message", "lock_handle", "outcome", "activated", "me
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the workflow.")] = False,
     legacy: Annotated[bool, typer.Option("--legacy", help="Speak MCP 2025-11-25, with a protocol session.")] = False,
-    port: Annotated[int | None, typer.Option(help="Port of the server; default: the configured one, if free.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the server; default: the configured one, if free.")
+    ] = None,
 ) -> None:
     """Show an agent edit an ABAP class; then stay up and print how to connect. Exits 1 if a step fails."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the processes below are stopped as well

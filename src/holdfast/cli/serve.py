@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
-from holdfast.app import MCP_PATH, asgi
+from holdfast.app import MCP_PATH, Application
 from holdfast.cli.output import reported
 from holdfast.config import Settings, data_folder, load_settings
 from holdfast.errors import ConfigurationError
@@ -21,14 +21,17 @@ GRACE_S = 10
 @reported
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one; default 8765.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one; default 8765.")] = None,
     store: Annotated[str | None, typer.Option(help="Store URL; default: SQLite in the user's data folder.")] = None,
 ) -> None:
-    """Serve ABAP over MCP. Exits 2 if a setting is wrong, 3 if the store is out of reach."""
+    """Serve ABAP over MCP. Exits 2 if a setting is wrong, 3 if the store is out of reach, 1 if the port is taken."""
     settings = load_settings(host=host, port=port, store=store)
     refuse_open_door(settings)
+    if not settings.systems:
+        print("no ABAP system is configured: a simulated one and all sessions are in memory, gone at exit")
+    application = Application(settings)
     config = uvicorn.Config(
-        asgi(settings),
+        application,
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -37,16 +40,16 @@ def serve(
         lifespan="on",
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = Announcing(config)
-    server.run()
-    if not server.started:
-        raise typer.Exit(1)
+    try:
+        Announcing(config).run()
+    except SystemExit as stopped:  # the server could not start, and has said so
+        raise application.failure or typer.Exit(1) from stopped
 
 
 @reported
 def sim(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 50000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 50000,
     store: Annotated[Path | None, typer.Option(help="SQLite file of the objects; default: in the data folder.")] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep the objects in memory.")] = False,
     profile: Annotated[str, typer.Option(help=f"Release: {', '.join(PROFILES)}.")] = "7.58",

@@ -1,6 +1,8 @@
 """`holdfast sessions` and `holdfast locks`: look at the tree, end what should not be there."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -11,8 +13,10 @@ from holdfast.app import open_holdfast, store_url
 from holdfast.cli.drawing import as_row, draw
 from holdfast.cli.output import reported, show
 from holdfast.config import Settings, load_settings
+from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
 from holdfast.core.ports import each
+from holdfast.engine import open_engine
 from holdfast.errors import BadInput, NotFound
 from holdfast.stores import open_store
 
@@ -96,20 +100,32 @@ async def all_records(settings: Settings) -> list[Record]:
 
 
 async def _end_one(node: str, settings: Settings, locks_only: bool) -> tuple[bool, Record]:
-    """Mark the node and wait until it is closed.
-
-    Where the systems are configured here too, this process does what any worker does, so that no server need run.
-    """
+    """Mark the node and wait until it is closed."""
     records = [record for record in await all_records(settings) if record.holds or not locks_only]
     record = _the_one(records, node)
-    settings = settings.model_copy(update={"store": store_url(settings)})
-    async with open_holdfast(settings, keeper=bool(settings.systems)) as holdfast:
-        manager = holdfast.engine.manager
+    async with _manager(settings) as manager:
         await manager.end(record.ref, Reason.ADMIN)
         return await manager.gone(record.ref, timeout=CLOSING_WAIT_S), record
 
 
+@asynccontextmanager
+async def _manager(settings: Settings) -> AsyncIterator[Manager]:
+    """Open the configured store, whatever else is configured here.
+
+    Where the systems are, this process does what any worker does, so that no server need run.
+    """
+    if settings.systems:
+        async with open_holdfast(settings) as holdfast:
+            yield holdfast.engine.manager
+    else:
+        plain = settings.model_copy(update={"kinds": {}, "apps": {}})  # nothing is opened here, only marked
+        async with open_engine(store_url(settings), kinds=(), settings=plain, keeper=False) as engine:
+            yield engine.manager
+
+
 def _the_one(records: list[Record], node: str) -> Record:
+    if not node:
+        raise BadInput("no session is named", hint="Give its key, or the first characters of its key or id.")
     found = [
         record
         for record in records
