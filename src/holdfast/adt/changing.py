@@ -153,7 +153,7 @@ class Changing:
             if lock.step is not Step.GO_ON:
                 await self._settle(ticket)
             elif lock.phase is not Phase.HELD:
-                raise LockLostError(f"the lock on {lock.subject} has been released")
+                raise LockLostError(f"the lock on {lock.subject} has been released (reason: client)")
             elif lock.has_written(operation.part, operation.digest):
                 return await self._as_before(ticket)
             else:
@@ -286,14 +286,13 @@ class Changing:
             return _changed(Outcome.UNKNOWN, place, reason=f"{exc}; the release goes on in the background")
         place.backend.logon.version += 1
         refusal = read_refusal(reply)
-        if refusal is None:
-            self._smith.store(place, node, lock.after(Signal.UNLOCKED).settled(Outcome.APPLIED, at=self._now()))
-        else:
+        if refusal is not None:
             place.put()
-        await self._desk.manager.end(node, Reason.CLIENT)
-        if refusal is None:
-            return _changed(Outcome.APPLIED, place)
-        return _changed(Outcome.UNKNOWN, place, reason=f"{error_for(refusal, f'unlock {lock.name}')}; it is closed")
+            await self._desk.manager.end(node, Reason.CLIENT)
+            return _changed(Outcome.UNKNOWN, place, reason=f"{error_for(refusal, f'unlock {lock.name}')}; it is closed")
+        self._smith.store(place, node, lock.after(Signal.UNLOCKED).settled(Outcome.APPLIED, at=self._now()))
+        self._errands.later(partial(self._desk.manager.end, node.ref, Reason.CLIENT))  # the close-session follows
+        return _changed(Outcome.APPLIED, place)
 
     async def _why_lost(self, ticket: Ticket) -> str:
         record = await self._desk.manager.current(ticket.lock_ref)

@@ -1,5 +1,6 @@
 """Work that goes on when the one who asked for it has gone: a back-end request once sent is not cut off (E18)."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
@@ -7,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from holdfast.errors import BackendUnavailable
+from holdfast.errors import BackendUnavailable, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -63,6 +64,14 @@ class Errands:
         except anyio.get_cancelled_exc_class():
             errand.left_alone = left_alone
             raise
+
+    def later(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Do work nobody waits for, soon. It may be left undone if the store is out of reach: others find it due."""
+        self._tasks.start_soon(self._quietly, work)
+
+    async def _quietly(self, work: Callable[[], Awaitable[object]]) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await work()
 
 
 @asynccontextmanager
