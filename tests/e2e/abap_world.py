@@ -285,6 +285,7 @@ class AbapWorld:
                 if not left:
                     return
                 await anyio.sleep(0.05)
+        await self.http.post(f"{self.sap.url}/_sim/reset")  # so that the tests after this one do not fail as well
         raise AssertionError(f"left behind in the ABAP system: {left}")
 
 

@@ -215,7 +215,7 @@ async def test_wrong_arguments_are_named_and_sap_is_not_asked(world: AbapWorld, 
     session = {"session_id": held["session_id"]}
     before = await world.sap.sent()
     for tool, given, code, said, next_step in (
-        ("SearchObjects", {**session, "query": "Z*", "object_type": "TABL"}, "bad_input", "'TABL'", "CLAS/OC"),
+        ("SearchObjects", {**session, "query": "Z*", "object_type": "a class"}, "bad_input", "'a class'", "CLAS/OC"),
         ("SearchObjects", {**session, "query": " "}, "bad_input", "query is empty", "ZCL_*"),
         ("CreateClass", {**session, "class_name": "Z" * 31}, "bad_input", "31 characters", "Shorten"),
         ("LockInterface", {**session, "interface_name": "Z" * 31}, "bad_input", "31 characters", "Shorten"),

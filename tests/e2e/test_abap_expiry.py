@@ -8,7 +8,7 @@ import pytest
 
 from e2e.abap_world import CLASS, MODERN, PATIENCE_S, AbapWorld, abap_world
 
-HOLD_LIMIT_S = 3.0
+HOLD_LIMIT_S = 2.5
 IDLE_S = 2.0
 LATE_S = 5.0
 
