@@ -120,7 +120,7 @@ async def test_a_system_that_is_down_while_a_lock_is_closed_gets_it_closed_when_
     session_id, handle = await still.locked()
     await still.unlock(session_id, handle)
     still.fault("cut_before", times=3)
-    await still.turns()
+    await still.pass_time(1)
     assert still.contexts == 1
     for _ in range(5):
         await still.pass_time(10)

@@ -77,7 +77,7 @@ async def test_an_update_is_written_once_whether_or_not_the_dead_workers_had_arr
     assert still.sim.journal.put_by_nonce["crash"] == 1
     assert "nonce crash" in await still.source(session_id)
     assert (await still.unlock(session_id, handle))["success"]
-    await still.turns()
+    await still.quiet()
     assert (still.contexts, still.locks) == (0, [])
 
 
@@ -129,7 +129,7 @@ async def test_a_foreign_user_who_was_faster_has_the_lock(still: World) -> None:
     still.fault("foreign_lock", action="LOCK", user="ALICE")
     with pytest.raises(LockLostError, match="ALICE"):
         await still.update(session_id, handle)
-    await still.turns()
+    await still.quiet()
     assert (still.contexts, still.locks) == (0, [("ALICE", CLASS)])
 
 
@@ -197,7 +197,7 @@ async def intent(world: World, session_id: str, *, arrived: bool) -> None:
     ticket = await world.ticket(handle)
     manager = world.manager
     await manager.end(ticket.lock_ref, "client")  # type: ignore[arg-type]
-    await world.turns()
+    await world.quiet()
     backend_node = await manager.get(ticket.backend_ref)
     held = lock_of_label(world)
     await manager.store.leases.acquire(ticket.backend_ref, worker="dead", now=world.clock(), ttl=15.0)
@@ -231,7 +231,7 @@ async def test_a_lock_asked_for_again_after_a_crash_is_had(still: World, arrived
     assert still.locks == [("DEVELOPER", CLASS)]
     assert (await still.update(session_id, handle))["success"]
     await still.unlock(session_id, handle)
-    await still.turns()
+    await still.quiet()
     assert (still.contexts, still.locks) == (0, [])
 
 
@@ -249,7 +249,7 @@ async def test_another_worker_goes_on_with_the_same_session_and_handle(tmp_path:
         assert (await first.update(session_id, handle, GOOD + "\n* again"))["success"]
         assert (await second.unlock(session_id, handle))["success"]
         assert first.requests(before) == ["PUT main", "PUT main", "POST zcl_new UNLOCK"]
-        await first.turns()
+        await first.quiet()
         assert (sim.sessions.logons, first.contexts, first.locks) == (2, 0, [])
 
 

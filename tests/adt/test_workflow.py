@@ -158,7 +158,7 @@ async def test_the_released_lock_counts_only_when_its_context_has_ended(still: W
     assert still.locks == []
     assert still.contexts == 1
     assert len(await still.records("lock")) == 1
-    await still.turns()
+    await still.quiet()
     assert (still.contexts, await still.records("lock")) == (0, [])
 
 
