@@ -33,10 +33,12 @@ def once(world: World, action: str, answer: Reply | None = None, before: Any = N
 async def test_workflow_after_workflow_in_one_session_needs_two_logons_in_all(world: World) -> None:
     # A23: the next lock waits for the close-session of the one before
     session_id = await world.created()
-    for number in range(5):
-        handle = await world.lock(session_id)
-        await world.update(session_id, handle, f"{GOOD}\n* {number}")
-        await world.unlock(session_id, handle)
+    await world.abap.create(ME, "class", "ZCL_OTHER", session_id=session_id)
+    for number in range(6):
+        name = ("ZCL_OTHER", CLASS)[number % 2]
+        handle = await world.lock(session_id, name=name)
+        await world.update(session_id, handle, f"{GOOD}\n* {number}", name)
+        await world.unlock(session_id, handle, name)
     await world.quiet()
     assert world.sim.sessions.logons == 2
 

@@ -22,7 +22,7 @@ from holdfast.backend.errands import Errands
 from holdfast.backend.locks import Lock, Operation, Outcome, Phase, Signal, Step, digest_of
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import AnswerLost
-from holdfast.core.model import Reason
+from holdfast.core.model import Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import (
     BackendError,
@@ -291,8 +291,16 @@ class Changing:
             await self._desk.manager.end(node, Reason.CLIENT)
             return _changed(Outcome.UNKNOWN, place, reason=f"{error_for(refusal, f'unlock {lock.name}')}; it is closed")
         self._smith.store(place, node, lock.after(Signal.UNLOCKED).settled(Outcome.APPLIED, at=self._now()))
-        self._errands.later(partial(self._desk.manager.end, node.ref, Reason.CLIENT))  # the close-session follows
+        self._desk.releasing.add(node.key)
+        self._errands.later(partial(self._end_released, node.ref))
         return _changed(Outcome.APPLIED, place)
+
+    async def _end_released(self, ref: Ref) -> None:
+        """Mark a lock that has been given back, so that the keeper ends its context."""
+        try:
+            await self._desk.manager.end(ref, Reason.CLIENT)
+        finally:
+            self._desk.releasing.discard(ref.key)
 
     async def _why_lost(self, ticket: Ticket) -> str:
         record = await self._desk.manager.current(ticket.lock_ref)

@@ -61,6 +61,7 @@ class Desk:
     ) -> None:
         self.manager, self.systems, self.hold_limit, self.sleep = manager, systems, hold_limit, sleep
         self.recent: dict[bytes, Session] = {}  # logons as this process has left them: copies with a version
+        self.releasing: set[bytes] = set()  # locks given back here whose end is just being marked
 
     # -- nodes and drivers
 

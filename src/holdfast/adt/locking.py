@@ -92,7 +92,7 @@ class Locking:
     async def _rejoin(self, workspace: Session, own: Record) -> Locked | None:
         """Return a lock this workspace has already; None if it is on its way out, once it is out."""
         manager = self._desk.manager
-        if not is_live(own):
+        if self._is_ending(own):
             if not await manager.gone(own.ref, timeout=manager.tuning.closer_timeout):
                 raise Busy("the object's previous lock is still being released")
             return None
@@ -116,11 +116,14 @@ class Locking:
             if not record.held:
                 return record.ref
         for record in edits:
-            ending = [lock for lock in locks if lock.parent == record.key and not is_live(lock)]
+            ending = [lock for lock in locks if lock.parent == record.key and self._is_ending(lock)]
             if ending and await manager.gone(ending[0].ref, timeout=CLOSING_WAIT_S):
                 return record.ref
         backend = await self._desk.log_on(self._desk.systems.get(workspace_of(workspace).system), "edit")
         return (await self._desk.open_backend(backend, workspace, caller)).ref
+
+    def _is_ending(self, lock: Record) -> bool:
+        return not is_live(lock) or lock.key in self._desk.releasing
 
     async def _lock_in(
         self, caller: Caller, workspace: Session, ref: Ref, kind: ObjectType, name: str

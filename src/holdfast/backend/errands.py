@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from holdfast.errors import BackendUnavailable, StoreUnavailable
+from holdfast.errors import BackendUnavailable, HoldfastError
 
 T = TypeVar("T")
 
@@ -27,12 +27,11 @@ class _Errand(Generic[T]):
         """Do the work; if nobody waits for the result any more, hand it to `left_alone`."""
         try:
             result = await self._work()
-        except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
-            self._error = exc
-        else:
             self._result.append(result)
             if self.left_alone is not None:
                 await self.left_alone(result)
+        except Exception as exc:  # noqa: BLE001 - it is raised again where the result is awaited
+            self._error = exc
         finally:
             self._done.set()
 
@@ -70,7 +69,7 @@ class Errands:
         self._tasks.start_soon(self._quietly, work)
 
     async def _quietly(self, work: Callable[[], Awaitable[object]]) -> None:
-        with contextlib.suppress(StoreUnavailable):
+        with contextlib.suppress(HoldfastError):
             await work()
 
 
