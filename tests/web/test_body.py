@@ -43,3 +43,28 @@ async def test_a_length_over_the_limit_is_refused_before_reading_and_names_both_
 async def test_a_client_that_leaves_in_the_middle_leaves_no_half_body() -> None:
     with pytest.raises(ClientGone):
         await read_body(chunks([b"ab"], end=False), 4)
+
+
+async def test_what_follows_a_body_over_the_limit_is_read_and_forgotten_so_that_the_answer_arrives() -> None:
+    parts = [b"abcde", b"fg", b"h"]
+    receive = chunks(parts)
+    with pytest.raises(BodyTooLarge):
+        await read_body(receive, 4)
+    assert (await receive())["type"] == "http.disconnect"
+    receive = chunks(parts)
+    with pytest.raises(BodyTooLarge):
+        await read_body(receive, 4, 8)
+    assert (await receive())["type"] == "http.disconnect"
+
+
+async def test_forgetting_is_bounded() -> None:
+    sent = 0
+
+    async def endless() -> Message:
+        nonlocal sent
+        sent += 1024 * 1024
+        return {"type": "http.request", "body": b"x" * 1024 * 1024, "more_body": True}
+
+    with pytest.raises(BodyTooLarge):
+        await read_body(endless, 4)
+    assert sent <= 20 * 1024 * 1024

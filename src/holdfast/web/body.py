@@ -1,11 +1,18 @@
 """A request's body, read up to a limit."""
 
+from typing import Final
+
+import anyio
+
 from holdfast._asgi import Receive
 from holdfast.errors import HoldfastError
 
+DRAIN_BYTES: Final = 16 * 1024 * 1024
+DRAIN_S: Final = 2.0
+
 
 class BodyTooLarge(HoldfastError):
-    """The body is larger than this server takes; the rest of it was not read."""
+    """The body is larger than this server takes; nothing of it was kept."""
 
     code = "body_too_large"
     status = 413
@@ -28,6 +35,7 @@ async def read_body(receive: Receive, limit: int, declared: int | None = None) -
         ClientGone: The connection was closed in the middle of it.
     """
     if declared is not None and declared > limit:
+        await _drain(receive)
         raise BodyTooLarge(f"the body has {declared} bytes; the limit is {limit}")
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
@@ -36,11 +44,24 @@ async def read_body(receive: Receive, limit: int, declared: int | None = None) -
     while message["type"] == "http.request":
         read += message.get("body", b"")
         if len(read) > limit:
+            if message.get("more_body", False):
+                await _drain(receive)
             raise BodyTooLarge(f"the body has more than {len(read) - 1} bytes; the limit is {limit}")
         if not message.get("more_body", False):
             return bytes(read)
         message = await receive()
     raise ClientGone
+
+
+async def _drain(receive: Receive) -> None:
+    """Read the rest and forget it, within bounds: who is still sending would see a reset instead of the answer."""
+    read = 0
+    with anyio.move_on_after(DRAIN_S):
+        while read < DRAIN_BYTES:
+            message = await receive()
+            read += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
 
 
 def _within(body: bytes, limit: int) -> bytes:
