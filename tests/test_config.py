@@ -59,6 +59,8 @@ def test_one_system_is_given_wholly_in_the_environment(monkeypatch: pytest.Monke
         ({"HOLDFAST_CONFIG": "missing.toml"}, "missing.toml"),
         ({"HOLDFAST_PORT": "99999"}, "port"),
         ({"HOLDFAST_SAP_URL": "https://x", "HOLDFAST_SAP_PASWORD": "x"}, "pasword"),
+        ({"HOLDFAST_STRICKT": "1"}, "HOLDFAST_STRICKT is not a setting"),
+        ({"HOLDFAST_KINDS__MCP__IDLE": "-"}, "kinds.mcp.idle"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], named: str) -> None:
@@ -79,3 +81,10 @@ def test_a_password_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "holdfast.toml").write_text('[systems.dev]\nurl = "https://dev"\npassword_file = "nowhere"\n')
     with pytest.raises(ConfigurationError, match="nowhere"):
         load_settings().systems["dev"].secret()
+
+
+def test_a_misspelt_variable_is_answered_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_STRICKT", "1")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert caught.value.hint == "Did you mean HOLDFAST_STRICT?"

@@ -12,6 +12,7 @@ One SAP system can be given wholly in the environment (`HOLDFAST_SAP_URL`, …);
     password_file = "secrets/dev"
 """
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -119,12 +120,27 @@ def data_folder() -> Path:
 
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of this process; `overrides` rule over everything. Raises ConfigurationError."""
+    _refuse_unknown_variables()
     try:
         settings = Settings(**_single_system(_file_values()))
         return settings.model_copy(update={name: value for name, value in overrides.items() if value is not None})
     except ValidationError as exc:
         wrong = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
         raise ConfigurationError(f"settings: {wrong}") from exc
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored silently; the settings' own check sees only those it knows."""
+    known = {f"HOLDFAST_{name.upper()}" for name in Settings.model_fields} | {"HOLDFAST_CONFIG"}
+    for name in os.environ:
+        if (
+            name.startswith("HOLDFAST_")
+            and not name.startswith("HOLDFAST_SAP_")
+            and name.partition("__")[0] not in known
+        ):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "docs/settings.md lists the settings there are."
+            raise ConfigurationError(f"{name} is not a setting", hint=hint)
 
 
 def _file_values() -> dict[str, Any]:
