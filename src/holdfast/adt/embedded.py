@@ -21,6 +21,7 @@ from holdfast.config import Settings, SystemSettings, data_folder, load_settings
 from holdfast.core.events import Sink
 from holdfast.core.kinds import Kind
 from holdfast.engine import Engine, open_engine
+from holdfast.errors import ConfigurationError
 from holdfast.simulator import DEMO_USERS, Simulator
 
 SIMULATED: Final = "simulator"
@@ -86,7 +87,7 @@ async def open_embedded(
             system = simulator or Simulator(clock=clock)
             stack.callback(system.close)
             settings, transport_for, note = simulated(settings), in_process(system), NOTE
-            url = (settings.store if simulator else "") or "memory://"  # the two never live differently long
+            url = (settings.store if simulator else _no_store_of_its_own(settings)) or "memory://"
         systems = await stack.enter_async_context(
             open_systems(settings, DOOR, transport_for=transport_for, clock=clock, note=note)
         )
@@ -101,6 +102,16 @@ async def open_embedded(
             )
         )
         yield Embedded(engine, await stack.enter_async_context(open_abap(engine, systems)))
+
+
+def _no_store_of_its_own(settings: Settings) -> str:
+    """Refuse a store that would outlive the simulated system in this process: the two never live differently long."""
+    if settings.store not in ("", "memory://"):
+        raise ConfigurationError(
+            f"the store {settings.store} is configured, but no SAP system",
+            hint="Set HOLDFAST_SAP_URL; for a simulated system that lasts, start one with `holdfast sim`.",
+        )
+    return settings.store
 
 
 def simulated(settings: Settings) -> Settings:
