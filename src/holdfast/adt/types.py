@@ -124,13 +124,20 @@ def object_type(name: str) -> ObjectType:
     return found
 
 
+# Types that can be searched for, whether or not we can edit them (ADT §9).
+SEARCHED: Final = (
+    *("BDEF", "CLAS", "DCLS", "DDLA", "DDLS", "DDLX", "DEVC", "DOMA", "DTEL", "ENQU"),
+    *("FUGR", "INTF", "MSAG", "PROG", "SRVB", "SRVD", "TABL", "TRAN", "TTYP", "TYPE"),
+)
+
+
 def searched_type(name: str) -> str:
     """Return an object type to search for: one of ours by any of its names, or any other as SAP writes it."""
     known = SHORT.get(name.upper()) or WORDS.get(name.lower())
     if known is not None:
         return known.type
-    if TYPE.fullmatch(name.upper()) is None:
-        raise BadInput(f"{name!r} is not an object type", hint="Use one such as CLAS/OC, INTF/OI, PROG/P or DEVC/K.")
+    if name.upper().partition("/")[0] not in SEARCHED or TYPE.fullmatch(name.upper()) is None:
+        raise BadInput(f"{name!r} is not an object type", hint=f"Use one of: {', '.join(SEARCHED)}.")
     return name.upper()
 
 

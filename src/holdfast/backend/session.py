@@ -145,8 +145,14 @@ class BackendSession:
                 system.route = number
                 return reply
             if reply.status != 404:
-                raise BackendError(f"{system.name} answered the logon with an unexpected status ({reply.status})")
-        raise BackendError(f"{system.name} has none of the ADT services one can log on with")
+                raise BackendError(
+                    f"{system.name} answered the logon with an unexpected status ({reply.status})",
+                    hint=f"Check that {system.settings.url} is the address of an ABAP system.",
+                )
+        raise BackendError(
+            f"{system.name} has none of the ADT services one can log on with",
+            hint=f"Check that {system.settings.url} is an ABAP system whose service /sap/bc/adt is active.",
+        )
 
     def _logon_failed(self, reply: Reply) -> LogonFailed:
         system = self.system
