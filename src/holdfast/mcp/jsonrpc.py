@@ -103,7 +103,7 @@ def parse(body: bytes) -> Incoming | list[Incoming]:
             return _batch(body)
         raise Malformed(INVALID_REQUEST, f"the body is no JSON-RPC 2.0 message: {exc}", _readable_id(body)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}") from None
+        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8") from None
     _check(message)
     return message
 
@@ -114,7 +114,7 @@ def _batch(body: bytes) -> list[Incoming]:
     except msgspec.ValidationError as exc:
         raise Malformed(INVALID_REQUEST, f"the batch holds what is no JSON-RPC 2.0 message: {exc}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}") from None
+        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8") from None
     if not messages:
         raise Malformed(INVALID_REQUEST, "the batch is empty")
     for message in messages:
@@ -125,7 +125,11 @@ def _batch(body: bytes) -> list[Incoming]:
 def _check(message: Incoming) -> None:
     known_id = None if message.id is UNSET else message.id
     if message.shape is None:
-        raise Malformed(INVALID_REQUEST, "the body is no request, notification or response", known_id)
+        raise Malformed(
+            INVALID_REQUEST,
+            "the body is no request, notification or response; it needs a method, or a result or error with an id",
+            known_id,
+        )
     if message.params is not UNSET and not is_object(message.params):
         raise Malformed(INVALID_REQUEST, "params must be an object", known_id)
 

@@ -154,7 +154,7 @@ class NativeDispatcher:
             raise RpcError(INVALID_PARAMS, f"params of tools/call: {exc}") from None
         entry = self._tools.get(call.name)
         if entry is None:
-            raise RpcError(INVALID_PARAMS, f"unknown tool: {call.name}")
+            raise RpcError(INVALID_PARAMS, f"unknown tool: {call.name}; tools/list names those there are")
         try:
             arguments = entry.decode(call.arguments)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
