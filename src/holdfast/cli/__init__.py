@@ -30,6 +30,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every fact about sessions to stderr.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -39,6 +40,8 @@ def options(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if verbose:
         logging.getLogger("holdfast").setLevel(logging.DEBUG)
+    elif context.invoked_subcommand != "serve":  # what a command does by order needs no warning beside its answer
+        logging.getLogger("holdfast.events").setLevel(logging.ERROR)
 
 
 def main() -> None:
