@@ -32,8 +32,9 @@ run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 
 test: setup  ## All tests, each part with its time budget
 	@$(PARTS) unit stores adt-peers mcp-peers docs
 
-test-fast: .venv/dev.stamp  ## The tests without foreign servers and clients
-	@$(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e
+test-fast: .venv/dev.stamp  ## The tests without foreign peers and without processes of their own, in under a minute
+	@$(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e --ignore=tests/docs --ignore=tests/cli/test_commands.py \
+	  --ignore=tests/stores/test_sqlite_processes.py
 
 lint: .venv/dev.stamp  ## Format, lint, types, import layers
 	@$(PARTS) lint

@@ -37,7 +37,7 @@ PARTS = {
     ),
     "stores": Part(4, [[*PYTEST, "tests/stores"]]),
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
-    "mcp-peers": Part(5, [[*PYTEST, "tests/peers/mcp", "tests/e2e"]]),
+    "mcp-peers": Part(5, [[*PYTEST, "-n", "2", "--dist", "loadfile", "tests/peers/mcp", "tests/e2e"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }
 
