@@ -215,7 +215,7 @@ async def test_wrong_arguments_are_named_and_sap_is_not_asked(world: AbapWorld, 
     session = {"session_id": held["session_id"]}
     before = await world.sap.sent()
     for tool, given, code, said, next_step in (
-        ("SearchObjects", {**session, "query": "Z*", "object_type": "a class"}, "bad_input", "'a class'", "CLAS/OC"),
+        ("SearchObjects", {**session, "query": "Z*", "object_type": "NOPE"}, "bad_input", "'NOPE'", "CLAS"),
         ("SearchObjects", {**session, "query": " "}, "bad_input", "query is empty", "ZCL_*"),
         ("CreateClass", {**session, "class_name": "Z" * 31}, "bad_input", "31 characters", "Shorten"),
         ("LockInterface", {**session, "interface_name": "Z" * 31}, "bad_input", "31 characters", "Shorten"),
@@ -303,8 +303,7 @@ async def test_invalid_utf_8_in_an_argument_is_told(wire: Wire) -> None:
 
 
 async def test_a_body_over_the_limit_is_refused_with_both_sizes(world: AbapWorld, wire: Wire) -> None:
-    direct = world.wire(f"http://127.0.0.1:{world.workers.ports[0]}/mcp")
-    answer = await direct.body(b" " * (7 * MIB), "ReadClass")
+    answer = await wire.body(b" " * (7 * MIB), "ReadClass")
     assert answer.status_code == 413
     error = answer.json()["error"]
     assert error["data"]["code"] == "body_too_large"
