@@ -40,7 +40,8 @@ lint: .venv/dev.stamp  ## Format, lint, types, import layers
 	@$(PARTS) lint
 
 bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine and date
-	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in bench/manager.py bench/store_ports.py bench/abap_overhead.py bench/abap_throughput.py bench/mcp_peers.py \
+	  bench/mcp_sessions.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 lock: .venv/dev.stamp  ## Look the newest versions up and write the lock files
 	@$(BIN)/python scripts/lock.py

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
 from core.world import World, manager_on
+from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
 from holdfast.stores import open_store
@@ -95,3 +97,22 @@ async def test_reading_repeatedly_costs_one_read_each_and_no_write(
         found = await manager.load(session.id or "", kind="http")
         assert found.record.used_at == session.record.used_at
     assert calls == ["load"] * 9
+
+
+async def test_a_quiet_keeper_only_reads_and_claims_once_for_what_is_due(
+    counted: tuple[Manager, World, list[str]],
+) -> None:  # E10
+    manager, _, calls = counted
+    session = await manager.open("http")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Keeper(manager).run)
+            for _ in range(3):
+                manager.due.set()
+                await anyio.sleep(0.01)
+            assert "claim" not in calls
+            await manager.end(session, Reason.LOGOUT)
+            assert await manager.gone(session.ref, timeout=4)
+            await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    assert calls.count("claim") == 1

@@ -24,7 +24,8 @@ from holdfast.errors import Busy, LeaseLost, SessionConflict, SessionEnded, Stor
 
 CLAIMS: Final = 32
 UPKEEP_RETRY_S: Final = 10.0
-SHORTEST_SLEEP_S: Final = 0.02
+FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, or must: look again, do not spin
+STORE_DOWN_S: Final = 1.0
 SWEEPER_TURN_S: Final = 30.0
 
 
@@ -89,6 +90,7 @@ class Keeper:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self._swept_at = manager.clock()
+        self._working: set[bytes] = set()
 
     async def run(self) -> None:
         """Take turns: at the earliest due instant, when woken, and every few seconds at the latest."""
@@ -96,11 +98,15 @@ class Keeper:
             while True:
                 self._manager.due = anyio.Event()
                 try:
-                    for claim in await self.claim():
-                        tasks.start_soon(self.look_after, claim)
                     pause = await self._pause()
+                    if pause <= 0:
+                        claims = await self.claim()
+                        for claim in claims:
+                            self._working.add(claim.record.key)
+                            tasks.start_soon(self._work, claim)
+                        pause = 0.0 if claims else FOREIGN_LEASE_S
                 except StoreUnavailable:
-                    pause = 1.0
+                    pause = STORE_DOWN_S
                 with anyio.move_on_after(pause):
                     await self._manager.due.wait()
 
@@ -137,7 +143,6 @@ class Keeper:
 
     async def look_after(self, claim: Claim) -> None:
         """Close a marked node, or keep a live one. Never raises: what failed is due again."""
-        manager = self._manager
         try:
             if claim.record.state is State.LIVE:
                 await self._keep(claim)
@@ -145,8 +150,6 @@ class Keeper:
                 await self._close(claim)
         except (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict):
             return  # somebody else has it, or will have it when the lease runs out
-        finally:
-            manager.due.set()
 
     async def sweep(self) -> int:
         """Remove what has expired, and mark what still has something outside or below; return how many."""
@@ -169,14 +172,19 @@ class Keeper:
 
     # -- inside
 
+    async def _work(self, claim: Claim) -> None:
+        try:
+            await self.look_after(claim)
+        finally:
+            self._working.discard(claim.record.key)
+            self._manager.due.set()
+
     async def _pause(self) -> float:
+        """Return how long nothing is due, 0 if something is that nobody here is working on."""
         manager = self._manager
-        earliest = await manager.store.sessions.find("due", float("inf"), count=1)
-        if not earliest or earliest[0].due_at is None:
-            return manager.tuning.keeper_turn
-        until_due = earliest[0].due_at - manager.clock()
-        late = until_due <= 0  # leased by somebody, or not ours: look again soon, but do not spin
-        return min(max(until_due, 1.0 if late else SHORTEST_SLEEP_S), manager.tuning.keeper_turn)
+        earliest = await manager.store.sessions.find("due", float("inf"), count=len(self._working) + 1)
+        others = [r.due_at for r in earliest if r.due_at is not None and r.key not in self._working]
+        return min([max(due_at - manager.clock(), 0.0) for due_at in others[:1]] + [manager.tuning.keeper_turn])
 
     async def _sweep_if_due(self) -> None:
         manager = self._manager
