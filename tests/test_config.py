@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config import load_settings
+from holdfast.config import KindSettings, load_settings
+from holdfast.core.kinds import Clocks, Limits
 from holdfast.errors import ConfigurationError
 
 
@@ -88,3 +89,7 @@ def test_a_misspelt_variable_is_answered_with_the_nearest_name(monkeypatch: pyte
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     assert caught.value.hint == "Did you mean HOLDFAST_STRICT?"
+
+
+def test_every_clock_and_limit_of_a_kind_can_be_set() -> None:  # E31
+    assert set(KindSettings.model_fields) == {*Clocks.__struct_fields__, *Limits.__struct_fields__}

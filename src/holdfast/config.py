@@ -63,9 +63,11 @@ class KindSettings(BaseModel):
     sliding: float | None = None
     slides_after: float | None = None
     absolute: float | None = None
+    linger: float | None = None
     touch_interval: float | None = None
     per_client: int | None = None
     per_principal: int | None = None
+    per_parent: int | None = None
     total: int | None = None
     policy: Literal["reject", "replace_oldest", "replace_least_recent"] | None = None
 
