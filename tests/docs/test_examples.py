@@ -61,3 +61,20 @@ def test_a_page_names_commands_that_exist(page: Path) -> None:
         while words and hasattr(command, "commands") and re.fullmatch("[a-z]+", words[0]):
             assert words[0] in command.commands, f"{text} in {page.name}"
             command = command.commands[words.pop(0)]
+
+
+def test_the_example_program_edits_a_class(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    environment |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "abap_edit_class.py"), "ZCL_EXAMPLE"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ZCL_EXAMPLE is active." in done.stdout
+    assert "METHODS greet" in done.stdout
