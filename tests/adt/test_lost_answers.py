@@ -1,5 +1,6 @@
 """Connections that break, and what becomes of the change that was on its way (A6)."""
 
+import anyio
 import pytest
 
 from adt.world import CLASS, GOOD, ME, World, open_world
@@ -70,6 +71,29 @@ async def test_a_lock_that_cannot_be_had_is_released_in_the_background(world: Wo
         await world.lock(session_id)
     await world.quiet()
     await world.lock(session_id)
+
+
+async def test_a_lock_whose_answer_was_lost_is_undone_even_if_its_log_off_was_refused_at_first(world: World) -> None:
+    # A6: neither handle nor context is known, so only the end of the logon releases what was taken
+    session_id = await world.created()
+    world.fault("cut_after", action="LOCK")
+    world.fault("unavailable", path="logoff")
+    with pytest.raises(BackendUnavailable):
+        await world.lock(session_id)
+    with anyio.fail_after(5):
+        while await world.records("lock"):
+            await anyio.sleep(0.01)
+    assert (world.contexts, world.locks) == (0, [])
+
+
+async def test_a_lock_lost_on_the_way_back_while_a_write_was_settled_is_released_with_its_logon(world: World) -> None:
+    # A4, A6: the object was locked again in a context we were never told of
+    session_id, handle = await world.locked()
+    world.fault("cut_before", method="PUT")
+    world.fault("cut_after", action="LOCK", times=2)
+    assert (await world.update(session_id, handle))["outcome"] == "unknown"
+    assert (await world.unlock(session_id, handle))["outcome"] == "applied"
+    assert (world.contexts, world.locks) == (0, [])
 
 
 @pytest.mark.parametrize("effect", ["cut_after", "cut_before", "unavailable"])

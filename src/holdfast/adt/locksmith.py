@@ -150,11 +150,13 @@ class Locksmith:
     async def release(self, place: Place, lock: Lock) -> None:
         """Undo a lock for good: UNLOCK, then the end of its context, which alone proves it (A4). Safe to repeat."""
         backend = place.backend
+        # a LOCK whose answer was lost may have left a lock in a context that we were never told of
+        told = lock.phase is Phase.RELEASED or backend.logon.broken or bool(backend.logon.context)
         if lock.handle and backend.logon.context:
             with contextlib.suppress(SessionExpiredError, AnswerLost):  # the end of the context decides
                 await backend.send(calls.unlock(TYPES[lock.type], lock.name, lock.handle))
         late = lock.operation is not None and lock.operation.kind == "lock"  # it may still be on its way
-        if late or lock.phase is Phase.GONE:
+        if late or not told or lock.phase is Phase.GONE:
             await backend.log_off()
         else:
             await self.end_context(backend)
