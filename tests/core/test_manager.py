@@ -433,6 +433,16 @@ async def test_content_is_written_with_the_lease_and_with_its_release(manager: M
     await manager.save(below)
 
 
+async def test_saving_one_session_forgets_no_other_that_waits_for_the_release(manager: Manager) -> None:  # A1
+    session = await opened(manager)
+    below = await manager.open("backend", {}, parent=session, named=False)
+    async with manager.hold(session.ref) as held:
+        session.content["cookie"] = "new"
+        held.put(session)
+        await held.save(below)
+    assert (await manager.get(session.ref)).content["cookie"] == "new"
+
+
 async def test_what_a_holder_has_learnt_is_written_even_if_the_node_was_ended_meanwhile(
     manager: Manager,
 ) -> None:  # E18

@@ -126,7 +126,7 @@ class Held:
             else:
                 for session in sessions:
                     session.record = msgspec.structs.replace(session.record, version=session.record.version + 1)
-                self._put.clear()
+                    self._put.pop(session.key, None)
                 return
         raise SessionConflict("the session is written by others without end")
 
