@@ -477,6 +477,18 @@ async def test_a_node_that_has_gone_is_not_written_again(manager: Manager) -> No
     assert await manager.current(below.ref) is None
 
 
+async def test_content_over_the_limit_keeps_neither_the_lease_nor_the_old_content_from_the_next(
+    manager: Manager,
+) -> None:  # E6, E15
+    session = await opened(manager)
+    with pytest.raises(PayloadTooLarge):
+        async with manager.hold(session.ref) as held:
+            session.content["cart"] = "x" * 2000
+            held.put(session)
+    async with manager.hold(session.ref, wait=0.01):
+        assert (await manager.get(session.ref)).content == {"cart": 1}
+
+
 async def test_a_lost_lease_cancels_its_holder_and_its_late_write_is_refused(
     manager: Manager, world: World
 ) -> None:  # E15, E18

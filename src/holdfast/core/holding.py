@@ -106,12 +106,18 @@ class Held:
         if self._released:
             return handled
         with anyio.CancelScope(shield=True):
-            try:
-                await self._write(list(self._put.values()), release=True)
-            except (LeaseLost, StoreUnavailable):
-                if error is None:
-                    raise
+            await self._release(error)
         return handled
+
+    async def _release(self, error: BaseException | None) -> None:
+        try:
+            await self._write(list(self._put.values()), release=True)
+        except (LeaseLost, StoreUnavailable):
+            if error is None:
+                raise
+        except Exception:  # what cannot be written must not keep the next one waiting
+            await self._send([], release=True)
+            raise
 
     def _give_up(self) -> None:
         self._lost = True
