@@ -1,5 +1,6 @@
 """What belongs to one process for a while: a call running in a session, a lease held on a node."""
 
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -8,7 +9,7 @@ import msgspec
 
 from holdfast.core.model import Lease, Record, State
 from holdfast.core.session import Session, records_of
-from holdfast.errors import LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
+from holdfast.errors import HoldfastError, LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
 
 if TYPE_CHECKING:
     from holdfast.core.manager import Manager
@@ -116,7 +117,8 @@ class Held:
             if error is None:
                 raise
         except Exception:  # what cannot be written must not keep the next one waiting
-            await self._send([], release=True)
+            with suppress(HoldfastError):
+                await self._send([], release=True)
             raise
 
     def _give_up(self) -> None:
