@@ -1,5 +1,7 @@
 """Opening, loading, saving, rotating and ending through the manager, over the memory store."""
 
+from typing import Any
+
 import anyio
 import msgspec
 import pytest
@@ -8,7 +10,7 @@ from core.world import KEYS, TUNING, World, manager_on
 from holdfast.core.events import Fact
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import ENDED_TOPIC, Manager
-from holdfast.core.model import Message, Policy, Reason, Ref
+from holdfast.core.model import Lease, Message, Policy, Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import (
     BadInput,
@@ -539,6 +541,41 @@ async def test_a_lease_is_renewed_while_its_block_runs(manager: Manager, world: 
         world.now += 10.0
         await manager.renew_held()
         assert held.lease.until == world.now + TUNING.lease_ttl
+
+
+async def test_a_lease_given_back_while_another_is_renewed_is_not_renewed(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E15
+    nodes = {session.ref: session for session in (await opened(manager), await opened(manager))}
+    leave, left = {ref: anyio.Event() for ref in nodes}, {ref: anyio.Event() for ref in nodes}
+    renew = manager.store.leases.renew
+    renewed: list[Ref] = []
+
+    async def request(ref: Ref) -> None:
+        async with manager.hold(ref):
+            await leave[ref].wait()
+        left[ref].set()
+
+    async def slowly(lease: Lease, **more: Any) -> Lease:
+        renewed.append(lease.ref)
+        [other] = set(nodes) - {lease.ref}
+        leave[other].set()
+        await left[other].wait()
+        return await renew(lease, **more)
+
+    monkeypatch.setattr(manager.store.leases, "renew", slowly)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for ref in nodes:
+                tasks.start_soon(request, ref)
+            while len(manager.held) < 2:
+                await anyio.sleep(0)
+            await manager.renew_held()
+            leave[renewed[0]].set()
+    assert len(renewed) == 1
+    for ref in nodes:
+        async with manager.hold(ref, wait=0.01):
+            pass
 
 
 async def test_a_holder_that_cannot_renew_stops_when_the_lease_has_run_out(

@@ -338,7 +338,8 @@ class Manager:
     async def renew_held(self) -> None:
         """Renew every lease held here; a holder whose lease is lost is cancelled. The engine calls it in time."""
         for held in list(self.held):
-            await held.renew()
+            if held in self.held:  # else given back while another was renewed: renewing would lease it to nobody
+                await held.renew()
 
     async def touch_running(self) -> None:
         """Record the use of every session in which a call runs. The engine calls it in time."""
