@@ -1,6 +1,7 @@
 """Closing, keeping alive and sweeping: what a worker does, what another does after it, what is never done twice."""
 
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import msgspec
@@ -13,7 +14,7 @@ from holdfast.core.events import Fact
 from holdfast.core.keeper import Duty, Keeper
 from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import Reason, State
+from holdfast.core.model import Claim, Reason, State
 from holdfast.core.session import Session
 from holdfast.errors import SessionEnded, StoreUnavailable
 
@@ -91,6 +92,42 @@ async def test_a_worker_that_is_told_to_stop_in_the_middle_gives_its_leases_back
         await keeper.turn()
     assert caught.group_contains(Crash)
     assert await Keeper(manager_on(manager.store, world, worker="two")).turn() == 1
+    assert world.open == set()
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_claims_gives_its_leases_back(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E15
+    session, *_ = await tree(manager, world)
+    await manager.end(session, Reason.LOGOUT)
+    claim = manager.store.sessions.claim
+
+    async def slowly(*args: Any, **more: Any) -> list[Claim]:
+        claims = await claim(*args, **more)
+        scope.cancel()
+        await anyio.sleep(0)
+        return claims
+
+    with anyio.CancelScope() as scope, monkeypatch.context() as patch:
+        patch.setattr(manager.store.sessions, "claim", slowly)
+        await keeper.turn()
+    assert world.open == {"B", "L"}
+    assert await Keeper(manager_on(manager.store, world, worker="two")).turn() == 1
+    assert world.open == set()
+
+
+async def test_a_worker_that_cannot_read_the_tree_gives_its_lease_back(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E15
+    def down(*_: object) -> None:
+        raise StoreUnavailable("down")
+
+    session, *_ = await tree(manager, world)
+    await manager.end(session, Reason.LOGOUT)
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "each", down)
+        await keeper.turn()
+    assert await keeper.turn() == 1
     assert world.open == set()
 
 

@@ -543,6 +543,26 @@ async def test_a_lease_is_renewed_while_its_block_runs(manager: Manager, world: 
         assert held.lease.until == world.now + TUNING.lease_ttl
 
 
+async def test_who_is_cancelled_while_a_lease_is_on_its_way_gives_it_back(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E18
+    session = await opened(manager)
+    acquire = manager.store.leases.acquire
+
+    async def slowly(*args: Any, **more: Any) -> Lease | None:
+        lease = await acquire(*args, **more)
+        scope.cancel()
+        await anyio.sleep(0)
+        return lease
+
+    with anyio.CancelScope() as scope, monkeypatch.context() as patch:
+        patch.setattr(manager.store.leases, "acquire", slowly)
+        async with manager.hold(session.ref):
+            await anyio.sleep_forever()
+    async with manager.hold(session.ref, wait=0.01) as held:
+        assert held.lease.fence == 2
+
+
 async def test_a_lease_given_back_while_another_is_renewed_is_not_renewed(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # E15

@@ -125,13 +125,14 @@ class Keeper:
     async def claim(self) -> list[Claim]:
         """Lease what is due now and this process can look after."""
         manager = self._manager
-        return await manager.store.sessions.claim(
-            frozenset(manager.kinds),
-            worker=manager.worker,
-            now=manager.clock(),
-            ttl=manager.tuning.lease_ttl,
-            count=CLAIMS,
-        )
+        with anyio.CancelScope(shield=True):  # what is leased must be known, so that it can be given back
+            return await manager.store.sessions.claim(
+                frozenset(manager.kinds),
+                worker=manager.worker,
+                now=manager.clock(),
+                ttl=manager.tuning.lease_ttl,
+                count=CLAIMS,
+            )
 
     async def turn(self) -> int:
         """Do everything that is due now and return how many nodes were looked after."""
@@ -256,9 +257,9 @@ class Keeper:
 
     async def _close(self, claim: Claim) -> None:
         manager, top = self._manager, claim.record
-        tree = [record async for record in manager.each("tree", top.tree)]
-        order = closing.levels(top, tree)
         async with manager.holding(claim.lease) as held:
+            tree = [record async for record in manager.each("tree", top.tree)]
+            order = closing.levels(top, tree)
             run = Run(manager, top, held)
             if not await self._close_levels(order, run):
                 await self._again(held, closing.after_busy(top, manager.clock()))
@@ -310,9 +311,7 @@ class Keeper:
             yield
             return
         manager = self._manager
-        lease = await manager.store.leases.acquire(
-            record.ref, worker=manager.worker, now=manager.clock(), ttl=manager.tuning.lease_ttl, closing=True
-        )
+        lease = await manager.lease(record.ref, closing=True)
         if lease is None:
             raise Busy("a request is still running below the session that ends")
         async with manager.holding(lease) as held:

@@ -331,6 +331,13 @@ class Manager:
             async with self.holding(lease) as held:
                 yield held
 
+    async def lease(self, ref: Ref, put: Sequence[Record] = (), *, closing: bool = False) -> Lease | None:
+        """Ask the store once for a lease. Whoever is cancelled then still gets it, so that it can be given back."""
+        with anyio.CancelScope(shield=True):
+            return await self.store.leases.acquire(
+                ref, worker=self.worker, now=self.clock(), ttl=self.tuning.lease_ttl, put=put, closing=closing
+            )
+
     def holding(self, lease: Lease) -> Held:
         """Keep a lease that was acquired or claimed: renewed in the block, released with what was `put` at its end."""
         return Held(self, lease)
@@ -440,14 +447,7 @@ class Manager:
     async def _acquire(self, ref: Ref, put: Sequence[Session], until: float, *, closing: bool) -> Lease:
         pause = FIRST_POLL_S
         while True:
-            lease = await self.store.leases.acquire(
-                ref,
-                worker=self.worker,
-                now=self.clock(),
-                ttl=self.tuning.lease_ttl,
-                put=records_of(put, self.codec),
-                closing=closing,
-            )
+            lease = await self.lease(ref, records_of(put, self.codec), closing=closing)
             if lease is not None:
                 for session in put:
                     session.record = msgspec.structs.replace(session.record, version=session.record.version + 1)
