@@ -73,11 +73,14 @@ async def test_a_lock_that_cannot_be_had_is_released_in_the_background(world: Wo
     await world.lock(session_id)
 
 
-async def test_a_lock_whose_answer_was_lost_is_undone_even_if_its_log_off_was_refused_at_first(world: World) -> None:
+@pytest.mark.parametrize("effect", ["unavailable", "icm_unreachable", "icm_session", "not_authorized"])
+async def test_a_lock_whose_answer_was_lost_is_undone_even_if_its_log_off_was_refused_at_first(
+    world: World, effect: str
+) -> None:
     # A6: neither handle nor context is known, so only the end of the logon releases what was taken
     session_id = await world.created()
     world.fault("cut_after", action="LOCK")
-    world.fault("unavailable", path="logoff")
+    world.fault(effect, path="logoff")
     with pytest.raises(BackendUnavailable):
         await world.lock(session_id)
     with anyio.fail_after(5):

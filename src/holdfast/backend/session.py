@@ -81,9 +81,9 @@ class BackendSession:
         self.changed = True
 
     async def log_off(self) -> None:
-        """End the logon and everything on it. One that is gone already is fine; only silence is an error."""
+        """End the logon and everything on it. One that is gone already is fine; silence or a refusal is an error."""
         reply = await self._exchange(self.system.door.logoff)
-        if reply.status >= 500:
+        if reply.status >= 400 and reply.status != 401:
             raise BackendUnavailable(f"{self.system.name} answered {reply.status} to the log-off")
         self.logon.broken, self.logon.context, self.logon.token = True, "", ""
         self._jar = Jar()
