@@ -87,3 +87,8 @@ async def test_a_full_client_that_may_replace_nothing_gets_429_with_a_hint() -> 
     assert seen.status == 429
     assert seen.json["error"]["data"]["code"] == "limit_reached"
     assert "retry-after" in seen.headers
+
+
+async def test_a_content_length_of_any_number_of_digits_is_a_number() -> None:
+    async with world() as made:
+        assert (await made.workers[0].wire.post(initialize(), content_length="9" * 5000)).status == 413

@@ -10,6 +10,7 @@ from typing import Final
 from holdfast._asgi import Scope
 
 OWS: Final = b" \t"
+LENGTH_DIGITS: Final = 18  # more are cut off: whatever the rest says, such a body is over every limit
 PARAM_PREFIX: Final = b"mcp-param-"
 ROUTING: Final = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: the source's name is the same header
@@ -62,7 +63,7 @@ class Head:
     @property
     def length(self) -> int | None:
         """The `Content-Length`, None if it is absent or no number."""
-        value = self.fields.get(b"content-length", b"")
+        value = self.fields.get(b"content-length", b"")[:LENGTH_DIGITS]
         return int(value) if value.isdigit() else None
 
 
