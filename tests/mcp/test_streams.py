@@ -6,6 +6,7 @@ import pytest
 from e2e.mcp_world import World, call, handshake, notification, request, texts, world
 from e2e.wire import JSON_HEADERS, PATIENCE, Exchange
 from holdfast.core.model import Reason
+from holdfast.errors import SessionEnded
 from holdfast.mcp.kinds import SESSION, STREAM
 
 STREAM_ONLY = {"accept": "text/event-stream"}
@@ -338,3 +339,22 @@ async def test_resuming_ends_when_the_session_does_or_the_server_stops() -> None
                         second.endpoint.stop()
                     await resumed.until(lambda seen: seen.ended)
                 made.gate.open.set()
+
+
+async def test_a_primed_stream_whose_session_is_gone_ends_with_an_error_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # E18: the row may be closed and deleted before the call has heard of it
+    async with world() as made:
+        worker = made.workers[0]
+        named = await handshake(worker.wire)
+        async with worker.wire.open("POST", call("ask", 3, text="say it"), headers=named) as stream:
+            await stream.until(lambda seen: seen.messages)
+
+            async def gone(*_: object, **__: object) -> int:
+                raise SessionEnded("the node is gone")
+
+            monkeypatch.setattr(made.store.events, "append", gone)
+            assert (await worker.wire.send("DELETE", headers=named)).status == 204
+            await stream.until(lambda seen: seen.ended)
+            assert stream.messages[-1]["error"]["data"]["code"] == "session_ended"

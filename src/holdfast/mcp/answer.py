@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 
 from holdfast._asgi import Receive, Send
+from holdfast.errors import SessionEnded
 from holdfast.mcp import sse
 from holdfast.mcp.journal import Journal
 from holdfast.mcp.presence import has_gone
@@ -122,8 +123,12 @@ class Answer:
     async def _event(self, data: bytes, *, last: bool = False) -> None:
         if self._journal is None:
             await self._write(sse.message(data))
-        else:
+            return
+        try:
             await self._write(sse.event(data, id=await self._journal.note(data, last=last)))
+        except SessionEnded:  # nobody can come back to this stream any more
+            self._journal = None
+            await self._write(sse.message(data))
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         """Send a piece of the body. Nobody may be there any more: servers drop it or raise OSError, both are fine."""
