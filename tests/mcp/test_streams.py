@@ -7,6 +7,7 @@ from e2e.mcp_world import World, call, handshake, notification, request, texts, 
 from e2e.wire import JSON_HEADERS, PATIENCE, Exchange
 from holdfast.core.model import Reason
 from holdfast.errors import SessionEnded
+from holdfast.mcp.inbox import WITHDRAWN_TOPIC
 from holdfast.mcp.kinds import SESSION, STREAM
 
 STREAM_ONLY = {"accept": "text/event-stream"}
@@ -358,3 +359,43 @@ async def test_a_primed_stream_whose_session_is_gone_ends_with_an_error_all_the_
             assert (await worker.wire.send("DELETE", headers=named)).status == 204
             await stream.until(lambda seen: seen.ended)
             assert stream.messages[-1]["error"]["data"]["code"] == "session_ended"
+
+
+async def test_a_store_that_fails_while_a_stream_shows_life_does_not_stop_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(keep_alive=0.01) as made:
+        worker = made.workers[0]
+        named = await handshake(worker.wire)
+        async with anyio.create_task_group() as tasks:
+            with monkeypatch.context() as patched:
+                failed = anyio.Event()
+
+                async def down(*_: object, **__: object) -> int:
+                    failed.set()
+                    raise OSError("the store is down")
+
+                patched.setattr(made.store.events, "append", down)
+                exchange = worker.wire.begin(tasks, "POST", call("wait", 8), headers=named)
+                with anyio.fail_after(PATIENCE):
+                    await failed.wait()
+            await exchange.until(lambda seen: comments(seen) >= 2)
+            made.gate.open.set()
+            await exchange.until(lambda seen: seen.ended)
+        assert texts(exchange.result) == ["opened"]
+    assert "could not show that it is alive" in caplog.text
+
+
+async def test_a_letter_that_cannot_be_read_does_not_stop_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    async with world() as made:
+        worker = made.workers[0]
+        await made.store.channel.publish(WITHDRAWN_TOPIC, b"of another release")
+        named = await handshake(worker.wire)
+        async with anyio.create_task_group() as tasks:
+            exchange = worker.wire.begin(tasks, "POST", call("wait", 8), headers=named)
+            with anyio.fail_after(PATIENCE):
+                await made.gate.entered.wait()
+                await worker.wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
+                await made.gate.cancelled.wait()
+        assert exchange.status == 202
+    assert "could not be taken" in caplog.text

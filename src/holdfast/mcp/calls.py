@@ -4,6 +4,7 @@ Most calls are over before any of this matters. A call that has to wait is looke
 second on, by one task for it; before that it costs an entry in a set.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,6 +16,8 @@ from holdfast._asgi import Receive
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.jsonrpc import RequestId
 from holdfast.mcp.presence import gone
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 0.25
 KEEP_ALIVE_S: Final = 15.0
@@ -127,4 +130,7 @@ class Calls:
     async def _beat(self, answer: Answer) -> None:
         while True:
             await anyio.sleep(self._keep_alive)
-            await answer.beat()
+            try:
+                await answer.beat()
+            except Exception:
+                logger.exception("a stream could not show that it is alive")  # one call's trouble is not the others'

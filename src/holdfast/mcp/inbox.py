@@ -5,6 +5,7 @@ the answer knows where to send it; that worker checks that it came from the sess
 """
 
 import itertools
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,10 +15,13 @@ import anyio
 import msgspec
 
 from holdfast.core.manager import Manager
+from holdfast.core.model import Message
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import NoWayBack
 from holdfast.mcp.jsonrpc import Incoming, RequestId, RpcError
 from holdfast.mcp.protocol import INTERNAL_ERROR
+
+logger = logging.getLogger(__name__)
 
 WITHDRAWN_TOPIC: Final = "mcp.withdrawn"
 ANSWER_S: Final = 300.0  # how long a client may take to answer if the asker does not say
@@ -136,15 +140,21 @@ class Inbox:
     async def _send(self, address: str, note: _Note) -> None:
         await self._manager.store.channel.publish(_topic(address), msgspec.msgpack.encode(note))
 
-    async def _read(self, letters: AsyncIterator[Any]) -> None:
+    async def _read(self, letters: AsyncIterator[Message]) -> None:
         async for letter in letters:
-            note = msgspec.msgpack.decode(letter.data, type=_Note)
-            if letter.topic == WITHDRAWN_TOPIC:
-                self._withdraw(note.about, note.id)
-            elif not note.reply_to:
-                self._take(note)
-            elif note.about in self.held:
-                await self._send(note.reply_to, _Note(note.about, note.id))
+            try:
+                await self._open_letter(letter)
+            except Exception:
+                logger.exception("a letter of another worker could not be taken")  # the next ones can
+
+    async def _open_letter(self, letter: Message) -> None:
+        note = msgspec.msgpack.decode(letter.data, type=_Note)
+        if letter.topic == WITHDRAWN_TOPIC:
+            self._withdraw(note.about, note.id)
+        elif not note.reply_to:
+            self._take(note)
+        elif note.about in self.held:
+            await self._send(note.reply_to, _Note(note.about, note.id))
 
     def _take(self, note: _Note) -> None:
         waiting = self._waiting.get(str(note.id))
