@@ -399,3 +399,16 @@ async def test_a_letter_that_cannot_be_read_does_not_stop_the_server(caplog: pyt
                 await made.gate.cancelled.wait()
         assert exchange.status == 202
     assert "could not be taken" in caplog.text
+
+
+async def test_an_id_used_twice_at_once_can_still_be_withdrawn() -> None:
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire)
+        async with anyio.create_task_group() as tasks:
+            wire.begin(tasks, "POST", call("wait", 8), headers=named)
+            with anyio.fail_after(PATIENCE):
+                await made.gate.entered.wait()
+                assert texts((await wire.post(call("whoami", 8), **named)).result)
+                await wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
+                await made.gate.cancelled.wait()

@@ -87,14 +87,14 @@ class Calls:
         self._calls.add(call)
         self._some.set()
         if name is not None:
-            self._named[name] = call
+            self._named.setdefault(name, call)  # an id used twice at once stays the first one's
         try:
             with call.scope:
                 return await outcome
         finally:
             self._calls.discard(call)
-            if name is not None:
-                self._named.pop(name, None)
+            if name is not None and self._named.get(name) is call:
+                del self._named[name]
             if call.watch is not None:
                 call.watch.cancel()
         raise Withdrawn
