@@ -412,3 +412,38 @@ async def test_an_id_used_twice_at_once_can_still_be_withdrawn() -> None:
                 assert texts((await wire.post(call("whoami", 8), **named)).result)
                 await wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
                 await made.gate.cancelled.wait()
+
+
+async def test_resuming_after_the_last_event_ends_at_once() -> None:
+    # M14: there is nothing more to wait for
+    async with world(2) as made:
+        first, second = (worker.wire for worker in made.workers)
+        named = await handshake(first)
+        async with anyio.create_task_group() as tasks:
+            broken = first.begin(tasks, "POST", call("hang_up", 8), headers=named)
+            await broken.until(lambda seen: len(seen.events) == 2)
+            made.gate.open.set()
+        cursor = {"last-event-id": str(broken.events[0].id)}
+        rest = await second.send("GET", headers={**named, **STREAM_ONLY, **cursor})
+        cursor = {"last-event-id": str(rest.events[-1].id)}
+        nothing = await second.send("GET", headers={**named, **STREAM_ONLY, **cursor})
+    assert texts(rest.result) == ["late"]
+    assert (nothing.status, nothing.events) == (200, [])
+
+
+async def test_resuming_ends_when_the_stream_was_received_on_another_connection() -> None:
+    # M14: the first connection was not broken after all, and its stream is forgotten with its last event
+    async with world(2, keep_alive=0.01) as made:
+        first, second = (worker.wire for worker in made.workers)
+        named = await handshake(first)
+        async with first.open("POST", call("wait", 8), headers=named) as live:
+            await live.until(lambda seen: seen.events)
+            cursor = {"last-event-id": str(live.events[0].id)}
+            async with second.open("GET", headers={**named, **STREAM_ONLY, **cursor}) as resumed:
+                await made.workers[0].manager.store.events.trim(
+                    (await made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)).ref,
+                    cursor["last-event-id"].partition(".")[0],
+                )
+                await resumed.until(lambda seen: seen.ended)
+            made.gate.open.set()
+            await live.until(lambda seen: seen.ended)

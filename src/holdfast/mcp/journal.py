@@ -75,13 +75,16 @@ async def rest(manager: Manager, ref: Ref, cursor: Cursor, *, keep_alive: float)
     """Yield what comes after the cursor as events, up to the last; a comment whenever nothing has come for a while."""
     async with manager.store.channel.subscribe(topic_of(cursor.stream)) as news:
         while True:
-            entries = await manager.store.events.read(ref, cursor.stream, after=cursor.number)
+            entries = await manager.store.events.read(ref, cursor.stream, after=cursor.number - 1)
+            if not entries:
+                return  # forgotten: the client has received it to its end on another connection
             for entry in entries:
-                yield sse.event(entry.data[1:], id=f"{cursor.stream}.{entry.seq}")
+                if entry.seq > cursor.number:
+                    yield sse.event(entry.data[1:], id=f"{cursor.stream}.{entry.seq}")
                 if entry.data[:1] == LAST:
                     return
-                cursor = Cursor(cursor.stream, entry.seq)
-            if entries:
+            if entries[-1].seq > cursor.number:
+                cursor = Cursor(cursor.stream, entries[-1].seq)
                 continue
             with anyio.move_on_after(keep_alive) as waiting:
                 await anext(aiter(news))
