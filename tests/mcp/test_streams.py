@@ -1,5 +1,7 @@
 """Streams: the session's own, those of calls, what goes over them, and how they end."""
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -401,19 +403,6 @@ async def test_a_letter_that_cannot_be_read_does_not_stop_the_server(caplog: pyt
     assert "could not be taken" in caplog.text
 
 
-async def test_an_id_used_twice_at_once_can_still_be_withdrawn() -> None:
-    async with world() as made:
-        wire = made.workers[0].wire
-        named = await handshake(wire)
-        async with anyio.create_task_group() as tasks:
-            wire.begin(tasks, "POST", call("wait", 8), headers=named)
-            with anyio.fail_after(PATIENCE):
-                await made.gate.entered.wait()
-                assert texts((await wire.post(call("whoami", 8), **named)).result)
-                await wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
-                await made.gate.cancelled.wait()
-
-
 async def test_resuming_after_the_last_event_ends_at_once() -> None:
     # M14: there is nothing more to wait for
     async with world(2) as made:
@@ -447,3 +436,32 @@ async def test_resuming_ends_when_the_stream_was_received_on_another_connection(
                 await resumed.until(lambda seen: seen.ended)
             made.gate.open.set()
             await live.until(lambda seen: seen.ended)
+
+
+async def test_a_stream_asked_for_just_before_the_server_stops_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # M18: nothing that the server has told to end may begin afterwards
+    async with world() as made:
+        worker = made.workers[0]
+        named = await handshake(worker.wire)
+        load = worker.manager.load
+
+        async def stopped_meanwhile(*args: Any, **options: Any) -> Any:
+            worker.endpoint.stop()
+            return await load(*args, **options)
+
+        monkeypatch.setattr(worker.manager, "load", stopped_meanwhile)
+        seen = await worker.wire.send("GET", headers={**named, **STREAM_ONLY})
+    assert (seen.status, seen.messages) == (200, [])
+
+
+async def test_an_id_used_twice_at_once_can_still_be_withdrawn() -> None:
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire)
+        async with anyio.create_task_group() as tasks:
+            wire.begin(tasks, "POST", call("wait", 8), headers=named)
+            with anyio.fail_after(PATIENCE):
+                await made.gate.entered.wait()
+                assert texts((await wire.post(call("whoami", 8), **named)).result)
+                await wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
+                await made.gate.cancelled.wait()

@@ -29,6 +29,7 @@ class Streams:
     def __init__(self, manager: Manager, inbox: Inbox, *, keep_alive: float) -> None:
         self._manager, self._inbox, self._keep_alive = manager, inbox, keep_alive
         self._open: set[anyio.CancelScope] = set()
+        self._closed = False
 
     async def push(self, session: bytes, data: bytes) -> None:
         """Send a message on the stream of a session, wherever it is served. Without a stream it is lost."""
@@ -40,6 +41,7 @@ class Streams:
 
     def close_all(self) -> None:
         """End every stream served here, so that its client comes back elsewhere."""
+        self._closed = True
         for scope in list(self._open):
             scope.cancel()
 
@@ -58,6 +60,8 @@ class Streams:
         """Begin a stream, and end it with the block, when its session ends or when the server stops."""
         scope = anyio.CancelScope()
         self._open.add(scope)
+        if self._closed:
+            scope.cancel()  # the server was told to stop while this request looked for its session
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
             with scope:
