@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from e2e.mcp_world import (
@@ -14,7 +15,7 @@ from e2e.mcp_world import (
     texts,
     world,
 )
-from e2e.wire import Wire
+from e2e.wire import PATIENCE, Wire
 from holdfast.core.events import Fact
 from holdfast.mcp.kinds import SESSION
 from holdfast.web.bearer import StaticBearer
@@ -247,3 +248,28 @@ async def test_a_bad_log_level_is_refused_and_not_remembered() -> None:
         session = await made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)
     assert seen.json["error"]["code"] == -32602
     assert "log_level" not in session.content
+
+
+async def test_a_request_of_a_batch_that_is_withdrawn_has_no_answer_and_the_others_have() -> None:
+    # mcp.md §3
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire, "2025-03-26")
+        async with anyio.create_task_group() as tasks:
+            exchange = wire.begin(tasks, "POST", [call("wait", 8), call("echo", 9, text="x")], headers=named)
+            with anyio.fail_after(PATIENCE):
+                await made.gate.entered.wait()
+                await wire.post(notification("notifications/cancelled", {"requestId": 8}), **named)
+            await exchange.until(lambda seen: seen.ended)
+    assert exchange.status == 200
+    assert [answer["id"] for answer in exchange.json] == [9]
+
+
+async def test_integers_no_store_can_keep_are_refused_or_passed_over() -> None:
+    async with world(2) as made:
+        wire = made.workers[0].wire
+        opened = await wire.post(initialize(LEGACY, sampling=10**30))
+        named = await handshake(wire)
+        withdrawn = await wire.post(notification("notifications/cancelled", {"requestId": 10**30}), **named)
+    assert (opened.status, opened.json["error"]["code"]) == (400, -32602)
+    assert withdrawn.status == 202

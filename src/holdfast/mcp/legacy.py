@@ -5,7 +5,7 @@ of log messages it wants, what it subscribes to. Each request loads it in one ro
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -16,7 +16,7 @@ from holdfast.core.session import Session
 from holdfast.errors import LimitReached
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.answer import Answer
-from holdfast.mcp.calls import Calls
+from holdfast.mcp.calls import Calls, Withdrawn
 from holdfast.mcp.decision import Refusal
 from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
@@ -61,7 +61,7 @@ class _Initialize(msgspec.Struct, frozen=True):
 
 
 class _Cancelled(msgspec.Struct, frozen=True):
-    request_id: int | str = msgspec.field(name="requestId")
+    request_id: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str = msgspec.field(name="requestId")
 
 
 class _Setting(msgspec.Struct, frozen=True):
@@ -106,9 +106,12 @@ class Legacy:
         context = self._context(exchange, settled_on, meta, None, answer, content)
         result = await settled(self._outcome(context, answer, exchange), _id(message), {})
         if not self._stateless:
-            session = await self._manager.open(
-                SESSION, content, owner=exchange.principal, client=exchange.client, label=_label(wanted.client)
-            )
+            try:
+                session = await self._manager.open(
+                    SESSION, content, owner=exchange.principal, client=exchange.client, label=_label(wanted.client)
+                )
+            except OverflowError:  # JSON may hold integers of any size, the store keeps 64 bits
+                raise RpcError(INVALID_PARAMS, "params of initialize: an integer is too large") from None
             answer = self._answer(exchange, None, version, session_id=session.id)
         await answer.finish(jsonrpc.response(_id(message), result))
 
@@ -159,13 +162,13 @@ class Legacy:
             await exchange.refuse(NO_BATCHES)
             return
         answer = Answer(exchange.send, exchange.receive, may_stream=False)
-        answers = []
+        answers: list[bytes] = []
         for message in messages:
             if message.shape is not Shape.REQUEST:
                 await self._take(exchange, message, meta_of(message), session)
                 continue
             context = self._context(exchange, message, meta_of(message), session, answer, session.content)
-            answers.append(await _alone(self._outcome(context, answer, exchange), _id(message)))
+            answers += await _alone(self._outcome(context, answer, exchange), _id(message))
         if answers:
             await answer.finish(jsonrpc.batch(answers))
         else:
@@ -276,12 +279,14 @@ class Legacy:
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 
 
-async def _alone(outcome: Any, id: int | str) -> bytes:  # noqa: A002
-    """Return one answer of a batch."""
+async def _alone(outcome: Any, id: int | str) -> list[bytes]:  # noqa: A002
+    """Return the answer to one request of a batch; none if the client has withdrawn it."""
     try:
-        return jsonrpc.response(id, await settled(outcome, id, {}))
+        return [jsonrpc.response(id, await settled(outcome, id, {}))]
     except Failure as failure:
-        return failure.body
+        return [failure.body]
+    except Withdrawn:
+        return []
 
 
 def _label(client: dict[str, Any]) -> str:
