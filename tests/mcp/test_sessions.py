@@ -273,3 +273,13 @@ async def test_integers_no_store_can_keep_are_refused_or_passed_over() -> None:
         withdrawn = await wire.post(notification("notifications/cancelled", {"requestId": 10**30}), **named)
     assert (opened.status, opened.json["error"]["code"]) == (400, -32602)
     assert withdrawn.status == 202
+
+
+async def test_a_member_that_does_not_concern_a_setting_may_be_anything() -> None:
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire)
+        seen = await wire.post(request("logging/setLevel", {"level": "error", "uri": 4}), **named)
+        session = await made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)
+    assert seen.result == {}
+    assert session.content["log_level"] == "error"

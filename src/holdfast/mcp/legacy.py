@@ -65,10 +65,10 @@ class _Cancelled(msgspec.Struct, frozen=True):
 
 
 class _Setting(msgspec.Struct, frozen=True):
-    """The member of a request's params that the session has to remember."""
+    """The member of a request's params that the session has to remember; the dispatcher has judged the one it reads."""
 
-    level: str = ""
-    uri: str = ""
+    level: Any = ""
+    uri: Any = ""
 
 
 class Legacy:
@@ -239,9 +239,9 @@ class Legacy:
         if context.method == "logging/setLevel":
             await self._manager.merge(session, {LOG_LEVEL: setting.level})
         elif context.method == "resources/subscribe":
-            await self._manager.merge(session, {SUBSCRIPTION + setting.uri: True})
+            await self._manager.merge(session, {f"{SUBSCRIPTION}{setting.uri}": True})
         else:
-            await self._manager.merge(session, {}, removed=[SUBSCRIPTION + setting.uri])
+            await self._manager.merge(session, {}, removed=[f"{SUBSCRIPTION}{setting.uri}"])
 
     async def _take(self, exchange: Exchange, message: Incoming, meta: Meta, session: Session) -> None:
         """Take what needs no answer: an answer to a question of ours, or a notification."""
