@@ -367,6 +367,21 @@ async def test_a_running_call_is_cancelled_when_a_session_above_it_ends(manager:
     assert manager.calls == {}
 
 
+@pytest.mark.parametrize("where", ["in it", "below it"])
+async def test_a_call_goes_with_its_session_when_that_is_hung_below_a_logon(
+    manager: Manager, where: str
+) -> None:  # E18, E20
+    session = await opened(manager)
+    logon = await manager.open("security", owner="ann")
+    place = session if where == "in it" else await manager.open("backend", parent=session, named=False)
+    with anyio.fail_after(1), pytest.raises(SessionEnded):
+        async with manager.running(place):
+            await manager.rotate(session, parent=logon)
+            await manager.end(logon, Reason.LOGOUT)
+            await anyio.sleep_forever()
+    assert manager.calls == {}
+
+
 async def test_two_calls_in_one_session_both_count_as_running(manager: Manager) -> None:  # E18
     session = await opened(manager)
     async with manager.running(session):

@@ -1,5 +1,6 @@
 """What belongs to one process for a while: a call running in a session, a lease held on a node."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -20,24 +21,23 @@ PUT_TRIES = 5
 class Running:
     """A call that runs in a session: counted as use, and cancelled when the session or one above it ends (E18)."""
 
-    __slots__ = ("_ended", "_manager", "_scope", "session")
+    __slots__ = ("_ended", "_keys", "_manager", "_scope", "session")
 
     def __init__(self, manager: "Manager", session: Session) -> None:
         self._manager, self.session = manager, session
         self._scope = anyio.CancelScope()
         self._ended = False
+        self._keys: set[bytes] = set()
 
     async def __aenter__(self) -> None:
-        running = self._manager.calls
-        for key in (self.session.key, *self.session.above):
-            running.setdefault(key, set()).add(self)
+        self.follow((self.session.key, *self.session.above))
         self._scope.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         running = self._manager.calls
-        for key in (self.session.key, *self.session.above):
+        for key in self._keys:
             calls = running[key]
             calls.discard(self)
             if not calls:
@@ -46,6 +46,12 @@ class Running:
         if self._ended and self._scope.cancelled_caught:
             raise SessionEnded("the session has ended while the call was running")
         return handled
+
+    def follow(self, keys: Iterable[bytes]) -> None:
+        """Be cancelled when one of these nodes ends."""
+        self._keys.update(keys)
+        for key in self._keys:
+            self._manager.calls.setdefault(key, set()).add(self)
 
     def cancel(self) -> None:
         """Cancel the call because its session has ended."""

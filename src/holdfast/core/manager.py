@@ -267,6 +267,8 @@ class Manager:
         session.id = session_id
         if parent is not None:
             session.above = (parent.key, *parent.above)
+            for call in list(self.calls.get(session.key, ())):  # those that run below it as well
+                call.follow(session.above)
         self.tell(Fact.ROTATED, session.record)
         return session_id
 
