@@ -223,3 +223,16 @@ async def test_a_creation_and_a_deletion_whose_answers_were_lost_are_looked_up(
     deleted = await world.abap.delete(ME, "class", "ZCL_MAYBE", session_id=session_id)
     assert deleted["success"] is done
     assert sum(request == "POST delete" for request in world.requests()) == 1
+
+
+async def test_a_creation_and_a_deletion_are_not_repeated_when_the_logon_went_with_the_answer(world: World) -> None:
+    # A6: as when the server restarts under them
+    session_id, before = await world.session(), world.sent
+    world.fault("cut_after", path="classes$")
+    world.fault("expire_session", method="GET", path="zcl_maybe")
+    assert (await world.abap.create(ME, "class", "ZCL_MAYBE", session_id=session_id))["success"]
+    world.fault("cut_after", path="deletion")
+    world.fault("expire_session", method="GET", path="zcl_maybe")
+    assert (await world.abap.delete(ME, "class", "ZCL_MAYBE", session_id=session_id))["success"]
+    sent = world.requests(before)
+    assert (sent.count("POST classes"), sent.count("POST delete")) == (1, 1)

@@ -42,6 +42,7 @@ class Writes(Sessions):
         """Create an object, inactive. One that exists already is an answer with `success` false."""
         row, name = checked(kind, name)
         text, package = checked_description(description) or name, checked_package(package)
+        lost: list[AnswerLost] = []  # in a logon that replaces a dead one `work` begins anew, but sends nothing twice
 
         async def work(backend: BackendSession) -> tuple[list[Message], str]:
             settings, cloud = backend.system.settings, backend.system.settings.profile == "cloud"
@@ -54,10 +55,13 @@ class Writes(Sessions):
                 language=settings.language,
                 transport=transport,
             )
+            if lost:
+                return await self._find_out(backend, row, name, lost[0], wanted=True)
             try:
                 refusal = read_refusal(await backend.send(call))
-            except AnswerLost as lost:
-                return await self._find_out(backend, row, name, lost, wanted=True)
+            except AnswerLost as exc:
+                lost.append(exc)
+                return await work(backend)
             if refusal is None:
                 return [], ""
             if refusal.type in CREATE_FINDINGS:
@@ -193,14 +197,18 @@ class Writes(Sessions):
     ) -> Answer:
         """Delete an object in all versions; `success` is false with the reason if SAP refuses."""
         row, name = checked(kind, name)
+        lost: list[AnswerLost] = []  # as in `create`
+
+        async def work(backend: BackendSession) -> tuple[list[Message] | None, str]:
+            if lost:
+                return await self._find_out(backend, row, name, lost[0], wanted=False)
+            try:
+                return await self._removing.by_service(backend, row, name, transport), ""
+            except AnswerLost as exc:
+                lost.append(exc)
+                return await work(backend)
+
         async with self._visit(caller, session_id, session_state) as visit:
-
-            async def work(backend: BackendSession) -> tuple[list[Message] | None, str]:
-                try:
-                    return await self._removing.by_service(backend, row, name, transport), ""
-                except AnswerLost as lost:
-                    return await self._find_out(backend, row, name, lost, wanted=False)
-
             (found, why), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
             if found is None:
                 found = await self._removing.under_lock(caller, visit.workspace, row, name, transport)
