@@ -236,3 +236,15 @@ async def test_a_creation_and_a_deletion_are_not_repeated_when_the_logon_went_wi
     assert (await world.abap.delete(ME, "class", "ZCL_MAYBE", session_id=session_id))["success"]
     sent = world.requests(before)
     assert (sent.count("POST classes"), sent.count("POST delete")) == (1, 1)
+
+
+@pytest.mark.parametrize("effect", ["cut_before", "cut_after"])
+async def test_a_lost_write_of_an_include_that_is_not_there_is_settled(world: World, effect: str) -> None:
+    # A6: the read-back is answered 404, which must not be the answer to this update and to all that follow
+    session_id, handle = await world.locked()
+    world.fault(effect, method="PUT")
+    where = {"include": "testclasses", "lock_handle": handle, "session_id": session_id}
+    assert (await world.abap.update(ME, "class", CLASS, "* x", **where))["outcome"] == "not_applied"
+    assert (await world.update(session_id, handle))["success"]
+    await world.unlock(session_id, handle)
+    await world.quiet()

@@ -133,6 +133,8 @@ class Locksmith:
         """Compare the inactive source with what was to be written."""
         call = calls.read_source(TYPES[lock.type], lock.name, version="inactive", part=part, stateful=True)
         reply = await place.backend.send(call)
+        if reply.status == 404:
+            return Outcome.NOT_APPLIED  # an include that has never been written is not there
         raise_for(reply, f"read {lock.name} back")
         return Outcome.APPLIED if digest_of(reply.text) == digest else Outcome.NOT_APPLIED
 
