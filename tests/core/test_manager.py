@@ -399,6 +399,34 @@ async def test_a_running_call_counts_as_use_for_as_long_as_it_runs(manager: Mana
     assert (await manager.get(session.ref)).record.busy_until == world.now + TUNING.lease_ttl
 
 
+@pytest.mark.parametrize("why", ["its time is up", "nobody said that it was ended", "its row has gone"])
+async def test_a_call_in_a_session_that_is_no_longer_live_is_cancelled(
+    manager: Manager, world: World, why: str
+) -> None:  # E18
+    session = await opened(manager)
+    with anyio.fail_after(1), pytest.raises(SessionEnded):
+        async with manager.running(session):
+            if why == "its time is up":
+                world.now = session.record.ends_at
+            else:
+                await manager.store.sessions.end(session.ref, Reason.ADMIN, now=world.now)
+            if why == "its row has gone":
+                await manager.store.sessions.delete([session.ref])
+            await manager.touch_running()
+            await anyio.sleep_forever()
+
+
+async def test_a_call_in_a_session_that_moved_to_another_tree_goes_on(manager: Manager, world: World) -> None:  # E20
+    session = await opened(manager)
+    elsewhere = await manager.get(session.ref)
+    logon = await manager.open("security", owner="ann")
+    async with manager.running(session):
+        await manager.rotate(elsewhere, parent=logon)
+        await manager.touch_running()
+        await anyio.sleep(0)
+    assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl
+
+
 async def test_requests_of_one_node_go_one_at_a_time_in_order_of_asking(manager: Manager) -> None:  # A2
     session = await opened(manager)
     order: list[int] = []

@@ -351,10 +351,15 @@ class Manager:
                 await held.renew()
 
     async def touch_running(self) -> None:
-        """Record the use of every session in which a call runs. The engine calls it in time."""
+        """Record the use of every session in which a call runs. The engine calls it in time.
+
+        A session that has run out, or whose end this worker was not told of, is noticed here: its calls are cancelled.
+        """
         sessions = {call.session.key: call.session for calls in self.calls.values() for call in calls}
         for session in sessions.values():
-            await self._touch(session.record, busy=True)
+            stored = await self.current(session.ref)  # it may have moved to another tree
+            if stored is None or not await self._touch(stored, busy=True):
+                self._cancel(session.key)
 
     # -- what the keeper and the faces share
 
@@ -429,12 +434,13 @@ class Manager:
             self._unreadable.add(record.key)
             self.tell(Fact.UNREADABLE, record)
 
-    async def _touch(self, record: Record, *, busy: bool = False) -> None:
+    async def _touch(self, record: Record, *, busy: bool = False) -> bool:
+        """Record a use, if uses of the kind are; return whether the session is live."""
         now = self.clock()
         after = self.rules(record.kind)[0].touch_after
         busy_until = now + self.tuning.lease_ttl if busy else 0.0
-        if after is not None:
-            await self.store.sessions.load(record.ref, now=now, touch_after=after, busy_until=busy_until)
+        loaded = await self.store.sessions.load(record.ref, now=now, touch_after=after, busy_until=busy_until)
+        return loaded is not None
 
     async def _announce_end(self, record: Record, fact: Fact) -> None:
         self.tell(fact, record)
