@@ -15,7 +15,7 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.model import Reason
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import end_all, open_engine
-from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound
+from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound, StoreUnavailable
 
 HTTP = Kind(name="http", clocks=Clocks(idle=100.0))
 
@@ -129,6 +129,25 @@ async def test_leases_are_renewed_in_the_background() -> None:  # E15
             with anyio.fail_after(5):
                 while held.lease.until == first:
                     await anyio.sleep(0.01)
+
+
+async def test_a_store_that_is_down_for_a_while_costs_no_running_call(monkeypatch: pytest.MonkeyPatch) -> None:  # E26
+    asked = 0
+
+    async def down(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise StoreUnavailable("down")
+
+    with anyio.fail_after(5):
+        async with open_engine(kinds=[HTTP], settings=Settings(lease_ttl=0.03), keeper=False) as engine:
+            session = await engine.manager.open("http")
+            with monkeypatch.context() as patch:
+                patch.setattr(engine.store.sessions, "find", down)
+                async with engine.manager.running(session):
+                    while asked < 2:
+                        await anyio.sleep(0.005)
+            assert await engine.manager.get(session.ref)
 
 
 async def test_the_form_of_ids_is_set_in_the_settings_and_a_weak_generator_is_named_at_start(

@@ -6,7 +6,7 @@ import secrets
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from holdfast.core.manager import ENDED_TOPIC, Manager, Tuning
 from holdfast.core.model import Policy, Reason
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores import open_store
 
 DRAIN_S: Final = 10.0
@@ -118,7 +118,8 @@ async def _renew(manager: Manager) -> None:
     while True:
         await anyio.sleep(manager.tuning.lease_ttl / 3)
         await manager.renew_held()
-        await manager.touch_running()
+        with suppress(StoreUnavailable):  # what could not be written now is written the next time
+            await manager.touch_running()
 
 
 def _checked(ids: Ids | None, settings: Settings) -> Ids:
