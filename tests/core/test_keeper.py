@@ -156,6 +156,24 @@ async def test_a_failing_closer_is_tried_again_and_stranded_in_the_end_never_dro
     assert await empty(manager)
 
 
+async def test_a_closer_that_saves_before_it_fails_is_tried_again_later(manager: Manager, world: World) -> None:  # E16
+    async def close(duty: Duty) -> None:
+        duty.session.content["tries"] = duty.session.content.get("tries", 0) + 1
+        await duty.held.save(duty.session)
+        raise RuntimeError("no")
+
+    other = manager_on(manager.store, world, kinds=[Kind(name="backend", closer=close, outside=True)])
+    node = await other.open("backend", named=False)
+    await other.end(node, Reason.CLIENT)
+    for tries in (1, 2):
+        await Keeper(other).turn()
+        record = await other.current(node.ref)
+        assert record is not None
+        assert (record.attempts, record.due_at) == (tries, world.now + tries)
+        assert (await other.read(record)).content == {"tries": tries}
+        world.now += tries
+
+
 async def test_what_the_outside_has_certainly_forgotten_is_given_up(
     manager: Manager, keeper: Keeper, world: World
 ) -> None:  # E16
