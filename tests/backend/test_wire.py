@@ -104,3 +104,24 @@ async def test_a_change_without_a_body_says_that_it_has_none() -> None:
 
     await Wire("http://x", transport(keep)).send(Call(method="POST", path="/"), {})
     assert asked[0].headers["content-length"] == "0"
+
+
+async def test_bytes_of_a_cookie_go_back_as_they_came() -> None:
+    # A21: byte for byte, ASCII or not
+    async def back_end(request: httpx2.Request) -> httpx2.Response:
+        given = dict(request.headers.raw).get(b"cookie", b"")
+        return httpx2.Response(200, headers=[(b"set-cookie", b"a=\xe9")], content=given)
+
+    wire = Wire("http://x", transport(back_end))
+    first = await wire.send(Call(method="GET", path="/"), {})
+    second = await wire.send(Call(method="GET", path="/"), {"cookie": first.cookies[0]})
+    assert second.body == b"a=\xe9"
+
+
+async def test_an_answer_that_cannot_be_decoded_is_lost() -> None:
+    # A6: the request has been carried out, whatever is wrong with the answer
+    async def garbled(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b"no gzip"))
+
+    with pytest.raises(AnswerLost, match="DecodingError"):
+        await Wire("http://x", transport(garbled)).send(Call(method="PUT", path="/"), {})

@@ -93,7 +93,7 @@ class Wire:
         request = httpx2.Request(
             call.method,
             self.url(call),
-            headers={**call.headers, **headers},
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in {**call.headers, **headers}.items()],
             content=call.body if call.changes else None,
             extensions={"timeout": httpx2.Timeout(self.timeout, connect=min(self.timeout, 10.0)).as_dict()},
         )
@@ -101,7 +101,7 @@ class Wire:
             return await self._bounded(request, shield)
         except NEVER_SENT as exc:
             raise BackendUnavailable(f"{self.base_url} cannot be reached ({type(exc).__name__})") from exc
-        except (httpx2.TransportError, httpx2.InvalidURL, TimeoutError, OSError) as exc:
+        except (httpx2.RequestError, httpx2.InvalidURL, TimeoutError, OSError) as exc:
             name = type(exc).__name__
             raise AnswerLost(f"no answer to {call.method} {call.path} from {self.base_url} ({name})") from exc
 
