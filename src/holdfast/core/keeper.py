@@ -330,7 +330,7 @@ class Keeper:
     async def _again(self, held: Held, later: Record) -> None:
         """Write when the node is due again, under the lease, on top of what a closer has saved meanwhile."""
         stored = await self._manager.current(later.ref)
-        if stored is not None and stored.state is not State.LIVE:
+        if stored is not None and stored.state is not State.LIVE and stored.reason is later.reason:
             later = msgspec.structs.replace(later, payload=stored.payload, version=stored.version)
         await self._manager.store.sessions.replace(later, now=self._manager.clock(), fence=held.lease.fence)
 
