@@ -382,6 +382,20 @@ async def test_a_call_goes_with_its_session_when_that_is_hung_below_a_logon(
     assert manager.calls == {}
 
 
+async def test_an_end_that_is_stored_succeeds_although_others_cannot_be_told(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E14
+    async def down(*_: object) -> None:
+        raise StoreUnavailable("down")
+
+    session = await opened(manager)
+    monkeypatch.setattr(manager.store.channel, "publish", down)
+    assert await manager.end(session, Reason.ADMIN)
+    assert await manager.current(session.ref)
+    others = [await opened(manager) for _ in range(6)]
+    assert len(others) == 6, "replacing one tells of its end as well"
+
+
 async def test_two_calls_in_one_session_both_count_as_running(manager: Manager) -> None:  # E18
     session = await opened(manager)
     async with manager.running(session):

@@ -8,7 +8,7 @@ in `session`, `holding`, `turns` and `closing`.
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -31,6 +31,7 @@ from holdfast.errors import (
     SessionConflict,
     SessionEnded,
     SessionNotFound,
+    StoreUnavailable,
 )
 
 ENDED_TOPIC: Final = "ended"
@@ -446,7 +447,8 @@ class Manager:
         self.tell(fact, record)
         self._cancel(record.key)
         self.due.set()
-        await self.store.channel.publish(ENDED_TOPIC, record.key)
+        with suppress(StoreUnavailable):  # a message is a hint; what it tells of is stored
+            await self.store.channel.publish(ENDED_TOPIC, record.key)
 
     def _cancel(self, key: bytes) -> None:
         for call in list(self.calls.get(key, ())):
