@@ -65,6 +65,39 @@ async def test_an_embedded_store_makes_its_own_key_that_only_its_owner_can_read(
             pass
 
 
+async def test_who_dies_while_the_key_file_is_made_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E5
+    def die() -> str:
+        raise KeyboardInterrupt
+
+    url = f"sqlite:///{tmp_path}/holdfast.db"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("holdfast.engine.new_key_text", die)
+        async with open_engine(url, kinds=[HTTP]):
+            pass
+    async with open_engine(url, kinds=[HTTP]):
+        assert {path.suffix for path in tmp_path.iterdir()} >= {".db", ".key"}
+
+
+async def test_of_two_that_make_the_key_file_at_once_one_key_holds_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E5
+    url, keys = f"sqlite:///{tmp_path}/holdfast.db", [new_key_text(), new_key_text()]
+
+    def late() -> str:
+        (tmp_path / "holdfast.key").write_text(keys[0])
+        (tmp_path / "holdfast.key").chmod(0o600)
+        return keys[1]
+
+    monkeypatch.setattr("holdfast.engine.new_key_text", late)
+    async with open_engine(url, kinds=[HTTP]) as engine:
+        session = await engine.manager.open("http", {"a": 1})
+    async with open_engine(url, kinds=[HTTP], keys=keys[0]) as engine:
+        assert (await engine.manager.get(session.ref)).content == {"a": 1}
+    assert [path.name for path in tmp_path.glob("*.key*")] == ["holdfast.key"]
+
+
 async def test_configured_keys_rule_over_the_key_file_and_a_lost_key_makes_sessions_absent(
     tmp_path: Path,
 ) -> None:  # E5, E6

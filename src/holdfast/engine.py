@@ -148,13 +148,25 @@ def _ring(keys: KeyRing | str, url: str) -> KeyRing:
 
 def _key_file(path: Path) -> str:
     """Return the key beside an embedded store, made with mode 0600 if it is not there (E5)."""
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(new_key_text())
-    except FileExistsError:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}") from None
+    if not path.exists():
+        _make_key_file(path)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")
     return path.read_text()
+
+
+def _make_key_file(path: Path) -> None:
+    """Make the file appear with its whole content, once, whoever else starts or dies at the same time."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_key_text())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was faster: its key holds
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _tuning(settings: Settings) -> Tuning:
