@@ -1,5 +1,6 @@
 """Facts leave as log lines, audit entries and counts; ids cut, no secret."""
 
+import errno
 import json
 import logging
 import stat
@@ -40,6 +41,22 @@ def test_what_is_no_security_event_is_not_in_the_audit_trail(
     audit.close()
     assert (tmp_path / "audit.jsonl").read_text() == ""
     assert caplog.records[0].levelname == "DEBUG"
+
+
+def test_an_audit_trail_that_cannot_be_written_says_so_and_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E34
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    audit = AuditTrail(tmp_path / "audit.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", full)
+        audit.emit(EVENT)
+    audit.emit(EVENT)
+    audit.close()
+    assert caplog.messages == ["the audit trail cannot be written: No space left on device"]
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 1
 
 
 def test_every_security_event_of_the_requirement_is_one() -> None:  # E34

@@ -50,8 +50,12 @@ class AuditTrail:
 
     def emit(self, event: Event) -> None:
         """Append the fact if it is a security event; one write, so that processes can share the file."""
-        if event.fact in SECURITY:
+        if event.fact not in SECURITY:
+            return
+        try:
             os.write(self._file, as_line(event).encode() + b"\n")
+        except OSError as exc:  # a full disk must not keep a session from being ended
+            log.error("the audit trail cannot be written: %s", exc.strerror)
 
     def close(self) -> None:
         """Close the file."""
