@@ -125,3 +125,23 @@ async def test_an_answer_that_cannot_be_decoded_is_lost() -> None:
 
     with pytest.raises(AnswerLost, match="DecodingError"):
         await Wire("http://x", transport(garbled)).send(Call(method="PUT", path="/"), {})
+
+
+async def test_a_result_that_comes_in_the_moment_its_caller_leaves_is_handed_on_too() -> None:
+    # E18, A30
+    left: list[str] = []
+
+    async def abandoned(result: str) -> None:
+        left.append(result)
+
+    async with open_errands() as errands:
+        with anyio.CancelScope() as caller:
+
+            async def work() -> str:
+                await anyio.sleep(0)
+                caller.cancel()
+                return "result"
+
+            await errands.run(work, left_alone=abandoned)
+        assert caller.cancelled_caught
+    assert left == ["result"]

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
@@ -35,6 +36,11 @@ class _Errand(Generic[T]):
         finally:
             self._done.set()
 
+    @property
+    def done(self) -> list[T]:
+        """The result as the only element, as soon as it is there."""
+        return self._result if self._done.is_set() else []
+
     async def result(self) -> T:
         """Wait for the outcome."""
         await self._done.wait()
@@ -62,6 +68,8 @@ class Errands:
             return await errand.result()
         except anyio.get_cancelled_exc_class():
             errand.left_alone = left_alone
+            if left_alone is not None and errand.done:  # it came in the moment in which the caller left
+                self.later(partial(left_alone, *errand.done))
             raise
 
     def later(self, work: Callable[[], Awaitable[object]]) -> None:
