@@ -1,12 +1,17 @@
 """Many calls at once, callers who leave, sessions that end under a call (A2, A30, E18)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import anyio
 import pytest
 
 from adt.world import GOOD, ME, World, open_world
 from holdfast.adt.desk import Caller
-from holdfast.core.model import Reason
-from holdfast.errors import LockLostError, SessionExpiredError
+from holdfast.core.model import Reason, Ref
+from holdfast.core.session import Session
+from holdfast.errors import Busy, LockLostError, SessionConflict, SessionExpiredError
+from holdfast.simulator import Simulator, Switches
 
 
 async def test_agents_in_parallel_lose_no_handle_to_each_others_reads(world: World) -> None:
@@ -139,3 +144,21 @@ async def test_stopping_in_memory_leaves_nothing_in_the_system() -> None:
         assert world.contexts == 1
     assert (list(sim.sessions.contexts()), list(sim.sessions.sessions())) == ([], [])
     assert list(sim.locks.entries(sim.clock())) == []
+
+
+async def test_a_deletion_under_a_lock_that_cannot_begin_leaves_no_lock() -> None:
+    # A30: a release without the deletion service; somebody else writes the lock's node at the wrong moment
+    async with open_world(sim=Simulator("7.50", switches=Switches(stateful_backport=True))) as world:
+        session_id = await world.created()
+        hold = world.manager.hold
+
+        def conflict(ref: Ref, *, put: Sequence[Session] = (), **more: Any) -> Any:
+            if any(node.record.kind == "lock" for node in put):
+                raise SessionConflict("written by somebody else")
+            return hold(ref, put=put, **more)
+
+        world.manager.hold = conflict  # type: ignore[method-assign]
+        with pytest.raises(Busy):
+            await world.abap.delete(ME, "class", "ZCL_NEW", session_id=session_id)
+        await world.quiet()
+        assert world.locks == []

@@ -61,16 +61,15 @@ class Locking:
         Raises:
             ObjectLocked: Somebody else holds it.
         """
-        return await self._errands.run(
-            partial(self._lock, caller, workspace, kind, name), left_alone=self._nobody_wants
-        )
+        return await self._errands.run(partial(self._lock, caller, workspace, kind, name), left_alone=self.give_up)
 
     async def touch(self, record: Record) -> None:
         """Record a use of a lock, so that it is not given up as idle (A3)."""
         with contextlib.suppress(SessionNotFound):
             await self._desk.manager.get(record.ref, touch=True)
 
-    async def _nobody_wants(self, locked: Locked) -> None:
+    async def give_up(self, locked: Locked) -> None:
+        """End a lock that nobody was told of; one the workspace had before stays."""
         if not locked.again:
             await self._desk.manager.end(locked.ticket.lock_ref, Reason.CLIENT)
 

@@ -1,5 +1,7 @@
 """Deleting an object: by the deletion service, or under a lock where a release has none (ADT §15)."""
 
+import anyio
+
 from holdfast.adt import calls
 from holdfast.adt.changing import Changing
 from holdfast.adt.desk import Caller
@@ -38,7 +40,12 @@ class Removing:
     ) -> list[Message]:
         """Lock, delete, and let go of the lock, which went with the object."""
         locked = await self._locking.lock(caller, workspace, kind, name)
-        refusal = await self._changing.delete(locked.ticket, kind, name, transport=transport)
+        try:
+            refusal = await self._changing.delete(locked.ticket, kind, name, transport=transport)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._locking.give_up(locked)
+            raise
         if refusal is None:
             return []
         if refusal.type in FINDINGS:
