@@ -488,6 +488,17 @@ async def test_what_is_long_due_without_a_capable_worker_is_told(manager: Manage
     assert world.events[-1].detail == "L"
 
 
+async def test_what_cannot_be_closed_for_what_hangs_below_it_is_told(manager: Manager, world: World) -> None:  # E30
+    session, *_ = await tree(manager, world)
+    await manager.end(session, Reason.LOGOUT)
+    blind = Keeper(manager_on(manager.store, world, kinds=world.kinds()[:2]))
+    world.now += 60.0
+    assert await blind.turn() == 0
+    assert await blind.note_unclaimed() == 1
+    assert [event.kind for event in world.events if event.fact is Fact.UNCLAIMED] == ["http"]
+    assert await Keeper(manager).note_unclaimed() == 0, "late, but this one can"
+
+
 async def test_the_loop_does_what_is_due_as_soon_as_it_is_told(
     manager: Manager, keeper: Keeper, world: World
 ) -> None:  # E10

@@ -126,13 +126,14 @@ class Keeper:
         """Lease what is due now and this process can look after."""
         manager = self._manager
         with anyio.CancelScope(shield=True):  # what is leased must be known, so that it can be given back
-            return await manager.store.sessions.claim(
+            claims = await manager.store.sessions.claim(
                 frozenset(manager.kinds),
                 worker=manager.worker,
                 now=manager.clock(),
                 ttl=manager.tuning.lease_ttl,
                 count=CLAIMS,
             )
+        return claims  # noqa: RET504 - a scope may swallow what is raised in it, says its type
 
     async def turn(self) -> int:
         """Do everything that is due now and return how many nodes were looked after."""
@@ -163,15 +164,20 @@ class Keeper:
                 return done
 
     async def note_unclaimed(self) -> int:
-        """Tell what is long due but of a kind this process cannot close; return how many (E30)."""
+        """Tell what is long due but is, or stands above, a kind this process cannot close; return how many (E30)."""
         manager = self._manager
         late = manager.clock() - manager.tuning.unclaimed_after
-        foreign = [r for r in await manager.store.sessions.find("due", late) if r.kind not in manager.kinds]
+        foreign = [r for r in await manager.store.sessions.find("due", late) if await self._cannot_close(r)]
         for record in foreign:
             manager.tell(Fact.UNCLAIMED, record, detail=record.label)
         return len(foreign)
 
     # -- inside
+
+    async def _cannot_close(self, top: Record) -> bool:
+        kinds = self._manager.kinds
+        tree = [] if top.kind not in kinds else [r async for r in self._manager.each("tree", top.tree)]
+        return any(record.kind not in kinds for level in closing.levels(top, tree) for record in level)
 
     async def _work(self, claim: Claim) -> None:
         try:

@@ -337,9 +337,10 @@ class Manager:
     async def lease(self, ref: Ref, put: Sequence[Record] = (), *, closing: bool = False) -> Lease | None:
         """Ask the store once for a lease. Whoever is cancelled then still gets it, so that it can be given back."""
         with anyio.CancelScope(shield=True):
-            return await self.store.leases.acquire(
+            lease = await self.store.leases.acquire(
                 ref, worker=self.worker, now=self.clock(), ttl=self.tuning.lease_ttl, put=put, closing=closing
             )
+        return lease  # noqa: RET504 - a scope may swallow what is raised in it, says its type
 
     def holding(self, lease: Lease) -> Held:
         """Keep a lease that was acquired or claimed: renewed in the block, released with what was `put` at its end."""
