@@ -283,3 +283,15 @@ async def test_a_member_that_does_not_concern_a_setting_may_be_anything() -> Non
         session = await made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)
     assert seen.result == {}
     assert session.content["log_level"] == "error"
+
+
+async def test_a_batch_of_more_messages_than_anyone_needs_is_refused() -> None:
+    # 4 MiB of small requests would be answered with forty times that, while everybody else waits
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire, "2025-03-26")
+        most = await wire.post([request("ping")] * 100, **named)
+        more = await wire.post([request("ping")] * 101, **named)
+    assert (most.status, len(most.json)) == (200, 100)
+    assert (more.status, more.json["error"]["code"]) == (400, -32600)
+    assert "100" in more.json["error"]["message"]

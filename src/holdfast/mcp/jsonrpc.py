@@ -20,6 +20,7 @@ from holdfast.mcp.protocol import (
 
 RequestId = int | str
 JSON: Final = msgspec.json.Encoder()
+MOST_IN_BATCH: Final = 100
 
 
 class RpcError(HoldfastError):
@@ -117,6 +118,8 @@ def _batch(body: bytes) -> list[Incoming]:
         raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8") from None
     if not messages:
         raise Malformed(INVALID_REQUEST, "the batch is empty")
+    if len(messages) > MOST_IN_BATCH:
+        raise Malformed(INVALID_REQUEST, f"the batch holds {len(messages)} messages; the limit is {MOST_IN_BATCH}")
     for message in messages:
         _check(message)
     return messages
