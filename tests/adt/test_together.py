@@ -162,3 +162,20 @@ async def test_a_deletion_under_a_lock_that_cannot_begin_leaves_no_lock() -> Non
             await world.abap.delete(ME, "class", "ZCL_NEW", session_id=session_id)
         await world.quiet()
         assert world.locks == []
+
+
+async def test_a_session_may_be_opened_on_a_logon_that_ends_at_that_moment(world: World) -> None:
+    # A31
+    first = await world.manager.load(await world.session(), kind="workspace")
+    get = world.manager.get
+
+    async def ended_behind(ref: Ref, **more: Any) -> Session:
+        node = await get(ref, **more)
+        if node.record.kind == "backend":
+            await world.manager.end(first, Reason.CLIENT)
+        return node
+
+    world.manager.get = ended_behind  # type: ignore[method-assign]
+    second = await world.session()
+    world.manager.get = get  # type: ignore[method-assign]
+    assert (await world.abap.validate(ME, "class", "ZCL_NEW", session_id=second))["success"]

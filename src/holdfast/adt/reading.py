@@ -41,12 +41,11 @@ class Reading:
     async def attach(self, caller: Caller, workspace: Session, *, fresh: bool) -> tuple[BackendSession, Stamp]:
         """Give a new workspace its logon for reading: a living one of the caller's, unless `fresh` (A31)."""
         shared = None if fresh else await self._living(caller, workspace)
-        ref = shared or await self._open(caller, workspace)
-        node = await self._desk.manager.get(ref)
-        if shared is not None:
-            await self._point_to(workspace, ref)
+        node = shared or await self._desk.manager.get(await self._open(caller, workspace))
+        if shared is not None:  # it may end at any time with the session it belongs to: then `run` opens another
+            await self._point_to(workspace, shared.ref)
         backend = self._desk.driver(node)
-        return backend, _stamp(workspace, ref, backend)
+        return backend, _stamp(workspace, node.ref, backend)
 
     async def state(self, caller: Caller, workspace: Session) -> tuple[BackendSession, Stamp]:
         """Return the driver and the stamp of the logon for reading, without sending anything."""
@@ -108,7 +107,7 @@ class Reading:
                 held.put(node)
             return backend
 
-    async def _living(self, caller: Caller, workspace: Session) -> Ref | None:
+    async def _living(self, caller: Caller, workspace: Session) -> Session | None:
         """Return a living logon for reading of the caller's at the workspace's system."""
         desk, system = self._desk, self._desk.systems.get(workspace_of(workspace).system)
         wanted = f"{system.name} {system.settings.client} {system.user} read "
@@ -119,7 +118,7 @@ class Reading:
                 except SessionNotFound:
                     continue
                 if not desk.driver(node).logon.broken:
-                    return record.ref
+                    return node
         return None
 
     async def _open(self, caller: Caller, workspace: Session) -> Ref:
