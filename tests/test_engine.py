@@ -129,6 +129,19 @@ async def test_kinds_and_applications_are_set_in_the_settings_and_the_narrowest_
         assert other.record.idle == 50.0
 
 
+async def test_a_shorter_idle_clock_is_fed_as_often_as_it_needs() -> None:  # E7, E8, E31
+    now = [1000.0]
+    slow = Kind(name="http", clocks=Clocks(idle=600.0, touch_interval=60.0))
+    settings = Settings(kinds={"http": KindSettings(idle=300.0)}, apps={"shop": KindSettings(idle=20.0)})
+    async with open_engine(kinds=[slow], clock=lambda: now[0], settings=settings, keeper=False) as engine:
+        assert engine.manager.rules("http")[0].touch_after == 30.0
+        session = await engine.manager.open("http", app="shop")
+        assert session.id is not None
+        for _ in range(10):
+            now[0] += 19.0
+            await engine.manager.load(session.id, kind="http", app="shop")
+
+
 async def test_settings_for_a_kind_that_does_not_exist_are_refused() -> None:  # E31
     with pytest.raises(ConfigurationError, match=r"\[kinds.htp\] is no kind; known are http"):
         async with open_engine(kinds=[HTTP], settings=Settings(kinds={"htp": KindSettings()})):

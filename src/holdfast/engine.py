@@ -197,6 +197,8 @@ def _narrowed(clocks: Clocks, limits: Limits, given: KindSettings | None) -> tup
     if "policy" in values:
         values["policy"] = Policy(values["policy"])
     mine = {name: value for name, value in values.items() if name in Clocks.__struct_fields__}
+    if not mine.keys().isdisjoint(("idle", "sliding")):
+        mine.setdefault("touch_interval", None)  # one that suits the new clock, not the old one (E8)
     return (
         msgspec.structs.replace(clocks, **mine),
         msgspec.structs.replace(limits, **{name: value for name, value in values.items() if name not in mine}),

@@ -161,15 +161,17 @@ class Manager:
         keys_above = (above.key, *above.above) if above else ()
         return Session(created.record, values, above=keys_above, session_id=session_id)
 
-    async def load(self, session_id: str, *, kind: str, owner: str | None = None, touch: bool = True) -> Session:
-        """Return the live session with this id, and record its use.
+    async def load(
+        self, session_id: str, *, kind: str, owner: str | None = None, touch: bool = True, app: str = ""
+    ) -> Session:
+        """Return the live session with this id, and record its use, as often as the application's clocks ask for.
 
         With `owner`, another principal's session is not found. Malformed, unknown, expired and foreign ids all raise
         the same SessionNotFound (E3).
         """
         if not self.ids.well_formed(session_id):
             raise self._unknown(session_id, kind, owner)
-        after = self.rules(kind)[0].touch_after if touch else None
+        after = self.rules(kind, app)[0].touch_after if touch else None
         loaded = await self.store.sessions.load(alias_of(session_id), now=self.clock(), touch_after=after, owner=owner)
         if loaded is None or loaded.record.kind != kind:
             raise self._unknown(session_id, kind, owner)
