@@ -67,7 +67,7 @@ async def test_sessions_and_locks_are_listed_as_json_and_as_a_tree(world: AbapWo
         tree = (await world.run("sessions", "list", "--tree")).stdout.decode().splitlines()
         assert [line.lstrip("│├└─ ").split()[0] for line in tree] == ["workspace", "backend", "backend", "lock"]
         assert tree[-1].startswith("   └─ lock")
-        shown = await world.run("sessions", "show", workspace["id"])
+        shown = await world.run("sessions", "show", workspace["id"][:5])
         assert shown.returncode == 0
         assert "└─ lock" in shown.stdout.decode()
         everything = shown.stdout.decode() + json.dumps(listed) + "\n".join(tree)

@@ -129,7 +129,9 @@ def _the_one(records: list[Record], node: str) -> Record:
     found = [
         record
         for record in records
-        if record.key.hex().startswith(node) or (record.mark and node.startswith(record.mark))
+        if record.key.hex().startswith(node)
+        or record.mark.startswith(node)
+        or (record.mark and node.startswith(record.mark))
     ]
     if not found:
         raise NotFound(f"there is no session {node[:8]!r}", hint="`holdfast sessions list` shows what there is.")
