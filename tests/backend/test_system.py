@@ -49,3 +49,12 @@ async def test_a_secret_is_read_anew_for_every_logon(tmp_path: Path) -> None:
         first = systems.get().authorization()
         file.write_text("second\n")
         assert systems.get().authorization() != first
+
+
+async def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+    # A10: the address is shown where a system cannot be reached
+    one = SystemSettings(url="https://me:hush@one.example")
+    with pytest.raises(ConfigurationError, match="system 'one' has a user in it") as error:
+        async with open_systems(settings(one=one), DOOR):
+            pass
+    assert "hush" not in str(error.value)

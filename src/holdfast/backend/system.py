@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -116,6 +117,9 @@ async def open_systems(
         raise ConfigurationError(
             "no SAP system is configured", hint="Set HOLDFAST_SAP_URL, or [systems.NAME] in a file."
         )
+    for name, system in settings.systems.items():
+        if "@" in urlsplit(system.url).netloc:  # addresses are shown in messages
+            raise ConfigurationError(f"the url of system {name!r} has a user in it", hint="Set user and password.")
     make = transport_for or http_transport
     wires = {
         name: Wire(system.url, make(name, system), timeout=system.timeout) for name, system in settings.systems.items()
