@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,15 +20,20 @@ def started(*arguments: str, **environment: str) -> Iterator[str]:
     """Run `holdfast` with these arguments until the block ends, and yield the URL it says it listens on.
 
     Raises:
-        ConfigurationError: It stopped instead of listening; its own message is on stderr already.
+        ConfigurationError: It stopped instead of listening, or did not listen in time; its own message is on stderr.
     """
     command = [sys.executable, "-m", "holdfast", *arguments]
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    patience = threading.Timer(STARTUP_S, process.kill)
+    patience.start()
     try:
-        yield _url(process, arguments[0])
+        url = _url(process, arguments[0])
+        patience.cancel()
+        yield url
     finally:
+        patience.cancel()
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(STOP_S)
