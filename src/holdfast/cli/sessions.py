@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import anyio
 import msgspec
@@ -21,6 +21,8 @@ from holdfast.errors import BadInput, NotFound
 from holdfast.stores import open_store
 
 CLOSING_WAIT_S = 20.0
+
+ANY_ID: Final = {"ignore_unknown_options": True}  # one id in 64 begins with a dash
 
 sessions = typer.Typer(help="Look at sessions and end them.", no_args_is_help=True)
 locks = typer.Typer(help="Look at locks and release them.", no_args_is_help=True)
@@ -47,7 +49,7 @@ def list_sessions(
         show((as_row(record, now) for record in chosen), as_json=as_json, empty="no sessions")
 
 
-@sessions.command("show")
+@sessions.command("show", context_settings=ANY_ID)
 @reported
 def show_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Show one session and what hangs below it. Exits 2 if there is none, or several, of that name."""
@@ -62,7 +64,7 @@ def show_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOpt
     print("", *draw(below, now), sep="\n")
 
 
-@sessions.command("end")
+@sessions.command("end", context_settings=ANY_ID)
 @reported
 def end_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """End a session and everything below it, and wait until it is closed outside. Exits 1 if that takes too long."""
@@ -78,7 +80,7 @@ def list_locks(store: StoreOption = None, as_json: JsonOption = False) -> None:
     show(rows, as_json=as_json, empty="no locks")
 
 
-@locks.command("release")
+@locks.command("release", context_settings=ANY_ID)
 @reported
 def release_lock(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Release a lock at the back end, and wait until it is. Exits 1 if that takes too long."""
