@@ -13,7 +13,7 @@ from holdfast.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
-from holdfast.observe import AuditTrail, LogLines, Sinks
+from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
 from holdfast.web.reply import reply
@@ -27,6 +27,7 @@ class Holdfast(NamedTuple):
     engine: Engine
     abap: Abap
     mcp: McpEndpoint
+    counts: Counts
 
 
 def store_url(settings: Settings) -> str:
@@ -40,7 +41,11 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
 
     Without a configured system both store and system are in memory, whatever store is configured.
     """
-    async with _sink() as sink, open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap):
+    counts = Counts()
+    async with (
+        _sink(counts) as sink,
+        open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap),
+    ):
         endpoint = McpEndpoint(
             engine.manager,
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
@@ -48,7 +53,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             bearer=StaticBearer(settings.token.get_secret_value()),
             max_body_bytes=settings.max_body_bytes,
         )
-        yield Holdfast(engine, abap, endpoint)
+        yield Holdfast(engine, abap, endpoint, counts)
 
 
 class Application:
@@ -93,9 +98,9 @@ class Application:
 
 
 @asynccontextmanager
-async def _sink() -> AsyncIterator[Sink]:
+async def _sink(counts: Counts) -> AsyncIterator[Sink]:
     trail = AuditTrail(data_folder() / "audit.jsonl")
     try:
-        yield Sinks(LogLines(), trail)
+        yield Sinks(LogLines(), trail, counts)
     finally:
         trail.close()
