@@ -53,7 +53,7 @@ class Keeping:
 
     async def close_backend(self, duty: Duty) -> None:
         """Log off, which ends every context and lock of this logon (ADT §4.1)."""
-        async with self._systems.turns.of(duty.session.key):  # behind what is on its way here
+        async with self._systems.turns.take(duty.session.key):  # behind what is on its way here
             backend = driver_of(self._systems, duty.session, shield=False)
             if backend.cookie_header():
                 await backend.log_off()

@@ -75,7 +75,7 @@ class Reading:
 
     async def _in_turn(self, ref: Ref, work: Work[T]) -> tuple[T, BackendSession]:
         """Do work when it is this logon's turn here. It holds nothing at SAP, so no lease is taken for it."""
-        async with self._desk.systems.turns.of(ref.key):
+        async with self._desk.systems.turns.take(ref.key):
             node = await self._desk.manager.get(ref)
             backend = self._desk.driver(node)
             try:

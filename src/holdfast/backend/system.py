@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
-from holdfast.backend.turns import Turns
 from holdfast.backend.wire import Call, Reply, Wire
 from holdfast.config import Settings, SystemSettings
+from holdfast.core.turns import Turns
 from holdfast.errors import BadInput, ConfigurationError
 
 TransportFor = Callable[[str, SystemSettings], httpx2.AsyncBaseTransport]

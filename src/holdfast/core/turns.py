@@ -1,5 +1,6 @@
 """One at a time, in order of asking, within this process: what comes before a lease is asked for at the store."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,8 +16,8 @@ class Turns:
         self._queues: dict[bytes, tuple[anyio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def take(self, key: bytes, until: float) -> AsyncIterator[None]:
-        """Wait for the turn until the event loop's clock shows `until`, then raise Busy."""
+    async def take(self, key: bytes, until: float = math.inf) -> AsyncIterator[None]:
+        """Keep the turn in the block; wait for it until the event loop's clock shows `until`, then raise Busy."""
         queue, waiting = self._queues.get(key) or (anyio.Lock(fast_acquire=True), 0)
         self._queues[key] = queue, waiting + 1
         try:
