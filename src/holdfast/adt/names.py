@@ -20,7 +20,10 @@ def own_name(row: ObjectType, object_name: str, own: Mapping[str, Any]) -> str:
         raise BadInput(f"a {row.word} has no {foreign[0]}", hint=f"Give its name as {row.argument}, or as object_name.")
     names = [name for name in (own.get(row.argument), object_name) if name]
     if not names:
-        raise BadInput(f"{row.argument} is missing", hint=f"Give the name as {row.argument}, or as object_name.")
+        raise BadInput(
+            f"{row.argument} is missing",
+            hint=f"Give the name of the {row.title} as {row.argument}, or as object_name.",
+        )
     if len({str(name).strip().upper() for name in names}) > 1:
-        raise TwoNames(f"{row.argument} and object_name name different objects")
+        raise TwoNames(f"{row.argument} is {names[0]!r} and object_name is {names[1]!r}")
     return str(names[0])

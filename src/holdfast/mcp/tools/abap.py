@@ -21,10 +21,9 @@ from holdfast.adt.answers import (
     UpdateAnswer,
 )
 from holdfast.adt.desk import Caller
-from holdfast.adt.mistakes import TwoNames
+from holdfast.adt.names import own_name
 from holdfast.adt.service import Abap
 from holdfast.adt.types import TYPES, ObjectType
-from holdfast.errors import BadInput
 from holdfast.mcp.dispatch import Context
 from holdfast.mcp.protocol import Era
 from holdfast.mcp.tool import Annotations, Tool
@@ -37,7 +36,6 @@ INSTRUCTIONS: Final = (
 )
 LOCAL: Final = "local"  # the principal where nobody has to say who they are: whoever reaches the loopback address
 
-Text = Annotated[str, Meta(description="")]
 SessionId = Annotated[str, Meta(description="What GetSession answered; left out, a session is opened.")]
 NeededSessionId = Annotated[str, Meta(description="The session_id that the Lock answer gave.")]
 State = Annotated[dict[str, Any], Meta(description="The session_state of the last answer. May be left out.")]
@@ -269,7 +267,7 @@ def _object_tool(abap: Abap, operation: Operation, row: ObjectType) -> Tool:
 
     async def call(arguments: msgspec.Struct, context: Context) -> Mapping[str, Any]:
         given = {word: value for word, value in msgspec.structs.asdict(arguments).items() if value is not UNSET}
-        named = _name(row, given.pop(row.argument, None), given.pop("object_name", None))
+        named = own_name(row, given.pop("object_name", ""), {row.argument: given.pop(row.argument, "")})
         return await operation.method(abap, caller_of(context), row.type, named, **given)
 
     about = operation.about.format(a=_with_article(row.title), word=row.title, Word=row.word.capitalize())
@@ -293,16 +291,6 @@ def _arguments(name: str, operation: Operation, row: ObjectType) -> type[msgspec
         ],
         forbid_unknown_fields=True,
     )
-
-
-def _name(row: ObjectType, own: str | None, general: str | None) -> str:
-    """Return the object's name, given under either of its two argument names (A34)."""
-    if own is not None and general is not None and own.strip().upper() != general.strip().upper():
-        raise TwoNames(f"{row.argument} is {own!r} and object_name is {general!r}")
-    name = own if own is not None else general
-    if name is None:
-        raise BadInput(f"{row.argument} is missing", hint=f"Give the name of the {row.title}.")
-    return name
 
 
 def _with_article(title: str) -> str:
