@@ -30,16 +30,11 @@ class Holdfast(NamedTuple):
     counts: Counts
 
 
-def store_url(settings: Settings) -> str:
-    """Return where sessions are kept: as configured, else SQLite in the user's data folder."""
-    return settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
-
-
 @asynccontextmanager
 async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIterator[Holdfast]:
     """Open engine and faces until the block ends.
 
-    Without a configured system both store and system are in memory, whatever store is configured.
+    Without a configured system both store and system are in memory; another store is refused then.
     """
     counts = Counts()
     async with (

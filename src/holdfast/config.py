@@ -120,6 +120,11 @@ def data_folder() -> Path:
     return Path(platformdirs.user_data_dir(APP, ensure_exists=True))
 
 
+def store_url(settings: Settings) -> str:
+    """Return where sessions are kept: as configured, else SQLite in the user's data folder."""
+    return settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of this process; `overrides` rule over everything. Raises ConfigurationError."""
     _refuse_unknown_variables()

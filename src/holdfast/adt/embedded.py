@@ -17,7 +17,7 @@ from holdfast.adt.kinds import kinds
 from holdfast.adt.service import Abap
 from holdfast.backend.errands import open_errands
 from holdfast.backend.system import Systems, TransportFor, open_systems
-from holdfast.config import Settings, SystemSettings, data_folder, load_settings
+from holdfast.config import Settings, SystemSettings, load_settings, store_url
 from holdfast.core.events import Sink
 from holdfast.core.kinds import Kind
 from holdfast.engine import Engine, open_engine
@@ -81,9 +81,10 @@ async def open_embedded(
     settings = settings or load_settings()
     transport_for: TransportFor | None = None
     async with AsyncExitStack() as stack:
-        url = settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
         note = ""
-        if not settings.systems:
+        if settings.systems:
+            url = store_url(settings)
+        else:
             system = simulator or Simulator(clock=clock)
             stack.callback(system.close)
             settings, transport_for, note = simulated(settings), in_process(system), NOTE

@@ -16,12 +16,11 @@ import anyio
 import httpx2
 import typer
 
-from holdfast.app import store_url
 from holdfast.cli.drawing import draw
 from holdfast.cli.output import reported
 from holdfast.cli.processes import free_port, started
 from holdfast.cli.sessions import all_records
-from holdfast.config import load_settings
+from holdfast.config import load_settings, store_url
 from holdfast.errors import BackendError
 from holdfast.simulator import ADMIN_PATH, DEMO_USERS
 
@@ -41,7 +40,7 @@ CLASS {name} IMPLEMENTATION.
   ENDMETHOD.
 ENDCLASS.
 """
-SHOWN: Final = ("success", "message", "lock_handle", "outcome", "activated", "messages", "version")
+SHOWN: Final = ("success", "message", "lock_handle", "outcome", "messages", "version")
 
 
 @reported

@@ -1,7 +1,6 @@
 """`holdfast serve` and `holdfast sim`: the server, and an ABAP system to run it against."""
 
 import ipaddress
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,4 +88,3 @@ class Announcing(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
             print(f"Holdfast listening on http://{name}:{port}{MCP_PATH}", flush=True)
-            sys.stdout.flush()

@@ -9,10 +9,10 @@ import anyio
 import msgspec
 import typer
 
-from holdfast.app import open_holdfast, store_url
+from holdfast.app import open_holdfast
 from holdfast.cli.drawing import as_row, draw
 from holdfast.cli.output import reported, show
-from holdfast.config import Settings, load_settings
+from holdfast.config import Settings, load_settings, store_url
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
 from holdfast.core.ports import each
