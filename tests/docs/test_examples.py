@@ -25,19 +25,17 @@ def examples() -> list[object]:
     return found
 
 
+def run_alone(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run Python with these arguments in an empty folder, with nothing of ours configured."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("code", examples())
 def test_an_example_runs_as_it_stands(code: str, tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    environment |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_alone(tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
 
 
@@ -64,17 +62,7 @@ def test_a_page_names_commands_that_exist(page: Path) -> None:
 
 
 def test_the_example_program_edits_a_class(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    environment |= {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "abap_edit_class.py"), "ZCL_EXAMPLE"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_alone(tmp_path, str(ROOT / "examples" / "abap_edit_class.py"), "ZCL_EXAMPLE")
     assert done.returncode == 0, done.stderr
     assert "ZCL_EXAMPLE is active." in done.stdout
     assert "METHODS greet" in done.stdout
