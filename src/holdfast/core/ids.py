@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from holdfast.core.model import KEY_BYTES
 from holdfast.errors import ConfigurationError
 
 LEAST_BITS: Final = 128
@@ -35,7 +36,7 @@ def mark_of(session_id: str) -> str:
 
 def new_key() -> bytes:
     """Return a fresh internal key of a node: 16 random bytes."""
-    return secrets.token_bytes(16)
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def entropy_bits(draws: list[str]) -> float:
