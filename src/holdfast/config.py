@@ -28,21 +28,35 @@ APP = "holdfast"
 SINGLE_SYSTEM = "default"
 
 
-class SystemSettings(BaseModel):
-    """One SAP system. Without `url` the built-in simulator stands in."""
+class Described(BaseModel):
+    """A table of settings: the text below each is its description, and an unknown name is an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class SystemSettings(Described):
+    """One SAP system, `[systems.NAME]`. Without any the built-in simulator stands in."""
 
     url: str
+    """Address of the system, with scheme and port and without a password."""
     client: str = "001"
+    """SAP client."""
     language: str = "EN"
+    """Logon language."""
     user: str = ""
+    """Technical user that all agents share."""
     password: SecretStr = SecretStr("")
+    """Password of the user."""
     password_file: Path | None = None
+    """File that holds the password, instead of `password`: a mounted secret, for example."""
     token: SecretStr = SecretStr("")
+    """Bearer token, instead of user and password."""
     profile: str = "auto"
-    verify: bool | Path = True  # TLS: True, False, or a file of certificates
-    timeout: float = 30.0
+    """`cloud` for a system of ABAP Cloud, which names the responsible person itself; else `auto`."""
+    verify: bool | Path = True
+    """TLS: `true`, `false`, or a file of certificates to trust."""
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds a request to the system may take."""
 
     def secret(self) -> str:
         """Return the password, from `password_file` if that is given."""
@@ -54,53 +68,94 @@ class SystemSettings(BaseModel):
             raise ConfigurationError(f"password_file {self.password_file} cannot be read: {exc.strerror}") from exc
 
 
-class KindSettings(BaseModel):
+class KindSettings(Described):
     """Clocks and limits of one kind, `[kinds.NAME]` or `[apps.NAME]`; what is left out keeps its default (E31)."""
 
-    model_config = ConfigDict(extra="forbid")
-
     idle: float | None = None
+    """Seconds from the last recorded use after which a session ends."""
     sliding: float | None = None
+    """Seconds a session lasts from when it was last extended."""
     slides_after: float | None = None
+    """Seconds that must have passed before a use extends a sliding session."""
     absolute: float | None = None
+    """Seconds from its beginning after which a session ends in any case."""
     linger: float | None = None
+    """Seconds without anything below it after which a session ends."""
     touch_interval: float | None = None
+    """Seconds a use may be recorded late; default a tenth of the idle clock, 30 at most."""
     per_client: int | None = None
+    """Most sessions of one client: its principal, else its address."""
     per_principal: int | None = None
+    """Most sessions of one principal."""
     per_parent: int | None = None
+    """Most sessions below one other: streams of one MCP session, for example."""
     total: int | None = None
+    """Most sessions of the kind."""
     policy: Literal["reject", "replace_oldest", "replace_least_recent"] | None = None
+    """What a full limit does to a new session: it is refused, or takes the place of another."""
 
 
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="HOLDFAST_", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_", env_nested_delimiter="__", extra="forbid", use_attribute_docstrings=True
+    )
 
-    store: str = ""  # a store URL; empty: SQLite in the user's data folder
+    store: str = ""
+    """URL of where sessions are kept; empty: SQLite in the user's data folder."""
     namespace: str = "holdfast"
+    """Two namespaces on one store never see each other."""
+    store_timeout: float = Field(default=2.0, gt=0)
+    """Seconds a call may wait for the store before it is answered 503 with `Retry-After`."""
     keys: SecretStr = SecretStr("")
+    """Sealing keys, separated by commas: the first seals, all open; empty: a key file beside an embedded store."""
     host: str = "127.0.0.1"
+    """Address to listen on; one that others can reach is refused without `token`."""
     port: int = Field(default=8765, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that serve the port; several need a store that lasts and a configured SAP system."""
+    shutdown_timeout: float = Field(default=10.0, ge=0)
+    """Seconds that running calls are given to finish after SIGTERM."""
     id_format: Literal["base64url", "alnum"] = "base64url"
+    """How session ids look; `alnum` gives 32 symbols of A-Z and 0-9 (165 bits)."""
     id_bits: int = 256
-    validation: Literal["strict", "lenient"] = "strict"  # of ids from outside, and of a custom generator
-    token: SecretStr = SecretStr("")  # the static bearer token; empty: no authentication
+    """Bits of randomness in a session id, 128 at least."""
+    validation: Literal["strict", "lenient"] = "strict"
+    """`lenient` takes ids of any form, and a generator of ids with few bits with a warning."""
+    token: SecretStr = SecretStr("")
+    """Bearer token that clients must send; empty: no authentication."""
     allowed_origins: list[str] = []
+    """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []
-    max_body_bytes: int = 4 * 1024 * 1024
-    max_payload_bytes: int = 1024 * 1024
-    lease_ttl: float = 15.0
-    closer_timeout: float = 10.0
-    closing_patience: float = 900.0
-    cleanup_interval: float = 300.0
-    lock_hold_limit: float = 900.0
+    """Values of `Host` that are served, besides local ones; `*` allows all."""
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    """Bytes of the largest request body."""
+    max_payload_bytes: int = Field(default=1024 * 1024, gt=0)
+    """Bytes of the largest content of one session."""
+    lease_ttl: float = Field(default=15.0, gt=0)
+    """Seconds for which the lease of a dead worker stands."""
+    closer_timeout: float = Field(default=10.0, gt=0)
+    """Seconds one attempt to close something outside may take."""
+    closing_patience: float = Field(default=900.0, ge=0)
+    """Seconds after which what cannot be closed is *stranded*: listed, and tried again hourly."""
+    cleanup_interval: float = Field(default=300.0, gt=0)
+    """Seconds between two removals of expired rows; expiry itself never waits for it."""
+    lock_hold_limit: float = Field(default=900.0, gt=0)
+    """Seconds after which a lock that nobody has used is released."""
     session_state: Literal["sealed", "plain"] = "sealed"
+    """`plain` gives trusted callers real cookies and tokens."""
     strict: bool = False
+    """Refuse a stale `session_state` instead of warning."""
     default_system: str = ""
+    """Name of the SAP system to use where a call names none; empty: the first."""
     systems: dict[str, SystemSettings] = {}
+    """SAP systems by name; one alone can be given as `HOLDFAST_SAP_URL`, `HOLDFAST_SAP_USER`, …"""
     kinds: dict[str, KindSettings] = {}
+    """Clocks and limits per kind of session."""
     apps: dict[str, KindSettings] = {}
+    """Clocks and limits per application, on top of those of the kind."""
 
     @classmethod
     def settings_customise_sources(
