@@ -8,6 +8,7 @@
     . SessionNotFound, SessionEnded, SessionExists, SessionConflict, LimitReached, Busy
   - LeaseLost              another worker has taken over: do not send anything more
   - StoreUnavailable       our store is out of reach: try later
+  - ServerStopping         this server is going down: try again, at another one
   - BackendError           the back end refused or answered badly: read its message
     . SessionExpiredError, LockLostError, LogonFailed, BackendUnavailable, ObjectLocked
 
@@ -127,6 +128,14 @@ class StoreUnavailable(HoldfastError):
     code = "store_unavailable"
     status = 503
     default_hint = "Try again in a few seconds."
+
+
+class ServerStopping(HoldfastError):
+    """The server is going down and did not wait any longer for the call, which may have been carried out (M18)."""
+
+    code = "server_stopping"
+    status = 503
+    default_hint = "See whether it was carried out, and if not send it again in a few seconds."
 
 
 class BackendError(HoldfastError):

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from holdfast._asgi import Receive
+from holdfast.errors import ServerStopping
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.jsonrpc import RequestId
 from holdfast.mcp.presence import gone
@@ -30,13 +31,13 @@ class Withdrawn(Exception):
 
 
 class _Call:
-    __slots__ = ("answer", "gone", "leaves", "receive", "scope", "seen", "watch", "withdrawn")
+    __slots__ = ("answer", "gone", "leaves", "receive", "scope", "seen", "stopped", "watch", "withdrawn")
 
     def __init__(self, answer: Answer, receive: Receive, *, leaves: bool) -> None:
         self.answer, self.receive, self.leaves = answer, receive, leaves
         self.scope = anyio.CancelScope()
         self.watch: anyio.CancelScope | None = None
-        self.seen = self.withdrawn = self.gone = False
+        self.seen = self.withdrawn = self.stopped = self.gone = False
 
     def cancel(self) -> None:
         self.withdrawn = True
@@ -82,6 +83,7 @@ class Calls:
 
         Raises:
             Withdrawn: The client does not want it any more; the call was cancelled.
+            ServerStopping: The server has waited long enough for the call, and cancelled it.
         """
         call = _Call(answer, receive, leaves=leaves)
         self._calls.add(call)
@@ -97,6 +99,8 @@ class Calls:
                 del self._named[name]
             if call.watch is not None:
                 call.watch.cancel()
+        if call.stopped:
+            raise ServerStopping("the server went down before the call was done")
         raise Withdrawn
 
     def withdraw(self, session: bytes, request_id: RequestId) -> bool:
@@ -105,6 +109,12 @@ class Calls:
         if call is not None:
             call.cancel()
         return call is not None
+
+    def stop(self) -> None:
+        """Cancel every call: the server goes down and does not wait any longer."""
+        for call in self._calls:
+            call.stopped = True
+            call.scope.cancel()
 
     async def _attend(self, tasks: TaskGroup) -> None:
         while True:

@@ -112,10 +112,14 @@ class McpEndpoint:
                 self.stop()
 
     def stop(self) -> None:
-        """End all streams, so that their clients come back elsewhere, and take no new ones. Calls run on."""
+        """End all streams, so that their clients come back elsewhere, and take no new requests. Calls run on."""
         self._stopping = True
         self._streams.close_all()
         self._dispatcher.stop()
+
+    def give_up(self) -> None:
+        """Cancel the calls that still run; their clients are told that the server has gone down."""
+        self._calls.stop()
 
     async def tell(self, session: Ref, method: str, params: object = None) -> None:
         """Send a notification on the stream of a legacy session, at whichever worker that is; lost without one."""
@@ -159,7 +163,9 @@ class McpEndpoint:
             shape = Body.UNREADABLE if exc.number == PARSE_ERROR else Body.INVALID
             await self._refuse(exchange, self._facts(exchange, shape), request_id=exc.id, message=str(exc))
             return
-        if isinstance(parsed, list):
+        if self._stopping and (isinstance(parsed, list) or parsed.shape is Shape.REQUEST):
+            await exchange.refuse(STOPPING, request_id=_id_of(parsed))
+        elif isinstance(parsed, list):
             await self._route(exchange, self._facts(exchange, Body.BATCH), batch=parsed)
         else:
             meta = jsonrpc.meta_of(parsed)
@@ -194,7 +200,7 @@ class McpEndpoint:
         batch: Sequence[Incoming] = (),
     ) -> None:
         """Hand the request to the part that serves it, and turn what it raises into an answer."""
-        known_id = message.id if message is not None and isinstance(message.id, int | str) else None
+        known_id = _id_of(message)
         route = decide(facts)
         if isinstance(route, Refusal):
             lacks = envelope.lacking(meta) if route.number == INVALID_PARAMS else None
@@ -281,6 +287,10 @@ def _classified(version: str | None) -> Version:
     if version in MODERN:
         return Version.MODERN
     return Version.LEGACY if version in LEGACY else Version.UNKNOWN
+
+
+def _id_of(message: Incoming | Sequence[Incoming] | None) -> RequestId | None:
+    return message.id if isinstance(message, Incoming) and isinstance(message.id, int | str) else None
 
 
 def _body_of(message: Incoming) -> Body:

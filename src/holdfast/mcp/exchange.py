@@ -45,6 +45,8 @@ class Exchange:
     ) -> None:
         """Answer with a refusal; `message` says it more exactly than the table can."""
         headers: list[Header] = [(b"allow", refusal.allow.encode())] if refusal.allow else []
+        if refusal.status in COMES_BACK:
+            headers.append(RETRY_AFTER)
         if refusal.number is None:
             await reply(self.send, refusal.status, headers=headers)
             return
