@@ -9,12 +9,14 @@ FLAGS = "--quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-
 SILENT = "--no-emit-find-links --no-emit-trusted-host"
 
 
-def compile_lock(source: str, target: str, folder: Path) -> None:
-    """Resolve `source` into `target`, both relative to `folder`."""
-    command = [sys.executable, "-m", "piptools", "compile", *FLAGS.split(), *SILENT.split(), "-o", target, source]
-    subprocess.run(command, cwd=folder, check=True)
+def compile_lock(source: str, target: str, folder: Path, *extras: str) -> None:
+    """Resolve `source` with its `extras` into `target`, both relative to `folder`."""
+    command = [sys.executable, "-m", "piptools", "compile", *FLAGS.split(), *SILENT.split()]
+    command += [f"--extra={extra}" for extra in extras]
+    subprocess.run([*command, "-o", target, source], cwd=folder, check=True)
 
 
 if __name__ == "__main__":
     compile_lock("pyproject.toml", "requirements/run.lock", ROOT)
+    compile_lock("pyproject.toml", "requirements/all.lock", ROOT, "redis", "postgres")
     compile_lock("dev.in", "dev.lock", ROOT / "requirements")
