@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
-from holdfast.app import open_holdfast
+from e2e.wire import Lifespan, Wire
+from holdfast.app import Application, open_holdfast
 from holdfast.config import Settings
 from holdfast.core.events import Fact
 from holdfast.errors import SessionNotFound
@@ -19,3 +21,25 @@ async def test_a_security_event_in_the_server_is_counted_and_audited(
             await holdfast.engine.manager.load("made-up", kind="mcp")
         assert holdfast.counts.of == {Fact.UNKNOWN_ID: 1}
     assert "unknown_id" in (tmp_path / "holdfast" / "audit.jsonl").read_text()
+
+
+async def test_the_application_answers_probes_and_is_unready_once_it_was_told_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # M18
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr("holdfast.app.calm_garbage_collector", lambda: None)
+    app = Application(Settings())
+    lifespan, live, ready = Lifespan(app), Wire(app, path="/livez"), Wire(app, path="/readyz")
+    assert (await ready.send("GET")).status == 503
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lifespan.run)
+        await lifespan.started()
+        assert (await live.send("GET")).json == {"live": True}
+        assert (await ready.send("GET")).status == 200
+        assert (await Wire(app, path="/").send("GET")).status == 404
+        app.stop()
+        assert (await ready.send("GET")).status == 503
+        assert (await live.send("GET")).status == 200
+        app.give_up()
+        lifespan.stop()
+    assert lifespan.said[-1] == "lifespan.shutdown.complete"

@@ -1,4 +1,4 @@
-"""Composes all faces into one server: the ABAP tools at the MCP endpoint, on one engine."""
+"""Composes all faces into one server: the ABAP tools at the MCP endpoint, on one engine, and the probes beside it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +16,11 @@ from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
+from holdfast.web.probes import LIVE_PATH, READY_PATH, Probes
 from holdfast.web.reply import reply
 
 MCP_PATH: Final = "/mcp"
+NO_KEY: Final = bytes(16)  # no node has it: looking it up asks the store, and no more
 
 
 class Holdfast(NamedTuple):
@@ -27,7 +29,13 @@ class Holdfast(NamedTuple):
     engine: Engine
     abap: Abap
     mcp: McpEndpoint
+    probes: Probes
     counts: Counts
+
+    def stop(self) -> None:
+        """Be unready, refuse new requests and end the streams; running calls go on (M18)."""
+        self.probes.stop()
+        self.mcp.stop()
 
 
 @asynccontextmanager
@@ -48,7 +56,10 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             bearer=StaticBearer(settings.token.get_secret_value()),
             max_body_bytes=settings.max_body_bytes,
         )
-        yield Holdfast(engine, abap, endpoint, counts)
+        probes = Probes(
+            lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
+        )
+        yield Holdfast(engine, abap, endpoint, probes, counts)
 
 
 class Application:
@@ -59,16 +70,37 @@ class Application:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._mcp: McpEndpoint | None = None
+        self._opened: Holdfast | None = None
         self.failure: HoldfastError | None = None
+
+    def stop(self) -> None:
+        """Refuse new requests and end the streams; running calls go on."""
+        if self._opened is not None:
+            self._opened.stop()
+
+    def give_up(self) -> None:
+        """Cancel the calls that still run; their clients are told that the server has gone down."""
+        if self._opened is not None:
+            self._opened.mcp.give_up()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the lifespan or one request."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http" and scope["path"].rstrip("/") == MCP_PATH and self._mcp is not None:
-            await self._mcp(scope, receive, send)
+        elif scope["type"] == "http" and self._opened is not None:
+            await self._answer(self._opened, scope, receive, send)
         elif scope["type"] == "http":
+            await reply(send, 503)
+
+    async def _answer(self, opened: Holdfast, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/")
+        if path == MCP_PATH:
+            await opened.mcp(scope, receive, send)
+        elif path == LIVE_PATH:
+            await opened.probes.live(send)
+        elif path == READY_PATH:
+            await opened.probes.ready(send)
+        else:
             await reply(send, 404)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -76,7 +108,7 @@ class Application:
         try:
             await self._serve(receive, send)
         except HoldfastError as error:
-            if self._mcp is not None:
+            if self._opened is not None:
                 raise
             self.failure = error
             await send({"type": "lifespan.startup.failed", "message": f"{error.code}: {error}"})
@@ -86,8 +118,8 @@ class Application:
     async def _serve(self, receive: Receive, send: Send) -> None:
         async with open_holdfast(self._settings) as holdfast, holdfast.mcp.running():
             calm_garbage_collector()
-            with told_to_stop(holdfast.mcp.stop):
-                self._mcp = holdfast.mcp
+            with told_to_stop(holdfast.stop):
+                self._opened = holdfast
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
 

@@ -172,3 +172,33 @@ class Wire:
             exchange.take(message)
 
         await self.app(scope, receive, send)
+
+
+class Lifespan:
+    """The server's side of the ASGI lifespan."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app, self._stop, self._changed = app, anyio.Event(), anyio.Event()
+        self.said: list[str] = []
+
+    async def run(self) -> None:
+        asked: list[Message] = [{"type": "lifespan.startup"}]
+
+        async def receive() -> Message:
+            if asked:
+                return asked.pop()
+            await self._stop.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send(message: Message) -> None:
+            self.said.append(message["type"])
+            self._changed.set()
+
+        await self._app({"type": "lifespan"}, receive, send)
+
+    async def started(self) -> None:
+        with anyio.fail_after(PATIENCE):
+            await self._changed.wait()
+
+    def stop(self) -> None:
+        self._stop.set()

@@ -13,8 +13,8 @@ import anyio
 import pytest
 
 from e2e.mcp_world import call, echo, handshake, request, texts
-from e2e.wire import PATIENCE, Wire
-from holdfast._asgi import Message, Receive, Scope, Send
+from e2e.wire import Lifespan, Wire
+from holdfast._asgi import Receive, Scope, Send
 from holdfast.config import Settings
 from holdfast.mcp import asgi
 from holdfast.mcp.compose import McpApp
@@ -27,36 +27,6 @@ def collector() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.set_threshold(*threshold)
-
-
-class Lifespan:
-    """The server's side of the ASGI lifespan."""
-
-    def __init__(self, app: McpApp) -> None:
-        self._app, self._stop, self.said = app, anyio.Event(), []  # type: ignore[var-annotated]
-        self._changed = anyio.Event()
-
-    async def run(self) -> None:
-        asked: list[Message] = [{"type": "lifespan.startup"}]
-
-        async def receive() -> Message:
-            if asked:
-                return asked.pop()
-            await self._stop.wait()
-            return {"type": "lifespan.shutdown"}
-
-        async def send(message: Message) -> None:
-            self.said.append(message["type"])
-            self._changed.set()
-
-        await self._app({"type": "lifespan"}, receive, send)
-
-    async def started(self) -> None:
-        with anyio.fail_after(PATIENCE):
-            await self._changed.wait()
-
-    def stop(self) -> None:
-        self._stop.set()
 
 
 def made(**options: Any) -> McpApp:
