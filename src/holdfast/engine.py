@@ -5,13 +5,14 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import anyio
 import msgspec
+from anyio.abc import TaskStatus
 
 from holdfast.config import KindSettings, Settings, load_settings
 from holdfast.core.events import Sink
@@ -19,10 +20,11 @@ from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import ENDED_TOPIC, Manager, Tuning
-from holdfast.core.model import Policy, Reason
+from holdfast.core.model import Message, Policy, Reason
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
-from holdfast.errors import ConfigurationError, StoreUnavailable
+from holdfast.core.together import STORE_DOWN_S, listen
+from holdfast.errors import ConfigurationError
 from holdfast.stores import open_store
 
 DRAIN_S: Final = 10.0
@@ -64,10 +66,11 @@ async def open_engine(
         ConfigurationError: The URL is wrong, or no key is configured for a store that others share.
     """
     settings = settings or load_settings()
-    async with open_store(url, namespace=settings.namespace, clock=clock) as store:
+    ring = _ring(keys or settings.keys.get_secret_value(), url)
+    async with open_store(url, namespace=settings.namespace, clock=clock, timeout=settings.store_timeout) as store:
         manager = Manager(
             store,
-            _ring(keys or settings.keys.get_secret_value(), url),
+            ring,
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
@@ -78,8 +81,10 @@ async def open_engine(
         )
         engine = Engine(manager, Keeper(manager), settings)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_listen, manager)
-            tasks.start_soon(_renew, manager)
+            await tasks.start(_listen, manager)
+            tasks.start_soon(_every, settings.lease_ttl / 3, manager.renew_held)
+            tasks.start_soon(_every, settings.lease_ttl / 3, manager.touch_running)
+            tasks.start_soon(_every, STORE_DOWN_S, manager.catch_up)
             if keeper:
                 tasks.start_soon(engine.keeper.run)
                 tasks.start_soon(engine.keeper.run_sweeper)
@@ -108,18 +113,18 @@ async def end_all(manager: Manager, timeout: float = DRAIN_S) -> bool:
     return False
 
 
-async def _listen(manager: Manager) -> None:
-    async with manager.store.channel.subscribe(ENDED_TOPIC) as messages:
-        async for message in messages:
-            manager.hear(message)
+async def _listen(manager: Manager, *, task_status: TaskStatus[None]) -> None:
+    async def hear(message: Message) -> None:
+        manager.hear(message)
+
+    await listen(manager.store.channel, [ENDED_TOPIC], hear, task_status=task_status)
 
 
-async def _renew(manager: Manager) -> None:
+async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+    """Repeat something; one turn that takes long delays the next of its own kind only."""
     while True:
-        await anyio.sleep(manager.tuning.lease_ttl / 3)
-        await manager.renew_held()
-        with suppress(StoreUnavailable):  # what could not be written now is written the next time
-            await manager.touch_running()
+        await anyio.sleep(seconds)
+        await do()
 
 
 def _checked(ids: Ids | None, settings: Settings) -> Ids:

@@ -127,6 +127,7 @@ async def test_a_worker_that_cannot_read_the_tree_gives_its_lease_back(
     with monkeypatch.context() as patch:
         patch.setattr(manager, "each", down)
         await keeper.turn()
+    await manager.catch_up()
     assert await keeper.turn() == 1
     assert world.open == set()
 
@@ -371,7 +372,7 @@ async def test_an_upkeep_below_a_node_that_is_ending_waits_for_the_closing(
     lock = await mine.open("lock", parent=parent, named=False, due_at=world.now)
     [claim] = await Keeper(mine).claim()
     await mine.end(parent, Reason.CLIENT)
-    await Keeper(mine).look_after(claim)
+    await Keeper(mine).look_after(claim, anyio.current_time())
     record = await mine.current(lock.ref)
     assert record is not None
     assert record.due_at == world.now + 10.0
@@ -388,6 +389,7 @@ async def test_who_loses_the_store_costs_no_attempt_and_is_due_again(manager: Ma
     record = await mine.current(lock.ref)
     assert record is not None
     assert record.due_at == world.now
+    await mine.catch_up()
     await mine.end(lock, Reason.CLIENT)
     await Keeper(mine).turn()
     record = await mine.current(lock.ref)

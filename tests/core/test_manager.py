@@ -70,8 +70,9 @@ async def test_malformed_unknown_foreign_expired_and_ended_ids_get_one_answer(
         await manager.end(session, Reason.LOGOUT)
     with pytest.raises(SessionNotFound, match=r"^there is no such session$"):
         await manager.load(session_id, kind=kind, owner=owner)
-    assert world.facts()[-1] is Fact.UNKNOWN_ID
-    assert len(world.events[-1].mark) <= 8
+    assert world.facts()[-1] is (Fact.FOREIGN_ID if wrong == "foreign" else Fact.UNKNOWN_ID)
+    told = world.events[-1]
+    assert (told.mark, told.owner, told.client) == (session_id[:8], owner, owner)
 
 
 @pytest.mark.parametrize(("elapsed", "alive"), [(99.0, True), (100.0, False), (101.0, False)])
@@ -620,38 +621,74 @@ async def test_who_is_cancelled_while_a_lease_is_on_its_way_gives_it_back(
         assert held.lease.fence == 2
 
 
-async def test_a_lease_given_back_while_another_is_renewed_is_not_renewed(
-    manager: Manager, monkeypatch: pytest.MonkeyPatch
-) -> None:  # E15
-    nodes = {session.ref: session for session in (await opened(manager), await opened(manager))}
-    leave, left = {ref: anyio.Event() for ref in nodes}, {ref: anyio.Event() for ref in nodes}
-    renew = manager.store.leases.renew
-    renewed: list[Ref] = []
-
-    async def request(ref: Ref) -> None:
-        async with manager.hold(ref):
-            await leave[ref].wait()
-        left[ref].set()
+@pytest.fixture
+def slow_renewals(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Ref], anyio.Event]:
+    """Renewals wait at the store until the event is set; the list says whose have arrived there."""
+    renew, arrived, go_on = manager.store.leases.renew, list[Ref](), anyio.Event()
 
     async def slowly(lease: Lease, **more: Any) -> Lease:
-        renewed.append(lease.ref)
-        [other] = set(nodes) - {lease.ref}
-        leave[other].set()
-        await left[other].wait()
+        arrived.append(lease.ref)
+        await go_on.wait()
         return await renew(lease, **more)
 
     monkeypatch.setattr(manager.store.leases, "renew", slowly)
+    return arrived, go_on
+
+
+async def test_a_lease_is_given_back_only_after_its_renewal_so_that_nobody_is_left_with_it(
+    manager: Manager, slow_renewals: tuple[list[Ref], anyio.Event]
+) -> None:  # E15
+    session, (arrived, go_on) = await opened(manager), slow_renewals
+    leave = anyio.Event()
+
+    async def request() -> None:
+        async with manager.hold(session.ref):
+            await leave.wait()
+
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            for ref in nodes:
-                tasks.start_soon(request, ref)
-            while len(manager.held) < 2:
+            tasks.start_soon(request)
+            while not manager.held:
                 await anyio.sleep(0)
-            await manager.renew_held()
-            leave[renewed[0]].set()
-    assert len(renewed) == 1
-    for ref in nodes:
-        async with manager.hold(ref, wait=0.01):
+            tasks.start_soon(manager.renew_held)
+            while not arrived:
+                await anyio.sleep(0)
+            leave.set()
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    async with manager.hold(session.ref, wait=0.01):
+        pass
+
+
+async def test_one_renewal_that_hangs_delays_no_other_and_what_was_given_back_is_not_renewed(
+    manager: Manager, slow_renewals: tuple[list[Ref], anyio.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:  # E15, E26
+    monkeypatch.setattr("holdfast.core.together.AT_ONCE", 2)
+    nodes, (arrived, go_on) = [await opened(manager) for _ in range(3)], slow_renewals
+    leave = anyio.Event()
+
+    async def request(ref: Ref) -> None:
+        async with manager.hold(ref):
+            await leave.wait()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            for node in nodes:
+                tasks.start_soon(request, node.ref)
+            while len(manager.held) < 3:
+                await anyio.sleep(0)
+            tasks.start_soon(manager.renew_held)
+            await anyio.wait_all_tasks_blocked()
+            assert len(arrived) == 2, "two at a time, none waits for the one before it"
+            [third] = {node.ref for node in nodes} - set(arrived)
+            leave.set()
+            async with manager.hold(third):  # the third is given back, and taken anew, before it was its turn
+                go_on.set()
+                while len(manager.held) > 1:
+                    await anyio.sleep(0)
+    assert third not in arrived
+    for node in nodes:
+        async with manager.hold(node.ref, wait=0.01):
             pass
 
 

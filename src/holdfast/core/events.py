@@ -1,11 +1,15 @@
 """What the engine tells the outside: facts for metrics, audit and logs. They leave through a `Sink` only."""
 
 import enum
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 
 import msgspec
 
 from holdfast.core.model import Reason
+
+ADDRESS: Final[ContextVar[str]] = ContextVar("address", default="")
+"""The network address the current request comes from, if one is served; faces set it, facts carry it."""
 
 
 class Fact(enum.StrEnum):
@@ -32,7 +36,11 @@ class Fact(enum.StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact. `mark` is an id cut to 8 characters, or a key's first 8 digits; no field holds a secret."""
+    """One fact. `mark` is an id cut to 8 characters, or a key's first 8 digits; no field holds a secret.
+
+    `client` is what limits count by: the principal, else the address. `address` is where the request came from that
+    caused the fact; empty for what a keeper does.
+    """
 
     fact: Fact
     at: float
@@ -40,6 +48,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     mark: str = ""
     owner: str = ""
     client: str = ""
+    address: str = ""
     reason: Reason | None = None
     detail: str = ""
 

@@ -1,4 +1,10 @@
-"""What belongs to one process for a while: a call running in a session, a lease held on a node."""
+"""What belongs to one process for a while: a call running in a session, a lease held on a node.
+
+Two clocks bound both. A lease is asked for in Unix seconds, and stands at the store until `lease.until`; its holder
+stops a fifth of the lease's time earlier, counted by the event loop's clock from before the lease was asked for. So
+neither a slow answer, nor a store that hangs, nor a jump of the wall clock lets a holder act under a lease that others
+may take (E26).
+"""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,16 +27,16 @@ PUT_TRIES = 5
 class Running:
     """A call that runs in a session: counted as use, and cancelled when the session or one above it ends (E18)."""
 
-    __slots__ = ("_ended", "_keys", "_manager", "_scope", "session")
+    __slots__ = ("_keys", "_manager", "_scope", "session")
 
     def __init__(self, manager: "Manager", session: Session) -> None:
         self._manager, self.session = manager, session
         self._scope = anyio.CancelScope()
-        self._ended = False
         self._keys: set[bytes] = set()
 
     async def __aenter__(self) -> None:
         self.follow((self.session.key, *self.session.above))
+        self.mind_the_end()
         self._scope.__enter__()
 
     async def __aexit__(
@@ -43,7 +49,7 @@ class Running:
             if not calls:
                 del running[key]
         handled = self._scope.__exit__(kind, error, trace)
-        if self._ended and self._scope.cancelled_caught:
+        if self._scope.cancelled_caught:
             raise SessionEnded("the session has ended while the call was running")
         return handled
 
@@ -53,9 +59,14 @@ class Running:
         for key in self._keys:
             self._manager.calls.setdefault(key, set()).add(self)
 
+    def mind_the_end(self) -> None:
+        """Be cancelled at the instant at which the session's absolute clock runs out, if that is near."""
+        left = self.session.record.ends_at - self._manager.clock()
+        if left < self._manager.tuning.lease_ttl:
+            self._scope.deadline = anyio.current_time() + max(left, 0.0)
+
     def cancel(self) -> None:
         """Cancel the call because its session has ended."""
-        self._ended = True
         self._scope.cancel()
 
 
@@ -65,13 +76,16 @@ class Held:
     The content of every session that is written under a lease belongs to its holder: if such a node was marked as
     ending meanwhile, the mark stays and the content is written all the same, so that what a back end has answered
     (a cookie, a lock handle) is never forgotten by those who have to close it.
+
+    If the store is out of reach at the end of the block, giving the lease back is tried again until it has run out.
     """
 
-    def __init__(self, manager: "Manager", lease: Lease) -> None:
+    def __init__(self, manager: "Manager", lease: Lease, asked_at: float) -> None:
         self._manager = manager
         self.lease = lease
         self._put: dict[bytes, Session] = {}
-        self._scope = anyio.CancelScope()
+        self._scope = anyio.CancelScope(deadline=asked_at + manager.tuning.lease_use)
+        self._turn = anyio.Lock(fast_acquire=True)  # a renewal that overtakes the release would lease to nobody
         self._lost = False
         self._released = False
 
@@ -83,20 +97,47 @@ class Held:
         """Write this session's content now, under the lease."""
         await self._write([session], release=False)
 
+    def check(self) -> None:
+        """Raise LeaseLost if nothing may be sent under the lease any more.
+
+        Asked right before something is sent, this catches a process that was frozen for longer than the lease: its
+        cancellation comes only with the event loop's next turn.
+        """
+        if self._lost or self._over():
+            raise LeaseLost("the time of the lease on the session has run out")
+
+    @property
+    def deadline(self) -> float:
+        """When the block is cancelled unless the lease is renewed, by the event loop's clock."""
+        return self._scope.deadline
+
     def forget(self) -> None:
         """Release nothing at the end: the node and its lease have been removed."""
         self._released = True
 
     async def renew(self) -> None:
-        """Extend the lease; if that cannot be done in time, cancel the block: it must not send anything more (E26)."""
-        manager = self._manager
+        """Extend the lease; if another has it, cancel the block: it must not send anything more."""
+        async with self._turn:
+            if self not in self._manager.held:
+                return  # given back meanwhile
+            try:
+                await self._renew([])
+            except StoreUnavailable:
+                if self._over():
+                    self._scope.cancel()
+            except LeaseLost:
+                self._lost = True
+                self._scope.cancel()
+
+    async def give_back(self) -> bool:
+        """Release after an outage, with what was put; say whether there is nothing more to try."""
         try:
-            self.lease = await manager.store.leases.renew(self.lease, now=manager.clock(), ttl=manager.tuning.lease_ttl)
+            await self._release()
         except StoreUnavailable:
-            if manager.clock() >= self.lease.until:
-                self._give_up()
-        except LeaseLost:
-            self._give_up()
+            return self._manager.clock() >= self.lease.until
+        except Exception:  # noqa: BLE001 - what cannot be written now can never be; the next one may have the lease
+            return True
+        return True
 
     async def __aenter__(self) -> Self:
         self._manager.held.add(self)
@@ -108,28 +149,40 @@ class Held:
     ) -> bool | None:
         self._manager.held.discard(self)
         handled = self._scope.__exit__(kind, error, trace)
-        if self._lost:
+        if not self._lost and not self._released:
+            with anyio.CancelScope(shield=True):
+                await self._leave(error)
+        if self._lost or self._scope.cancelled_caught:
             raise LeaseLost("the lease on the session was lost") from error
-        if self._released:
-            return handled
-        with anyio.CancelScope(shield=True):
-            await self._release(error)
         return handled
 
-    async def _release(self, error: BaseException | None) -> None:
+    async def _leave(self, error: BaseException | None) -> None:
+        if isinstance(error, StoreUnavailable) or self._scope.cancelled_caught:  # do not wait in vain once more
+            self._manager.leaving.add(self)
+            return
+        try:
+            await self._release()
+        except StoreUnavailable:
+            self._manager.leaving.add(self)
+            if error is None:
+                raise
+        except LeaseLost:
+            if error is None:
+                raise
+
+    async def _release(self) -> None:
         try:
             await self._write(list(self._put.values()), release=True)
         except (LeaseLost, StoreUnavailable):
-            if error is None:
-                raise
+            raise
         except Exception:  # what cannot be written must not keep the next one waiting
             with suppress(HoldfastError):
                 await self._send([], release=True)
             raise
 
-    def _give_up(self) -> None:
-        self._lost = True
-        self._scope.cancel()
+    def _over(self) -> bool:
+        early = self._manager.tuning.lease_ttl - self._manager.tuning.lease_use
+        return anyio.current_time() >= self._scope.deadline or self._manager.clock() >= self.lease.until - early
 
     async def _write(self, sessions: list[Session], *, release: bool) -> None:
         for _ in range(PUT_TRIES):
@@ -145,13 +198,19 @@ class Held:
         raise SessionConflict("the session is written by others without end")
 
     async def _send(self, records: list[Record], *, release: bool) -> None:
-        manager = self._manager
-        if release:
-            await manager.store.leases.release(self.lease, put=records)
-            return
+        async with self._turn:
+            if release:
+                await self._manager.store.leases.release(self.lease, put=records)
+            else:
+                await self._renew(records)
+
+    async def _renew(self, records: list[Record]) -> None:
+        manager, asked_at = self._manager, anyio.current_time()
         self.lease = await manager.store.leases.renew(
             self.lease, now=manager.clock(), ttl=manager.tuning.lease_ttl, put=records
         )
+        if not self._scope.cancel_called:
+            self._scope.deadline = asked_at + manager.tuning.lease_use
 
     async def _rebase(self, session: Session) -> bool:
         """Put our content on top of the stored record; False if the node has gone."""

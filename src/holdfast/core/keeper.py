@@ -11,6 +11,7 @@ from typing import Final
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from holdfast.core import closing
 from holdfast.core.events import Fact
@@ -20,13 +21,16 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Claim, Reason, Record, Ref, State
 from holdfast.core.sealing import Unreadable
 from holdfast.core.session import Session
+from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import Busy, LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
 
 CLAIMS: Final = 32
+SLOW_S: Final = 2.0  # who takes longer is looked after beside the others, and no longer instead of them
+SLOW_SHARE: Final = 3  # times `at_once`: how many of those there may be
 UPKEEP_RETRY_S: Final = 10.0
 FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, or must: look again, do not spin
-STORE_DOWN_S: Final = 1.0
 SWEEPER_TURN_S: Final = 30.0
+GRACE_S: Final = 10.0  # after an outage: uses that it kept from being recorded are written before anything is removed
 
 
 class Run:
@@ -90,7 +94,10 @@ class Keeper:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self._swept_at = manager.clock()
-        self._working: set[bytes] = set()
+        self._working: dict[bytes, float] = {}  # since when each node is looked after, by the event loop's clock
+        self._not_ours: frozenset[bytes] = frozenset()  # what is long due and was told of
+        self._staying = 0  # expired rows that a sweep had to leave
+        self._out_at = float("-inf")  # when the store was last out of reach
 
     async def run(self) -> None:
         """Take turns: at the earliest due instant, when woken, and every few seconds at the latest."""
@@ -100,12 +107,9 @@ class Keeper:
                 try:
                     pause = await self._pause()
                     if pause <= 0:
-                        claims = await self.claim()
-                        for claim in claims:
-                            self._working.add(claim.record.key)
-                            tasks.start_soon(self._work, claim)
-                        pause = 0.0 if claims else FOREIGN_LEASE_S
+                        pause = await self._start(tasks)
                 except StoreUnavailable:
+                    self._out_at = anyio.current_time()
                     pause = STORE_DOWN_S
                 with anyio.move_on_after(pause):
                     await self._manager.due.wait()
@@ -120,9 +124,9 @@ class Keeper:
                 await self._sweep_if_due()
                 await self.note_unclaimed()
             except StoreUnavailable:
-                continue
+                self._out_at = anyio.current_time()
 
-    async def claim(self) -> list[Claim]:
+    async def claim(self, count: int = CLAIMS) -> list[Claim]:
         """Lease what is due now and this process can look after."""
         manager = self._manager
         with anyio.CancelScope(shield=True):  # what is leased must be known, so that it can be given back
@@ -131,45 +135,60 @@ class Keeper:
                 worker=manager.worker,
                 now=manager.clock(),
                 ttl=manager.tuning.lease_ttl,
-                count=CLAIMS,
+                count=count,
             )
         return claims  # noqa: RET504 - a scope may swallow what is raised in it, says its type
 
     async def turn(self) -> int:
         """Do everything that is due now and return how many nodes were looked after."""
+        asked_at = anyio.current_time()
         claims = await self.claim()
         async with anyio.create_task_group() as tasks:
             for claim in claims:
-                tasks.start_soon(self.look_after, claim)
+                tasks.start_soon(self.look_after, claim, asked_at)
         return len(claims)
 
-    async def look_after(self, claim: Claim) -> None:
-        """Close a marked node, or keep a live one. Never raises: what failed is due again."""
+    async def look_after(self, claim: Claim, asked_at: float) -> None:
+        """Close a marked node, or keep a live one. Never raises: what failed is due again.
+
+        `asked_at` is what the event loop's clock showed before the store was asked for the claim.
+        """
+        held = self._manager.holding(claim.lease, asked_at)
         try:
             if claim.record.state is State.LIVE:
-                await self._keep(claim)
+                await self._keep(claim.record, held)
             else:
-                await self._close(claim)
+                await self._close(claim.record, held)
         except (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict):
             return  # somebody else has it, or will have it when the lease runs out
 
     async def sweep(self) -> int:
-        """Remove what has expired, and mark what still has something outside or below; return how many."""
-        manager, done = self._manager, 0
+        """Remove what has expired, and mark what still has something outside or below; return how many.
+
+        Rows of kinds that others look after stay, and are read past: pages grow until one shows everything expired.
+        """
+        manager, done, staying = self._manager, 0, 0
         while True:
-            page = await manager.store.sessions.find("expired", manager.clock(), count=manager.tuning.gc_threshold)
+            count = manager.tuning.gc_threshold + 2 * staying
+            page = await manager.store.sessions.find("expired", manager.clock(), count=count)
             progress = await self._sweep_page([record for record in page if record.kind in manager.kinds])
-            done += progress
-            if not progress or len(page) < manager.tuning.gc_threshold:
+            done, staying = done + progress, len(page) - progress
+            if len(page) < count:
+                self._staying = staying
                 return done
 
     async def note_unclaimed(self) -> int:
-        """Tell what is long due but is, or stands above, a kind this process cannot close; return how many (E30)."""
+        """Tell what is long due but is, or stands above, a kind this process cannot close; return how many (E30).
+
+        Each node is told of once, for as long as it stays due.
+        """
         manager = self._manager
         late = manager.clock() - manager.tuning.unclaimed_after
         foreign = [r for r in await manager.store.sessions.find("due", late) if await self._cannot_close(r)]
         for record in foreign:
-            manager.tell(Fact.UNCLAIMED, record, detail=record.label)
+            if record.key not in self._not_ours:
+                manager.tell(Fact.UNCLAIMED, record, detail=record.label)
+        self._not_ours = frozenset(record.key for record in foreign)
         return len(foreign)
 
     # -- inside
@@ -179,11 +198,29 @@ class Keeper:
         tree = [] if top.kind not in kinds else [r async for r in self._manager.each("tree", top.tree)]
         return any(record.kind not in kinds for level in closing.levels(top, tree) for record in level)
 
-    async def _work(self, claim: Claim) -> None:
+    async def _start(self, tasks: TaskGroup) -> float:
+        """Begin to look after as much of what is due as there is room for; return when to look again."""
+        asked_at = anyio.current_time()
+        room = self._room(asked_at)
+        if room <= 0:
+            return SLOW_S  # or sooner: whoever is done wakes the keeper
+        claims = await self.claim(min(room, CLAIMS))
+        for claim in claims:
+            self._working[claim.record.key] = asked_at
+            tasks.start_soon(self._work, claim, asked_at)
+        return 0.0 if claims else FOREIGN_LEASE_S
+
+    def _room(self, now: float) -> int:
+        """Return for how many more nodes there is room: `at_once`, and as many that hang without being in the way."""
+        most = self._manager.tuning.at_once
+        slow = sum(1 for since in self._working.values() if now - since >= SLOW_S)
+        return most - len(self._working) + min(slow, SLOW_SHARE * most)
+
+    async def _work(self, claim: Claim, asked_at: float) -> None:
         try:
-            await self.look_after(claim)
+            await self.look_after(claim, asked_at)
         finally:
-            self._working.discard(claim.record.key)
+            del self._working[claim.record.key]
             self._manager.due.set()
 
     async def _pause(self) -> float:
@@ -195,9 +232,11 @@ class Keeper:
 
     async def _sweep_if_due(self) -> None:
         manager = self._manager
-        threshold = manager.tuning.gc_threshold
+        if anyio.current_time() - self._out_at < GRACE_S:
+            return
+        most = manager.tuning.gc_threshold + self._staying
         now = manager.clock()
-        crowded = len(await manager.store.sessions.find("expired", now, count=threshold + 1)) > threshold
+        crowded = len(await manager.store.sessions.find("expired", now, count=most + 1)) > most
         if crowded or now - self._swept_at >= manager.tuning.cleanup_interval:
             self._swept_at = now
             await self.sweep()
@@ -223,15 +262,15 @@ class Keeper:
                 manager.tell(Fact.ENDED, record, reason=_why(record, now))
         return left
 
-    async def _keep(self, claim: Claim) -> None:
-        manager, kind = self._manager, self._manager.kinds[claim.record.kind]
-        async with manager.holding(claim.lease) as held:
+    async def _keep(self, record: Record, held: Held) -> None:
+        manager, kind = self._manager, self._manager.kinds[record.kind]
+        async with held:
             try:
-                session = await manager.read(claim.record)
+                session = await manager.read(record)
             except Unreadable:
-                await self._failed(held, claim.record, patience=0.0)
+                await self._failed(held, record, patience=0.0)
                 return
-            due_at = await self._next_due(kind, Duty(manager, session, Run(manager, claim.record, held)))
+            due_at = await self._next_due(kind, Duty(manager, session, Run(manager, record, held)))
             session.record = msgspec.structs.replace(session.record, due_at=due_at)
             held.put(session)
 
@@ -261,9 +300,9 @@ class Keeper:
             return None
         return now + linger / 4
 
-    async def _close(self, claim: Claim) -> None:
-        manager, top = self._manager, claim.record
-        async with manager.holding(claim.lease) as held:
+    async def _close(self, top: Record, held: Held) -> None:
+        manager = self._manager
+        async with held:
             tree = [record async for record in manager.each("tree", top.tree)]
             order = closing.levels(top, tree)
             run = Run(manager, top, held)
@@ -316,11 +355,10 @@ class Keeper:
         if record.key in run.held:
             yield
             return
-        manager = self._manager
-        lease = await manager.lease(record.ref, closing=True)
-        if lease is None:
+        ours = await self._manager.lease(record.ref, closing=True)
+        if ours is None:
             raise Busy("a request is still running below the session that ends")
-        async with manager.holding(lease) as held:
+        async with ours as held:
             run.held[record.key] = held
             try:
                 yield

@@ -14,14 +14,16 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from holdfast.core.events import Event, Fact, Silence, Sink
+from holdfast.core.events import ADDRESS, Event, Fact, Silence, Sink
 from holdfast.core.holding import Held, Running
 from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
+from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
 from holdfast.core.ports import Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, records_of
+from holdfast.core.together import together
 from holdfast.core.turns import Turns
 from holdfast.errors import (
     BadInput,
@@ -37,6 +39,7 @@ from holdfast.errors import (
 ENDED_TOPIC: Final = "ended"
 FIRST_POLL_S: Final = 0.01
 LONGEST_POLL_S: Final = 0.25
+REMEMBERED: Final = 10_000  # unreadable nodes that were told of
 
 
 class Keep:
@@ -49,7 +52,7 @@ KEEP: Final = Keep()
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """The engine's own times, in seconds, and sizes."""
 
-    lease_ttl: float = 15.0
+    lease_ttl: float = 15.0  # a dead worker's lease stands for so long
     closer_timeout: float = 10.0
     closing_patience: float = 900.0
     keeper_turn: float = 5.0
@@ -57,7 +60,13 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     gc_threshold: int = 1000
     unclaimed_after: float = 60.0
     siblings: int = 8
+    at_once: int = 64  # nodes a keeper looks after at a time, those that have taken long apart
     max_payload_bytes: int = 1024 * 1024
+
+    @property
+    def lease_use(self) -> float:
+        """Seconds for which a lease is used, from when it was asked for: a fifth less than it stands."""
+        return 0.8 * self.lease_ttl
 
 
 class Manager:
@@ -97,7 +106,9 @@ class Manager:
         self._turns = Turns()
         self.calls: dict[bytes, set[Running]] = {}  # by the keys of their session and those above it
         self.held: set[Held] = set()
-        self._unreadable: set[bytes] = set()
+        self.leaving: set[Held] = set()  # leases to give back when the store is there again
+        self.missed = Missed()
+        self._unreadable: dict[bytes, None] = {}
 
     # -- opening and loading
 
@@ -170,11 +181,12 @@ class Manager:
         the same SessionNotFound (E3).
         """
         if not self.ids.well_formed(session_id):
-            raise self._unknown(session_id, kind, owner)
+            raise self._unknown(session_id, kind, owner, detail="malformed")
         after = self.rules(kind, app)[0].touch_after if touch else None
-        loaded = await self.store.sessions.load(alias_of(session_id), now=self.clock(), touch_after=after, owner=owner)
+        loaded = await self._loaded(Use(alias_of(session_id), owner), after)
         if loaded is None or loaded.record.kind != kind:
-            raise self._unknown(session_id, kind, owner)
+            foreign = owner is not None and await self._is_foreign(alias_of(session_id), kind, owner)
+            raise self._unknown(session_id, kind, owner, fact=Fact.FOREIGN_ID if foreign else Fact.UNKNOWN_ID)
         return await self._opened(loaded, session_id=session_id)
 
     async def get(self, ref: Ref, *, touch: bool = False) -> Session:
@@ -331,39 +343,58 @@ class Manager:
             SessionConflict: A session of `put` was written by somebody else; nothing was leased.
         """
         until = anyio.current_time() + wait
-        async with self._turns.take(ref.key, until):
-            lease = await self._acquire(ref, put, until, closing=closing)
-            async with self.holding(lease) as held:
-                yield held
+        async with self._turns.take(ref.key, until), await self._acquire(ref, put, until, closing=closing) as held:
+            yield held
 
-    async def lease(self, ref: Ref, put: Sequence[Record] = (), *, closing: bool = False) -> Lease | None:
-        """Ask the store once for a lease. Whoever is cancelled then still gets it, so that it can be given back."""
+    async def lease(self, ref: Ref, put: Sequence[Record] = (), *, closing: bool = False) -> Held | None:
+        """Ask the store once for a lease, to be used as `holding` says; None while it is another's.
+
+        Whoever is cancelled meanwhile still gets it, so that it can be given back.
+        """
+        asked_at = anyio.current_time()
         with anyio.CancelScope(shield=True):
             lease = await self.store.leases.acquire(
                 ref, worker=self.worker, now=self.clock(), ttl=self.tuning.lease_ttl, put=put, closing=closing
             )
-        return lease  # noqa: RET504 - a scope may swallow what is raised in it, says its type
+        return self.holding(lease, asked_at) if lease is not None else None
 
-    def holding(self, lease: Lease) -> Held:
-        """Keep a lease that was acquired or claimed: renewed in the block, released with what was `put` at its end."""
-        return Held(self, lease)
+    def holding(self, lease: Lease, asked_at: float) -> Held:
+        """Keep a lease that was acquired or claimed: renewed in the block, released with what was `put` at its end.
+
+        `asked_at` is what the event loop's clock showed before the store was asked for it.
+        """
+        return Held(self, lease, asked_at)
 
     async def renew_held(self) -> None:
-        """Renew every lease held here; a holder whose lease is lost is cancelled. The engine calls it in time."""
-        for held in list(self.held):
-            if held in self.held:  # else given back while another was renewed: renewing would lease it to nobody
-                await held.renew()
+        """Renew every lease held here, the most urgent first; a holder whose lease is lost is cancelled.
+
+        The engine calls it in time. It never raises: whose lease cannot be renewed is cancelled by its own deadline.
+        """
+        await together(Held.renew, sorted(self.held, key=lambda held: held.deadline))
 
     async def touch_running(self) -> None:
         """Record the use of every session in which a call runs. The engine calls it in time.
 
         A session that has run out, or whose end this worker was not told of, is noticed here: its calls are cancelled.
+        Never raises: what could not be recorded is `missed`.
         """
-        sessions = {call.session.key: call.session for calls in self.calls.values() for call in calls}
-        for session in sessions.values():
-            stored = await self.current(session.ref)  # it may have moved to another tree
-            if stored is None or not await self._touch(stored, busy=True):
-                self._cancel(session.key)
+        running = {call for calls in self.calls.values() for call in calls}
+        for call in running:
+            call.mind_the_end()
+        await together(self._touch_call, {call.session.key: call.session for call in running}.values())
+
+    async def catch_up(self) -> None:
+        """Do what an outage of the store has left undone: record uses, give leases back. The engine calls it in time.
+
+        It never raises, and stops at the first sign that the store is not back.
+        """
+        with suppress(StoreUnavailable):
+            for use in self.missed.uses():
+                await self.missed.write(use, self.store.sessions)
+            for held in list(self.leaving):
+                if not await held.give_back():
+                    return
+                self.leaving.discard(held)
 
     # -- what the keeper and the faces share
 
@@ -382,6 +413,7 @@ class Manager:
                 mark=record.mark or record.hex,
                 owner=record.owner,
                 client=record.client,
+                address=ADDRESS.get(),
                 reason=reason or record.reason,
                 detail=detail,
             )
@@ -392,7 +424,7 @@ class Manager:
         try:
             return Session(record, self.codec.open(record), above=above)
         except Unreadable:
-            await self._note_unreadable(record)
+            self._note_unreadable(record)
             raise
 
     async def current(self, ref: Ref) -> Record | None:
@@ -420,31 +452,82 @@ class Manager:
         spare = frozenset(self.calls)
         return tuple(Limit(scope, most, limits.policy, spare) for scope, most in counted if most is not None)
 
-    def _unknown(self, session_id: str, kind: str, owner: str | None) -> SessionNotFound:
-        fact = Event(fact=Fact.UNKNOWN_ID, at=self.clock(), kind=kind, mark=mark_of(session_id), owner=owner or "")
-        self.sink.emit(fact)
+    def _unknown(
+        self, session_id: str, kind: str, owner: str | None, *, fact: Fact = Fact.UNKNOWN_ID, detail: str = ""
+    ) -> SessionNotFound:
+        mark, address = mark_of(session_id), ADDRESS.get()
+        self.sink.emit(
+            Event(
+                fact=fact,
+                at=self.clock(),
+                kind=kind,
+                mark=mark,
+                owner=owner or "",
+                client=owner or address,
+                address=address,
+                detail=detail,
+            )
+        )
         return SessionNotFound("there is no such session")
+
+    async def _is_foreign(self, alias: bytes, kind: str, owner: str) -> bool:
+        """Say whether this live session is another principal's. The answer is the same; the audit trail is told."""
+        with suppress(StoreUnavailable):
+            found = await self.store.sessions.load(alias, now=self.clock())
+            return found is not None and found.record.kind == kind and found.record.owner != owner
+        return False
+
+    async def _loaded(self, use: Use, touch_after: float | None, *, busy_until: float = 0.0) -> Loaded | None:
+        """Load a node and record its use; one that the store is not there to record is kept (E26)."""
+        now = self.clock()
+        try:
+            if self.missed:
+                for missed in self.missed.uses(use.at):
+                    await self.missed.write(missed, self.store.sessions)
+            return await self.store.sessions.load(
+                use.at, now=now, touch_after=touch_after, busy_until=busy_until, owner=use.owner
+            )
+        except StoreUnavailable:
+            if touch_after is not None:
+                self.missed.add(use, now=now, touch_after=touch_after)
+            raise
 
     async def _opened(self, loaded: Loaded, session_id: str | None = None) -> Session:
         try:
-            content = self.codec.open(loaded.record)
+            session = await self.read(loaded.record, above=loaded.above)
         except Unreadable as exc:
-            await self._note_unreadable(loaded.record)
             raise SessionNotFound("there is no such session") from exc
-        return Session(loaded.record, content, above=loaded.above, session_id=session_id)
+        session.id = session_id
+        return session
 
-    async def _note_unreadable(self, record: Record) -> None:
+    def _note_unreadable(self, record: Record) -> None:
         if record.key not in self._unreadable:
-            self._unreadable.add(record.key)
+            self._unreadable[record.key] = None
+            if len(self._unreadable) > REMEMBERED:
+                del self._unreadable[next(iter(self._unreadable))]
             self.tell(Fact.UNREADABLE, record)
 
     async def _touch(self, record: Record, *, busy: bool = False) -> bool:
-        """Record a use, if uses of the kind are; return whether the session is live."""
-        now = self.clock()
-        after = self.rules(record.kind)[0].touch_after
-        busy_until = now + self.tuning.lease_ttl if busy else 0.0
-        loaded = await self.store.sessions.load(record.ref, now=now, touch_after=after, busy_until=busy_until)
-        return loaded is not None
+        """Record a use, if uses of such nodes are; return whether the session is live."""
+        busy_until = self.clock() + self.tuning.lease_ttl if busy else 0.0
+        return await self._loaded(Use(record.ref, None), self._touch_after(record), busy_until=busy_until) is not None
+
+    def _touch_after(self, record: Record) -> float | None:
+        """Return how often uses of this node are written: by its own clocks, which may be those of an application."""
+        clocks = self.rules(record.kind)[0]
+        if (record.idle, record.sliding) != (clocks.idle, clocks.sliding):
+            clocks = msgspec.structs.replace(clocks, idle=record.idle, sliding=record.sliding, touch_interval=None)
+        return clocks.touch_after
+
+    async def _touch_call(self, session: Session) -> None:
+        try:
+            stored = await self.current(session.ref)  # it may have moved to another tree
+            if stored is None or not await self._touch(stored, busy=True):
+                self._cancel(session.key)
+        except StoreUnavailable:
+            after = self._touch_after(session.record)
+            if after is not None:
+                self.missed.add(Use(session.ref, None), now=self.clock(), touch_after=after)
 
     async def _announce_end(self, record: Record, fact: Fact) -> None:
         self.tell(fact, record)
@@ -457,14 +540,14 @@ class Manager:
         for call in list(self.calls.get(key, ())):
             call.cancel()
 
-    async def _acquire(self, ref: Ref, put: Sequence[Session], until: float, *, closing: bool) -> Lease:
+    async def _acquire(self, ref: Ref, put: Sequence[Session], until: float, *, closing: bool) -> Held:
         pause = FIRST_POLL_S
         while True:
-            lease = await self.lease(ref, records_of(put, self.codec), closing=closing)
-            if lease is not None:
+            held = await self.lease(ref, records_of(put, self.codec), closing=closing)
+            if held is not None:
                 for session in put:
                     session.record = msgspec.structs.replace(session.record, version=session.record.version + 1)
-                return lease
+                return held
             if anyio.current_time() >= until:
                 raise Busy("another worker is using this session")
             await anyio.sleep(pause)

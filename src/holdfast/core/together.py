@@ -1,0 +1,57 @@
+"""Many small errands at the store at once, but not too many; and listening to a channel through an outage."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Never, TypeVar
+
+import anyio
+from anyio.abc import TaskStatus
+
+from holdfast.core.model import Message
+from holdfast.core.ports import Channel
+from holdfast.errors import StoreUnavailable
+
+AT_ONCE: Final = 16
+STORE_DOWN_S: Final = 1.0  # how long to leave a store alone that was out of reach
+
+Item = TypeVar("Item")
+
+
+async def together(errand: Callable[[Item], Awaitable[object]], items: Iterable[Item]) -> None:
+    """Do an errand for every item, 16 at a time. An errand must not raise: it would end the others."""
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+
+    async def run(item: Item) -> None:
+        async with limiter:
+            await errand(item)
+
+    async with anyio.create_task_group() as tasks:
+        for item in items:
+            tasks.start_soon(run, item)
+
+
+async def listen(
+    channel: Channel,
+    topics: Iterable[str],
+    take: Callable[[Message], Awaitable[object]],
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> Never:
+    """Take what is published under these topics until cancelled; subscribe anew when the store is back (E26).
+
+    What was published during an outage is not heard: a message is a hint. It counts as started once it has
+    subscribed, or has found the store out of reach.
+    """
+    started = False
+    while True:
+        try:
+            async with channel.subscribe(*topics) as messages:
+                if not started:
+                    task_status.started()
+                    started = True
+                async for message in messages:
+                    await take(message)
+        except StoreUnavailable:
+            if not started:
+                task_status.started()
+                started = True
+        await anyio.sleep(STORE_DOWN_S)
