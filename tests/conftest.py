@@ -5,6 +5,7 @@ import os
 import pytest
 
 pytest.register_assert_rewrite("holdfast.testing.contract")  # its assertions explain themselves as a test's do
+pytest_plugins = ["stores.stores"]  # `place`: every store, for tests of any level
 
 
 @pytest.fixture
