@@ -1,20 +1,26 @@
 """`holdfast serve` and `holdfast sim`: the server, and an ABAP system to run it against."""
 
 import ipaddress
+import logging
+import os
+import socket
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
+import anyio
 import typer
-import uvicorn
 
-from holdfast.app import MCP_PATH, Application
+from holdfast.app import Application
 from holdfast.cli.output import reported
-from holdfast.config import Settings, data_folder, load_settings
+from holdfast.cli.server import Server, announce, bound, end_with_stdin
+from holdfast.cli.workers import Workers, worker_command
+from holdfast.config import Settings, data_folder, load_settings, store_url
 from holdfast.errors import ConfigurationError
 from holdfast.simulator import PROFILES, Simulator, Switches
 from holdfast.simulator import serve as serve_simulator
 
-GRACE_S = 10
+LAST_S: Final = 5.0  # in which a server that has answered everybody closes its store
 
 
 @reported
@@ -22,27 +28,54 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one; default 8765.")] = None,
     store: Annotated[str | None, typer.Option(help="Store URL; default: SQLite in the user's data folder.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that serve the port; default 1.")
+    ] = None,
+    socket_fd: Annotated[int | None, typer.Option("--socket", hidden=True)] = None,
 ) -> None:
     """Serve ABAP over MCP. Exits 2 if a setting is wrong, 3 if the store is out of reach, 1 if the port is taken."""
-    settings = load_settings(host=host, port=port, store=store)
+    settings = load_settings(host=host, port=port, store=store, workers=workers)
     refuse_open_door(settings)
+    refuse_memory_of_several(settings)
+    if socket_fd is not None:
+        end_with_stdin()
+        serve_alone(settings, socket.socket(fileno=socket_fd))
+        return
     if not settings.systems:
         print("no ABAP system is configured: a simulated one and all sessions are in memory, gone at exit")
+    with bound_or_exit(settings) as listening:
+        if settings.workers > 1:
+            raise typer.Exit(anyio.run(serve_together, settings, listening))
+        serve_alone(settings, listening)
+
+
+def serve_alone(settings: Settings, listening: socket.socket) -> None:
+    """Serve in this process until told to stop; raise why it could not, typer.Exit if that was said already."""
     application = Application(settings)
-    config = uvicorn.Config(
-        application,
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_S,
-    )
     try:
-        Announcing(config).run()
-    except SystemExit as stopped:  # the server could not start, and has said so
+        Server(application, settings, ready=lambda: announce(listening)).run_until_told(listening)
+    except SystemExit as stopped:
         raise application.failure or typer.Exit(1) from stopped
+
+
+async def serve_together(settings: Settings, listening: socket.socket) -> int:
+    """Serve in several processes until told to stop, and return the exit code."""
+    verbose = logging.getLogger("holdfast").isEnabledFor(logging.DEBUG)
+    here = {"HOST": settings.host, "STORE": settings.store, "WORKERS": "1"}
+    workers = Workers(
+        worker_command(listening.fileno(), verbose=verbose),
+        {**os.environ, **{f"HOLDFAST_{name}": value for name, value in here.items()}},
+        socket_fd=listening.fileno(),
+        count=settings.workers,
+        patience=longest_stop(settings),
+    )
+    return await workers.run(lambda: announce(listening))
+
+
+def longest_stop(settings: Settings) -> float:
+    """Return how many seconds a server may take to go down: running calls, then what is under way at the back ends."""
+    back_ends = [system.timeout for system in settings.systems.values()]
+    return settings.shutdown_timeout + max(back_ends, default=0.0) + LAST_S
 
 
 @reported
@@ -71,20 +104,29 @@ def refuse_open_door(settings: Settings) -> None:
     )
 
 
+def refuse_memory_of_several(settings: Settings) -> None:
+    """Refuse several workers whose sessions, or whose only system, would be in the memory of each (E22)."""
+    if settings.workers == 1 or (settings.systems and not store_url(settings).startswith("memory:")):
+        return
+    what = "a store in memory" if settings.systems else "a simulated system in memory"
+    raise ConfigurationError(
+        f"{settings.workers} workers with {what} are refused: each would have one of its own",
+        hint="Configure a store that lasts, as sqlite:///file.db, and a system: HOLDFAST_SAP_URL, or `holdfast sim`.",
+    )
+
+
+def bound_or_exit(settings: Settings) -> socket.socket:
+    """Return the socket to listen on, or say why there is none and exit with 1."""
+    try:
+        return bound(settings.host, settings.port)
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).lower()
+        print(f"error: cannot listen on {settings.host}, port {settings.port}: {reason}", file=sys.stderr)
+        raise typer.Exit(1) from exc
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-class Announcing(uvicorn.Server):
-    """uvicorn's server; prints one line with the URL once it listens."""
-
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        """Listen, then say where."""
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            print(f"Holdfast listening on http://{name}:{port}{MCP_PATH}", flush=True)
