@@ -1,0 +1,133 @@
+"""One statement on a connection, within its time, and the driver's errors as ours."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import asyncpg
+
+from holdfast.errors import (
+    BadInput,
+    ConfigurationError,
+    HoldfastError,
+    LeaseLost,
+    LimitReached,
+    SessionConflict,
+    SessionEnded,
+    SessionExists,
+    StoreUnavailable,
+)
+from holdfast.stores.postgres.connections import Connection, Connections
+
+REFUSALS: Final[dict[str, type[HoldfastError]]] = {  # functions.sql
+    "HF001": SessionExists,
+    "HF002": SessionEnded,
+    "HF003": SessionConflict,
+    "HF004": LimitReached,
+    "HF005": LeaseLost,
+    "HF006": BadInput,
+}
+AGAIN: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing was done
+NAP_S: Final = (0.001, 0.02)
+HARMLESS: Final = ("HF", "22", "23", "40", "42", "3F", "55", "57014")  # after these the connection is as before
+SETUP: Final = ("28", "3D", "3F", "42")  # logon, database, schema; tables, functions and rights
+DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError)
+
+
+class Database:
+    """Runs statements. `timeout` is how many seconds a call may take, waiting for a connection included (E26)."""
+
+    def __init__(self, connections: Connections, timeout: float) -> None:
+        self._connections, self.timeout = connections, timeout
+
+    async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Return the rows of a statement, which is a transaction of its own.
+
+        One that others stood in the way of is run again, until the time is over.
+
+        Raises:
+            StoreUnavailable: The server is out of reach, too slow, or not what it should be.
+            HoldfastError: What the statement was refused for.
+        """
+        try:
+            return await self._once(statement, arguments, self.timeout)
+        except asyncpg.PostgresError as exc:
+            if exc.sqlstate not in AGAIN:
+                raise ours(exc) from exc
+        except DRIVER as exc:
+            raise ours(exc) from exc
+        return await self._again(statement, arguments)
+
+    async def value(self, statement: str, *arguments: Any) -> Any:
+        """Return the first column of the first row."""
+        return (await self.rows(statement, *arguments))[0][0]
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Connection]:
+        """Have a connection for as long as the block runs; the driver's errors are not translated."""
+        connection = await self._connections.dedicated(self.timeout)
+        try:
+            yield connection
+        finally:
+            await self._connections.drop(connection)
+
+    async def close(self) -> None:
+        """Close the connections that are our own."""
+        await self._connections.close()
+
+    async def _once(self, statement: str, arguments: tuple[Any, ...], timeout: float) -> list[asyncpg.Record]:
+        connections = self._connections
+        connection = await connections.take(timeout)
+        try:
+            found = await connection.fetch(statement, *arguments, timeout=timeout)
+        except asyncpg.PostgresError as exc:
+            unharmed = (exc.sqlstate or "").startswith(HARMLESS)
+            await (connections.give if unharmed else connections.drop)(connection)
+            raise
+        except (asyncpg.DataError, UnicodeError):  # an argument that cannot be sent: nothing was
+            await connections.give(connection)
+            raise
+        except BaseException:
+            await connections.drop(connection)
+            raise
+        await connections.give(connection)
+        return found
+
+    async def _again(self, statement: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+        try:
+            async with asyncio.timeout(self.timeout):
+                while True:
+                    await asyncio.sleep(random.uniform(*NAP_S))  # noqa: S311 - so that two callers do not keep step
+                    with suppress(asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                        return await self._once(statement, arguments, self.timeout)
+        except DRIVER as exc:
+            raise ours(exc) from exc
+
+
+def ours(exc: BaseException) -> HoldfastError:
+    """Return our error for the driver's. Of theirs only names are kept: a message may hold what was to be written."""
+    state = getattr(exc, "sqlstate", None) or ""
+    if state in REFUSALS:
+        return REFUSALS[state](str(exc))
+    if state == "23505":
+        return SessionExists("the id is taken")
+    if isinstance(exc, asyncpg.DataError) or state.startswith("22"):
+        return BadInput(f"the store cannot keep such a value ({type(exc).__name__})")
+    return StoreUnavailable(f"{type(exc).__name__} {state}" if state else type(exc).__name__)
+
+
+def set_up_wrong(exc: BaseException) -> ConfigurationError | None:
+    """Return what is wrong with the set-up, if that is what an error at the first statement says."""
+    state = getattr(exc, "sqlstate", None) or ""
+    if isinstance(exc, asyncpg.ClientConfigurationError | ValueError):
+        return ConfigurationError(
+            "the URL of the PostgreSQL store cannot be read", hint="Use postgresql://user@host/db."
+        )
+    if state.startswith(SETUP):
+        return ConfigurationError(
+            f"the PostgreSQL server refuses: {type(exc).__name__} {state}",
+            hint="Check user, password and database of the store's URL, and the user's rights.",
+        )
+    return None

@@ -1,0 +1,401 @@
+-- The operations on trees and leases: what `stores.forest` does, beside the rows. `holdfast.` is the namespace's schema.
+--
+-- Locks, always in this order, so that nobody waits for anybody in a circle:
+--   1. the limits of a creation: advisory locks, by number;
+--   2. the roots of all trees that are to be written, by key: who has the root writes alone in its tree;
+--   3. single rows. Touches and claims take nothing but these, and claims never wait.
+-- Reading takes none. A function reads after it has locked, and each of its statements sees what was committed before
+-- it began (READ COMMITTED). A refusal is an exception, so whatever was written before it is undone:
+--   HF001 SessionExists, HF002 SessionEnded, HF003 SessionConflict, HF004 LimitReached, HF005 LeaseLost, HF006 BadInput.
+
+CREATE OR REPLACE FUNCTION holdfast.refuse(code text, note text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = code, MESSAGE = note;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.short(key bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT left(encode(key, 'hex'), 8)
+$$;
+
+-- Return the node at a place, with its tree and its row locked; a row of nulls if it is not there.
+CREATE OR REPLACE FUNCTION holdfast.seize(_tree bytea, _key bytea) RETURNS holdfast.node LANGUAGE plpgsql AS $$
+DECLARE
+  stored holdfast.node;
+BEGIN
+  IF _tree <> _key THEN
+    PERFORM FROM holdfast.node WHERE key = _tree FOR NO KEY UPDATE;
+  END IF;
+  SELECT * INTO stored FROM holdfast.node WHERE key = _key AND tree = _tree FOR NO KEY UPDATE;
+  RETURN stored;
+END $$;
+
+-- Say whether a stored node and all its ancestors live.
+CREATE OR REPLACE FUNCTION holdfast.lives(stored holdfast.node, _now float8) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN stored.state = 'live' AND stored.expires_at > _now AND (stored.parent IS NULL OR NOT EXISTS (
+    SELECT FROM holdfast.node WHERE key = ANY (stored.above) AND (state <> 'live' OR expires_at <= _now)));
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.refuse_gone(stored holdfast.node, _key bytea) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF stored.key IS NULL THEN
+    PERFORM holdfast.refuse('HF003', format('node %s is gone', holdfast.short(_key)));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.refuse_ended(stored holdfast.node, _key bytea, _now float8) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF stored.key IS NULL OR NOT holdfast.lives(stored, _now) THEN
+    PERFORM holdfast.refuse('HF002', format('node %s has ended, or one above it', holdfast.short(_key)));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.refuse_stale(stored holdfast.node, _version int4) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF stored.version <> _version THEN
+    PERFORM holdfast.refuse('HF003', format(
+      'node %s has version %s, not %s', holdfast.short(stored.key), stored.version, _version));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.refuse_lost(stored holdfast.node, _key bytea, _fence int4) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF stored.key IS NULL OR stored.fence <> _fence THEN
+    PERFORM holdfast.refuse('HF005', format(
+      'the lease on node %s was taken over, or the node is gone', holdfast.short(_key)));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.refuse_deep(depth int4) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF depth > @depth@ THEN
+    PERFORM holdfast.refuse('HF006', 'a tree is at most @depth@ nodes deep');
+  END IF;
+END $$;
+
+-- The rows among which a limit counts; only the branch of the scope is run.
+CREATE OR REPLACE FUNCTION holdfast.rivals(r holdfast.record, scope text) RETURNS SETOF holdfast.node
+LANGUAGE sql STABLE AS $$
+  SELECT * FROM holdfast.node WHERE scope = 'client' AND client = r.client AND kind = r.kind AND state = 'live'
+  UNION ALL
+  SELECT * FROM holdfast.node WHERE scope = 'owner' AND owner = r.owner AND kind = r.kind AND state = 'live'
+  UNION ALL
+  SELECT * FROM holdfast.node WHERE scope = 'parent' AND parent = r.parent AND kind = r.kind AND state = 'live'
+  UNION ALL
+  SELECT * FROM holdfast.node WHERE scope = 'total' AND kind = r.kind AND state = 'live'
+$$;
+
+-- Return who has to go so that the node fits (core.policy.victims), and the text of the refusal if that may not be.
+CREATE OR REPLACE FUNCTION holdfast.victims(
+  r holdfast.record, caps holdfast.cap[], ancestors bytea[], _now float8, OUT leaving bytea[], OUT refusal text
+) LANGUAGE plpgsql AS $$
+DECLARE
+  cap holdfast.cap;
+  living int8;
+  chosen bytea[];
+BEGIN
+  leaving := '{}';
+  FOREACH cap IN ARRAY caps LOOP
+    SELECT count(*) INTO living FROM holdfast.rivals(r, cap.scope)
+      WHERE expires_at > _now AND key <> ALL (leaving);
+    CONTINUE WHEN living + 1 <= cap.most;
+    chosen := CASE WHEN cap.policy = 'reject' THEN '{}' ELSE ARRAY(
+      SELECT key FROM holdfast.rivals(r, cap.scope)
+        WHERE expires_at > _now AND key <> ALL (leaving) AND held = 0 AND busy_until <= _now
+          AND key <> ALL (cap.spare) AND key <> ALL (ancestors)
+        ORDER BY CASE cap.policy WHEN 'replace_oldest' THEN created_at ELSE used_at END, key
+        LIMIT living + 1 - cap.most) END;
+    IF cardinality(chosen) < living + 1 - cap.most THEN
+      refusal := format('there are %s %s sessions already (limit per %s)', cap.most, r.kind, cap.scope);
+      RETURN;
+    END IF;
+    leaving := leaving || chosen;
+  END LOOP;
+END $$;
+
+-- Lock what two creations within one limit must not do at the same time.
+CREATE OR REPLACE FUNCTION holdfast.lock_limits(r holdfast.record, caps holdfast.cap[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(number) FROM (
+    SELECT DISTINCT hashtextextended(concat_ws(' ', 'holdfast.', scope, r.kind, CASE scope
+        WHEN 'client' THEN r.client WHEN 'owner' THEN r.owner WHEN 'parent' THEN encode(r.parent, 'hex') END), 0
+      ) AS number FROM unnest(caps) ORDER BY number) AS numbers;
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.lock_trees(trees bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM holdfast.node WHERE key = ANY (trees) ORDER BY key FOR NO KEY UPDATE;
+END $$;
+
+-- SessionStore.create; returns what was replaced.
+CREATE OR REPLACE FUNCTION holdfast.create_node(r holdfast.record, caps holdfast.cap[], _now float8)
+RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
+DECLARE
+  host holdfast.node;
+  ancestors bytea[] := '{}';
+  leaving bytea[] := '{}';
+  refusal text;
+  trees bytea[] := CASE WHEN r.parent IS NULL THEN '{}' ELSE ARRAY[r.tree] END;
+BEGIN
+  IF cardinality(caps) > 0 THEN
+    PERFORM holdfast.lock_limits(r, caps);
+    SELECT * INTO leaving, refusal FROM holdfast.victims(r, caps, '{}', _now);
+    trees := trees || ARRAY(SELECT DISTINCT tree FROM holdfast.node WHERE key = ANY (leaving));
+  END IF;
+  IF cardinality(trees) > 0 THEN
+    PERFORM holdfast.lock_trees(trees);
+  END IF;
+  IF EXISTS (SELECT FROM holdfast.node WHERE key = r.key) THEN
+    PERFORM holdfast.refuse('HF001', format('node %s is there already', holdfast.short(r.key)));
+  ELSIF EXISTS (SELECT FROM holdfast.node WHERE alias = r.alias) THEN
+    PERFORM holdfast.refuse('HF001', 'the id is taken');
+  END IF;
+  IF r.parent IS NOT NULL THEN
+    SELECT * INTO host FROM holdfast.node WHERE key = r.parent AND tree = r.tree;
+    PERFORM holdfast.refuse_ended(host, r.parent, _now);
+    ancestors := host.key || host.above;
+    PERFORM holdfast.refuse_deep(cardinality(ancestors) + 1);
+  ELSIF r.tree <> r.key THEN
+    PERFORM holdfast.refuse('HF006', 'the tree of a root is its own key');
+  END IF;
+  IF refusal IS NOT NULL OR cardinality(leaving) > 0 THEN
+    SELECT * INTO leaving, refusal FROM holdfast.victims(r, caps, ancestors, _now);
+    IF refusal IS NOT NULL THEN
+      PERFORM holdfast.refuse('HF004', refusal);
+    ELSIF EXISTS (SELECT FROM holdfast.node WHERE key = ANY (leaving) AND tree <> ALL (trees)) THEN
+      PERFORM holdfast.refuse('40001', 'others have come to be replaced meanwhile');
+    END IF;
+    RETURN QUERY WITH marked AS (
+      UPDATE holdfast.node
+        SET state = 'ending', reason = 'replaced', due_at = _now, ended_at = _now, version = version + 1
+        WHERE key = ANY (leaving) RETURNING *)
+      SELECT * FROM marked ORDER BY array_position(leaving, key);
+  END IF;
+  INSERT INTO holdfast.node (
+    key, tree, parent, above, alias, mark, kind, owner, client, label, payload, state, reason, created_at, used_at,
+    idle, sliding, slides_after, slid_at, ends_at, busy_until, holds, held, due_at, ended_at, attempts, version
+  ) VALUES (
+    r.key, r.tree, r.parent, ancestors, r.alias, r.mark, r.kind, r.owner, r.client, r.label, r.payload, r.state,
+    r.reason, r.created_at, r.used_at, r.idle, r.sliding, r.slides_after, r.slid_at, r.ends_at, r.busy_until, r.holds,
+    0, r.due_at, r.ended_at, r.attempts, 0);
+  IF r.holds THEN
+    UPDATE holdfast.node SET held = held + 1 WHERE key = ANY (ancestors);
+  END IF;
+END $$;
+
+-- Record a use (core.policy.touched); losing the last few in a crash of the server does no harm.
+CREATE OR REPLACE FUNCTION holdfast.touch(_key bytea, _now float8, busy float8) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  UPDATE holdfast.node SET used_at = greatest(used_at, _now), busy_until = greatest(busy_until, busy),
+    slid_at = CASE WHEN sliding IS NOT NULL AND _now - slid_at >= slides_after THEN _now ELSE slid_at END
+    WHERE key = _key;
+  RETURN FOUND;
+END $$;
+
+-- Write a record over its row, which is locked and has its version; what a writer may not change stays.
+CREATE OR REPLACE FUNCTION holdfast.write(r holdfast.record) RETURNS SETOF holdfast.node LANGUAGE sql AS $$
+  UPDATE holdfast.node SET
+    payload = r.payload, owner = r.owner, client = r.client, label = r.label, state = r.state, reason = r.reason,
+    idle = r.idle, sliding = r.sliding, slides_after = r.slides_after, ends_at = r.ends_at, due_at = r.due_at,
+    ended_at = r.ended_at, attempts = r.attempts, version = version + 1, used_at = greatest(used_at, r.used_at),
+    slid_at = greatest(slid_at, r.slid_at), busy_until = greatest(busy_until, r.busy_until)
+    WHERE key = r.key RETURNING *
+$$;
+
+-- SessionStore.replace
+CREATE OR REPLACE FUNCTION holdfast.replace_node(r holdfast.record, _now float8, _fence int4)
+RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
+DECLARE
+  stored holdfast.node := holdfast.seize(r.tree, r.key);
+BEGIN
+  PERFORM holdfast.refuse_gone(stored, r.key);
+  IF _fence IS NULL THEN
+    PERFORM holdfast.refuse_ended(stored, r.key, _now);
+  ELSIF stored.fence <> _fence THEN
+    PERFORM holdfast.refuse('HF005', format('the lease on node %s was taken over', holdfast.short(r.key)));
+  END IF;
+  PERFORM holdfast.refuse_stale(stored, r.version);
+  RETURN QUERY SELECT * FROM holdfast.write(r);
+END $$;
+
+-- Hang a node and all below it at a place; returns its new ancestors. All trees are locked.
+CREATE OR REPLACE FUNCTION holdfast.move(stored holdfast.node, parent_tree bytea, parent_key bytea, _now float8)
+RETURNS bytea[] LANGUAGE plpgsql AS $$
+DECLARE
+  host holdfast.node;
+  higher bytea[];
+  levels int4;
+  weight int4 := stored.held + stored.holds::int4;
+BEGIN
+  SELECT * INTO host FROM holdfast.node WHERE key = parent_key AND tree = parent_tree;
+  PERFORM holdfast.refuse_ended(host, parent_key, _now);
+  higher := host.key || host.above;
+  IF stored.key = ANY (higher) THEN
+    PERFORM holdfast.refuse('HF006', 'a node cannot hang below itself');
+  END IF;
+  SELECT coalesce(max(array_position(above, stored.key)), 0) INTO levels
+    FROM holdfast.node WHERE tree = stored.tree AND parent IS NOT NULL AND stored.key = ANY (above);
+  PERFORM holdfast.refuse_deep(cardinality(higher) + 1 + levels);
+  IF weight > 0 THEN
+    UPDATE holdfast.node SET held = held - weight WHERE key = ANY (stored.above);
+    UPDATE holdfast.node SET held = held + weight WHERE key = ANY (higher);
+  END IF;
+  UPDATE holdfast.node SET tree = parent_tree, above = above[1:array_position(above, stored.key)] || higher
+    WHERE tree = stored.tree AND parent IS NOT NULL AND stored.key = ANY (above);
+  RETURN higher;
+END $$;
+
+-- SessionStore.rekey
+CREATE OR REPLACE FUNCTION holdfast.rekey_node(
+  _tree bytea, _key bytea, _version int4, _alias bytea, _mark text, _now float8, parent_tree bytea, parent_key bytea
+) RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
+DECLARE
+  stored holdfast.node;
+  higher bytea[];
+BEGIN
+  PERFORM holdfast.lock_trees(ARRAY[_tree, parent_tree]);
+  stored := holdfast.seize(_tree, _key);
+  PERFORM holdfast.refuse_gone(stored, _key);
+  PERFORM holdfast.refuse_ended(stored, _key, _now);
+  PERFORM holdfast.refuse_stale(stored, _version);
+  IF EXISTS (SELECT FROM holdfast.node WHERE alias = _alias) THEN
+    PERFORM holdfast.refuse('HF001', 'the new id is taken');
+  END IF;
+  higher := CASE WHEN parent_key IS NULL THEN stored.above
+    ELSE holdfast.move(stored, parent_tree, parent_key, _now) END;
+  RETURN QUERY UPDATE holdfast.node SET alias = _alias, mark = _mark, version = version + 1,
+    tree = coalesce(parent_tree, tree), parent = coalesce(parent_key, parent), above = higher
+    WHERE key = _key RETURNING *;
+END $$;
+
+-- SessionStore.end
+CREATE OR REPLACE FUNCTION holdfast.end_node(_tree bytea, _key bytea, _reason text, _now float8)
+RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM holdfast.node WHERE key = _tree FOR NO KEY UPDATE;
+  RETURN QUERY UPDATE holdfast.node
+    SET state = 'ending', reason = _reason, due_at = _now, ended_at = _now, version = version + 1
+    WHERE key = _key AND tree = _tree AND state = 'live' RETURNING *;
+END $$;
+
+-- SessionStore.delete
+CREATE OR REPLACE FUNCTION holdfast.delete_nodes(trees bytea[], keys bytea[], _fence int4) RETURNS int4
+LANGUAGE plpgsql AS $$
+DECLARE
+  place int4;
+  higher bytea[];
+  gone bytea[] := '{}';
+BEGIN
+  PERFORM holdfast.lock_trees(trees);
+  IF _fence IS NOT NULL THEN
+    place := cardinality(keys);
+    PERFORM holdfast.refuse_lost(holdfast.seize(trees[place], keys[place]), keys[place], _fence);
+  END IF;
+  FOR place IN 1 .. cardinality(keys) LOOP
+    DELETE FROM holdfast.node WHERE key = keys[place] AND tree = trees[place]
+      AND NOT EXISTS (SELECT FROM holdfast.node AS child WHERE child.parent = keys[place])
+      RETURNING CASE WHEN holds THEN above ELSE '{}' END INTO higher;
+    CONTINUE WHEN NOT FOUND;
+    gone := gone || keys[place];
+    IF cardinality(higher) > 0 THEN
+      UPDATE holdfast.node SET held = held - 1 WHERE key = ANY (higher);
+    END IF;
+  END LOOP;
+  DELETE FROM holdfast.stream WHERE node = ANY (gone);
+  IF FOUND THEN
+    DELETE FROM holdfast.event WHERE node = ANY (gone);
+  END IF;
+  RETURN cardinality(gone);
+END $$;
+
+-- SessionStore.claim: in any order
+CREATE OR REPLACE FUNCTION holdfast.claim_nodes(kinds text[], _now float8, ttl float8, most int8)
+RETURNS SETOF holdfast.node LANGUAGE sql AS $$
+  WITH due AS MATERIALIZED (
+    SELECT key FROM holdfast.node AS top
+      WHERE due_at <= _now AND until <= _now AND kind = ANY (kinds) AND NOT EXISTS (
+        SELECT FROM holdfast.node WHERE tree = top.tree AND parent IS NOT NULL AND top.key = ANY (above)
+          AND kind <> ALL (kinds))
+      ORDER BY due_at, key LIMIT most FOR NO KEY UPDATE SKIP LOCKED)
+  UPDATE holdfast.node AS n SET fence = fence + 1, until = _now + ttl FROM due WHERE n.key = due.key RETURNING n.*
+$$;
+
+-- Write the records of a tree, which is locked: all, or none.
+CREATE OR REPLACE FUNCTION holdfast.put(_tree bytea, records holdfast.record[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  r holdfast.record;
+  stored holdfast.node;
+BEGIN
+  FOREACH r IN ARRAY records LOOP
+    IF r.tree <> _tree THEN
+      PERFORM holdfast.refuse('HF006', 'a record written under a lease belongs to the lease''s tree');
+    END IF;
+    SELECT * INTO stored FROM holdfast.node WHERE key = r.key AND tree = _tree;
+    PERFORM holdfast.refuse_gone(stored, r.key);
+    PERFORM holdfast.refuse_stale(stored, r.version);
+  END LOOP;
+  IF (SELECT count(DISTINCT key) FROM unnest(records)) < cardinality(records) THEN
+    PERFORM holdfast.refuse('HF003', 'one node is written twice in one step');
+  END IF;
+  PERFORM holdfast.write(written) FROM unnest(records) AS written;
+END $$;
+
+-- Leases.acquire; returns the fence, or null.
+CREATE OR REPLACE FUNCTION holdfast.acquire_lease(
+  _tree bytea, _key bytea, _now float8, ttl float8, records holdfast.record[], closing boolean
+) RETURNS int4 LANGUAGE plpgsql AS $$
+DECLARE
+  stored holdfast.node := holdfast.seize(_tree, _key);
+BEGIN
+  IF stored.key IS NULL THEN
+    PERFORM holdfast.refuse('HF002', format('node %s is gone', holdfast.short(_key)));
+  ELSIF NOT closing THEN
+    PERFORM holdfast.refuse_ended(stored, _key, _now);
+  END IF;
+  IF stored.until > _now THEN
+    RETURN NULL;
+  END IF;
+  PERFORM holdfast.put(_tree, records);
+  UPDATE holdfast.node SET fence = fence + 1, until = _now + ttl WHERE key = _key;
+  RETURN stored.fence + 1;
+END $$;
+
+-- Leases.renew, and with the beginning of all time Leases.release
+CREATE OR REPLACE FUNCTION holdfast.keep_lease(
+  _tree bytea, _key bytea, _fence int4, _until float8, records holdfast.record[]
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  stored holdfast.node := holdfast.seize(_tree, _key);
+BEGIN
+  IF stored.key IS NULL AND _until = 0 AND cardinality(records) = 0 THEN
+    RETURN;
+  END IF;
+  PERFORM holdfast.refuse_lost(stored, _key, _fence);
+  PERFORM holdfast.put(_tree, records);
+  UPDATE holdfast.node SET until = _until WHERE key = _key;
+END $$;
+
+-- Counters.take (stores.bucket): the seconds to wait, 0 if granted. A crash may forget the last few.
+CREATE OR REPLACE FUNCTION holdfast.take(_name text, rate float8, burst float8, _now float8, cost float8)
+RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+  full_at float8;
+  wait float8;
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  INSERT INTO holdfast.counter (sort, name, value, until) VALUES ('take', _name, 0, _now) ON CONFLICT DO NOTHING;
+  SELECT until INTO full_at FROM holdfast.counter WHERE sort = 'take' AND name = _name FOR NO KEY UPDATE;
+  full_at := greatest(full_at, _now) + cost / rate;
+  wait := full_at - burst / rate - _now;
+  IF wait > 1e-6 THEN
+    RETURN wait;
+  END IF;
+  UPDATE holdfast.counter SET until = full_at WHERE sort = 'take' AND name = _name;
+  RETURN 0;
+END $$;
