@@ -39,6 +39,7 @@ from holdfast.errors import (
 ENDED_TOPIC: Final = "ended"
 FIRST_POLL_S: Final = 0.01
 LONGEST_POLL_S: Final = 0.25
+MISSED_AFTER_S: Final = 5.0  # how often uses are kept, during an outage, of a node whose clocks are not known
 REMEMBERED: Final = 10_000  # unreadable nodes that were told of
 
 
@@ -191,7 +192,12 @@ class Manager:
 
     async def get(self, ref: Ref, *, touch: bool = False) -> Session:
         """Return the live session at a place; raise SessionNotFound if it, or one above it, is not live."""
-        loaded = await self.store.sessions.load(ref, now=self.clock())
+        try:
+            loaded = await self._loaded(Use(ref, None), None)
+        except StoreUnavailable:
+            if touch:
+                self.missed.add(Use(ref, None), now=self.clock(), touch_after=MISSED_AFTER_S)
+            raise
         if loaded is None:
             raise SessionNotFound("there is no such session")
         if touch:

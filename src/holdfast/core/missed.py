@@ -13,7 +13,7 @@ from holdfast.core.model import Ref
 from holdfast.core.ports import SessionStore
 from holdfast.errors import StoreUnavailable
 
-MOST: Final = 10_000  # sessions; uses of further ones are not kept
+MOST: Final = 100_000  # uses; further ones are not kept
 
 
 class Use(NamedTuple):
@@ -28,19 +28,17 @@ class Missed:
 
     def __init__(self, most: int = MOST) -> None:
         self._instants: dict[Use, list[tuple[float, float]]] = {}
-        self._most = most
+        self._most, self._kept = most, 0
 
     def __len__(self) -> int:
         return len(self._instants)
 
     def add(self, use: Use, *, now: float, touch_after: float) -> None:
         """Keep a use, unless one was kept so shortly before that the store would not have recorded it either (E8)."""
-        instants = self._instants.get(use)
-        if instants is None:
-            if len(self._instants) < self._most:
-                self._instants[use] = [(now, touch_after)]
-        elif now - instants[-1][0] >= touch_after:
-            instants.append((now, touch_after))
+        instants = self._instants.get(use, [])
+        if self._kept < self._most and not (instants and now - instants[-1][0] < touch_after):
+            self._instants[use] = [*instants, (now, touch_after)]
+            self._kept += 1
 
     def uses(self, at: Ref | bytes | None = None) -> Iterable[Use]:
         """Return what is kept: everything, or that of one session."""
@@ -57,3 +55,4 @@ class Missed:
                 self._instants[use] = instants + self._instants.get(use, [])
                 raise
             del instants[0]
+            self._kept -= 1

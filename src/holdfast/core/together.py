@@ -34,24 +34,24 @@ async def listen(
     topics: Iterable[str],
     take: Callable[[Message], Awaitable[object]],
     *,
+    back: Callable[[], object] = lambda: None,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> Never:
     """Take what is published under these topics until cancelled; subscribe anew when the store is back (E26).
 
-    What was published during an outage is not heard: a message is a hint. It counts as started once it has
-    subscribed, or has found the store out of reach.
+    What was published during an outage is not heard: a message is a hint. `back` is called after it, since there may
+    be news. It counts as started once it has subscribed, or has found the store out of reach.
     """
-    started = False
+    ready: Callable[[], object] = task_status.started
     while True:
         try:
             async with channel.subscribe(*topics) as messages:
-                if not started:
-                    task_status.started()
-                    started = True
+                ready()
+                ready = back
                 async for message in messages:
                     await take(message)
         except StoreUnavailable:
-            if not started:
-                task_status.started()
-                started = True
+            if ready is not back:
+                ready()
+                ready = back
         await anyio.sleep(STORE_DOWN_S)

@@ -9,12 +9,14 @@ from typing import Final
 import anyio
 
 from holdfast._asgi import Receive, Send
-from holdfast.errors import SessionEnded
+from holdfast.core.together import STORE_DOWN_S
+from holdfast.errors import SessionEnded, StoreUnavailable
 from holdfast.mcp import sse
 from holdfast.mcp.journal import Journal
 from holdfast.mcp.presence import has_gone
-from holdfast.web.reply import Header, reply
+from holdfast.web.reply import Header, come_back, reply
 
+LOG_PATIENCE_S: Final = 60.0  # a result that cannot be kept for so long goes out without being kept
 JSON_TYPE: Final[Header] = (b"content-type", b"application/json")
 
 
@@ -57,8 +59,24 @@ class Answer:
         self.streaming = self._hung_up = False
         self._lock: anyio.Lock | None = None
 
+    @property
+    def behind(self) -> bool:
+        """Whether events wait for the store: they go out once they are kept."""
+        return self._journal is not None and self._journal.behind
+
+    async def catch_up(self) -> None:
+        """Send what has waited for the store, or a comment if it has to wait on."""
+        async with self._turn():
+            await self._send_kept()
+            if self.behind:
+                await self._write(sse.KEEP_ALIVE)
+
     async def say(self, data: bytes) -> bool:
-        """Send a message ahead of the result; False if the answer cannot be a stream."""
+        """Send a message ahead of the result; False if the answer cannot be a stream.
+
+        Raises:
+            StoreUnavailable: Too much waits for the store already.
+        """
         if not self.may_stream:
             return False
         async with self._turn():
@@ -81,7 +99,7 @@ class Answer:
         elif self._must_stream and status == 200:
             await reply(self._send, 200, sse.message(data), (*sse.HEADERS, *self._headers))
         else:
-            await reply(self._send, status, data, (JSON_TYPE, *self._headers))
+            await reply(self._send, status, data, (JSON_TYPE, *come_back(status), *self._headers))
 
     async def drop(self) -> None:
         """End without a result: the client no longer wants it."""
@@ -110,12 +128,20 @@ class Answer:
         self.streaming = True
         await self._send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._headers]})
         if self._journal is not None:
-            await self._write(await self._journal.open())
+            self._journal.begin()
+            await self._send_kept()
 
     async def _end(self, data: bytes) -> None:
         """Send the last event. Who is there to receive it will not come back for the stream."""
-        received = self._journal is not None and not self._hung_up and not await has_gone(self._receive)
         await self._event(data, last=True)
+        with anyio.move_on_after(LOG_PATIENCE_S):
+            while self.behind:
+                await self._write(sse.KEEP_ALIVE)
+                await anyio.sleep(STORE_DOWN_S)
+                await self._send_kept()
+        if self._journal is not None and self._journal.behind:
+            await self._write(self._journal.unkept())
+        received = self._journal is not None and not self._hung_up and not await has_gone(self._receive)
         await self._write(b"", more=False)
         if self._journal is not None and received:
             await self._journal.forget()
@@ -124,11 +150,24 @@ class Answer:
         if self._journal is None:
             await self._write(sse.message(data))
             return
+        behind = self._journal.behind
+        self._journal.add(data, last=last)
+        if last or not behind:  # else the store is out of reach: it is not asked again for every event
+            await self._send_kept()
+
+    async def _send_kept(self) -> None:
+        """Send the events that the store has taken, in their order."""
+        journal = self._journal
+        if journal is None:
+            return
         try:
-            await self._write(sse.event(data, id=await self._journal.note(data, last=last)))
+            async for event in journal.kept():
+                await self._write(event)
+        except StoreUnavailable:
+            return
         except SessionEnded:  # nobody can come back to this stream any more
             self._journal = None
-            await self._write(sse.message(data))
+            await self._write(journal.unkept())
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         """Send a piece of the body. Nobody may be there any more: servers drop it or raise OSError, both are fine."""

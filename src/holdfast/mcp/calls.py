@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from holdfast._asgi import Receive
+from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import ServerStopping
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.jsonrpc import RequestId
@@ -132,6 +133,7 @@ class Calls:
         with scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._beat, call.answer)
+                tasks.start_soon(_catch_up, call.answer)
                 await gone(call.receive)
                 tasks.cancel_scope.cancel()
             if call.leaves:
@@ -144,3 +146,11 @@ class Calls:
                 await answer.beat()
             except Exception:
                 logger.exception("a stream could not show that it is alive")  # one call's trouble is not the others'
+
+
+async def _catch_up(answer: Answer) -> None:
+    """Try again and again to send what waits for the store (E26)."""
+    while True:
+        await anyio.sleep(STORE_DOWN_S)
+        if answer.behind:
+            await answer.catch_up()

@@ -1,8 +1,6 @@
 """One HTTP request to the endpoint: its head, who sent it, and what answer the client takes."""
 
 import logging
-from collections.abc import Sequence
-from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import HoldfastError
@@ -11,12 +9,9 @@ from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.decision import Refusal
 from holdfast.mcp.head import Head, accepted
 from holdfast.mcp.jsonrpc import RequestId
-from holdfast.web.reply import Header, reply
+from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER: Final[Header] = (b"retry-after", b"2")
-COMES_BACK: Final = (429, 503)  # statuses after which the same request may be sent again
 
 
 class Exchange:
@@ -45,8 +40,7 @@ class Exchange:
     ) -> None:
         """Answer with a refusal; `message` says it more exactly than the table can."""
         headers: list[Header] = [(b"allow", refusal.allow.encode())] if refusal.allow else []
-        if refusal.status in COMES_BACK:
-            headers.append(RETRY_AFTER)
+        headers += come_back(refusal.status)
         if refusal.number is None:
             await reply(self.send, refusal.status, headers=headers)
             return
@@ -55,6 +49,6 @@ class Exchange:
 
     async def fail(self, error: HoldfastError, *, request_id: RequestId | None = None) -> None:
         """Answer with one of our own errors, which stands outside the protocol's codes: number and status are one."""
-        headers: Sequence[Header] = (RETRY_AFTER,) if error.status in COMES_BACK else ()
+        headers = come_back(error.status, getattr(error, "retry_after", RETRY_AFTER_S))
         body = jsonrpc.error(request_id, error.status, str(error), {"code": error.code, "hint": error.hint})
         await reply(self.send, error.status, body, (JSON_TYPE, *headers))

@@ -16,6 +16,7 @@ import msgspec
 
 from holdfast.core.manager import Manager
 from holdfast.core.model import Message
+from holdfast.core.together import listen
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import NoWayBack
 from holdfast.mcp.jsonrpc import Incoming, RequestId, RpcError
@@ -71,8 +72,8 @@ class Inbox:
     async def open(self) -> AsyncIterator[None]:
         """Take letters until the block ends."""
         topics = (_topic(self.address), WITHDRAWN_TOPIC)
-        async with self._manager.store.channel.subscribe(*topics) as letters, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read, letters)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(listen, self._manager.store.channel, topics, self._read)
             yield
             tasks.cancel_scope.cancel()
 
@@ -140,12 +141,11 @@ class Inbox:
     async def _send(self, address: str, note: _Note) -> None:
         await self._manager.store.channel.publish(_topic(address), msgspec.msgpack.encode(note))
 
-    async def _read(self, letters: AsyncIterator[Message]) -> None:
-        async for letter in letters:
-            try:
-                await self._open_letter(letter)
-            except Exception:
-                logger.exception("a letter of another worker could not be taken")  # the next ones can
+    async def _read(self, letter: Message) -> None:
+        try:
+            await self._open_letter(letter)
+        except Exception:
+            logger.exception("a letter of another worker could not be taken")  # the next ones can
 
     async def _open_letter(self, letter: Message) -> None:
         note = msgspec.msgpack.decode(letter.data, type=_Note)

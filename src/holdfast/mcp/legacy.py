@@ -21,7 +21,7 @@ from holdfast.mcp.decision import Refusal
 from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.inbox import Inbox
-from holdfast.mcp.journal import Journal, cursor_of, exists, rest
+from holdfast.mcp.journal import Journal, cursor_of, exists, news_of, rest
 from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, Shape, meta_of
 from holdfast.mcp.kinds import SESSION
 from holdfast.mcp.lines import LegacyLine
@@ -268,12 +268,13 @@ class Legacy:
         if cursor is None or not await exists(self._manager, session.ref, cursor):
             await exchange.refuse(UNKNOWN_EVENT)
             return
-        events = rest(self._manager, session.ref, cursor, keep_alive=self._keep_alive)
-        async with self._streams.stoppable(exchange.send), self._manager.running(session):
-            async for event in events:
-                await write(exchange.send, event)
-                if await has_gone(exchange.receive):
-                    return
+        async with news_of(self._manager, cursor.stream) as bell:
+            events = rest(self._manager, session.ref, cursor, bell=bell, keep_alive=self._keep_alive)
+            async with self._streams.stoppable(exchange.send), self._manager.running(session):
+                async for event in events:
+                    await write(exchange.send, event)
+                    if await has_gone(exchange.receive):
+                        return
 
 
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from holdfast._version import __version__
-from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailable
 from holdfast.mcp.dispatch import Context
 from holdfast.mcp.jsonrpc import JSON, RpcError
 from holdfast.mcp.mirrored import mirrored_in
@@ -163,7 +163,7 @@ class NativeDispatcher:
             return self._wait(entry, arguments, context)
         try:
             return self._finish(context, _content(entry, entry.handler(arguments, context)))
-        except RpcError:
+        except (RpcError, StoreUnavailable):  # the latter is the whole server's trouble: 503 (E26)
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a tool raises becomes its result
             return self._finish(context, _failure(entry, exc))
@@ -171,7 +171,7 @@ class NativeDispatcher:
     async def _wait(self, entry: _Entry, arguments: Any, context: Context) -> bytes:
         try:
             return self._finish(context, _content(entry, await entry.handler(arguments, context)))
-        except RpcError:
+        except (RpcError, StoreUnavailable):  # the latter is the whole server's trouble: 503 (E26)
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a tool raises becomes its result
             return self._finish(context, _failure(entry, exc))

@@ -2,10 +2,11 @@
 
 It is a node below the session, so it is counted without anybody's memory and ends when the session does. The node
 names the worker that serves it. If that worker was killed, the next GET finds nobody at home and takes the place.
+While the store is out of reach the stream stays open, with comments (E26).
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import anyio
@@ -14,7 +15,8 @@ from holdfast._asgi import Receive, Send
 from holdfast.core.manager import Manager
 from holdfast.core.model import Message, Reason
 from holdfast.core.session import Session
-from holdfast.errors import LimitReached, SessionError, SessionNotFound
+from holdfast.core.together import listen
+from holdfast.errors import LimitReached, SessionError, SessionNotFound, StoreUnavailable
 from holdfast.mcp import sse
 from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.kinds import STREAM
@@ -32,7 +34,11 @@ class Streams:
         self._closed = False
 
     async def push(self, session: bytes, data: bytes) -> None:
-        """Send a message on the stream of a session, wherever it is served. Without a stream it is lost."""
+        """Send a message on the stream of a session, wherever it is served. Without a stream it is lost.
+
+        Raises:
+            StoreUnavailable: It was not sent: such messages are not kept anywhere.
+        """
         await self._manager.store.channel.publish(_topic(session), data)
 
     async def is_open(self, session: Session) -> bool:
@@ -51,9 +57,19 @@ class Streams:
         Raises:
             LimitReached: The session has a stream already.
         """
-        channel = self._manager.store.channel
-        async with self._place(session) as node, channel.subscribe(_topic(session.key)) as said, self.stoppable(send):
-            await self._serve(session, node, said, receive, send)
+        begun = anyio.Event()
+
+        async def pump(message: Message) -> None:
+            await begun.wait()
+            await write(send, sse.message(message.data))
+
+        async with self._place(session) as node, anyio.create_task_group() as tasks:
+            await tasks.start(listen, self._manager.store.channel, [_topic(session.key)], pump)
+            async with self.stoppable(send):
+                await write(send, sse.KEEP_ALIVE)
+                begun.set()
+                await self._serve(session, node, receive, send)
+            tasks.cancel_scope.cancel()
 
     @asynccontextmanager
     async def stoppable(self, send: Send) -> AsyncIterator[None]:
@@ -73,12 +89,8 @@ class Streams:
         with anyio.CancelScope(shield=True):
             await write(send, b"", more=False)
 
-    async def _serve(
-        self, session: Session, node: Session, said: AsyncIterator[Message], receive: Receive, send: Send
-    ) -> None:
-        await write(send, sse.KEEP_ALIVE)
+    async def _serve(self, session: Session, node: Session, receive: Receive, send: Send) -> None:
         async with self._manager.running(node), anyio.create_task_group() as tasks:
-            tasks.start_soon(_pump, said, send)
             tasks.start_soon(self._beat, session, send, tasks.cancel_scope)
             await gone(receive)
             tasks.cancel_scope.cancel()
@@ -88,7 +100,8 @@ class Streams:
         while True:
             await anyio.sleep(self._keep_alive)
             try:
-                await self._manager.get(session.ref, touch=True)
+                with suppress(StoreUnavailable):
+                    await self._manager.get(session.ref, touch=True)
             except SessionNotFound:
                 scope.cancel()
                 return
@@ -108,7 +121,7 @@ class Streams:
             yield node
         finally:
             self._inbox.held.discard(node.key)
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # then it ends by its idle clock
                 await self._manager.end(node, Reason.CLIENT)
 
     async def _occupy(self, session: Session) -> Session:
@@ -123,11 +136,6 @@ class Streams:
             if not await self._inbox.holds(str(node.content.get(WORKER)), node.key):
                 dead = await self._manager.end(node, Reason.BACKEND_GONE) or dead
         return dead
-
-
-async def _pump(said: AsyncIterator[Message], send: Send) -> None:
-    async for message in said:
-        await write(send, sse.message(message.data))
 
 
 async def write(send: Send, data: bytes, *, more: bool = True) -> None:
