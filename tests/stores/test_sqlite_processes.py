@@ -1,6 +1,5 @@
 """Several processes on one SQLite file, and what is left of one that is killed."""
 
-import json
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from holdfast.core.ports import Store
 from holdfast.errors import StoreUnavailable
 from holdfast.stores import open_store
 from holdfast.stores.sqlite.database import open_database
-from holdfast.testing.contract.base import NOW, all_at_once, chain, root, stored
+from holdfast.testing.contract.base import NOW, chain, root, stored
 
 PEER = Path(__file__).with_name("sqlite_peer.py")
 PATIENCE_S = 60.0
@@ -56,29 +55,6 @@ async def answers(processes: list["subprocess.Popen[str]"]) -> list[str]:
         return out
 
     return [await anyio.to_thread.run_sync(wait, process) for process in processes]
-
-
-async def test_four_processes_together_keep_a_limit_of_five(store: Store, url: str) -> None:  # E12, E29
-    with peers(4, "create", url, "16") as processes:
-        counts = [json.loads(out) for out in await answers(processes)]
-    assert [sum(column) for column in zip(*counts, strict=True)] == [5, 59, 0]
-    assert len(await store.sessions.find("client", "c")) == 5
-
-
-async def test_no_increment_of_three_processes_is_lost(store: Store, url: str) -> None:  # E24, E29
-    node = await chain(store, root(payload=b"0"))
-    with peers(3, "increment", url, f"{node.key.hex()}:40") as processes:
-        await answers(processes)
-    now_stored = await stored(store, node)
-    assert now_stored is not None
-    assert (now_stored.payload, now_stored.version) == (b"120", 120)
-
-
-async def test_each_due_node_goes_to_one_process(store: Store, url: str) -> None:  # E15, E29
-    await all_at_once(*(store.sessions.create(root(due_at=NOW), now=NOW) for _ in range(60)))
-    with peers(3, "claim", url, "w") as processes:
-        keys = [key for out in await answers(processes) for key in json.loads(out)]
-    assert len(keys) == len(set(keys)) == 60
 
 
 async def test_what_a_killed_process_was_told_is_durable_is_there(
