@@ -57,6 +57,12 @@ class Cluster:
                 except OSError:
                     await anyio.sleep(0.05)
 
+    def pid(self, number: int) -> int:
+        """Return the process id of a worker that runs."""
+        process = self._processes[number]
+        assert process is not None
+        return process.pid
+
     async def kill(self, number: int) -> None:
         """End a worker with SIGKILL: it cannot do anything more."""
         await self._end(number, signal.SIGKILL)
