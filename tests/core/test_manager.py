@@ -337,6 +337,14 @@ async def test_clocks_and_limits_are_set_per_kind_and_per_application(manager: M
         await configured.open("http", app="shop")
 
 
+async def test_a_node_may_be_opened_under_limits_of_its_own(manager: Manager) -> None:  # A29
+    one = Limits(per_client=1, policy=Policy.REJECT)
+    await opened(manager, client="c", limits=one)
+    with pytest.raises(LimitReached):
+        await opened(manager, client="c", limits=one)
+    assert await opened(manager, client="c")
+
+
 async def test_two_kinds_of_one_name_are_refused(manager: Manager, world: World) -> None:  # E30
     with pytest.raises(ConfigurationError):
         manager_on(manager.store, world, kinds=[Kind(name="http"), Kind(name="http")])

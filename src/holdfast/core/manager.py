@@ -125,8 +125,11 @@ class Manager:
         due_at: float | None = None,
         named: bool = True,
         app: str = "",
+        limits: Limits | None = None,
     ) -> Session:
         """Add a node and return it; with `named` it has a fresh id, which is known now and never again.
+
+        `limits` hold for this node in place of its kind's.
 
         Raises:
             SessionEnded: The parent is not live.
@@ -135,7 +138,7 @@ class Manager:
         if len(label.encode()) > LABEL_BYTES:
             raise BadInput(f"a label has at most {LABEL_BYTES} bytes")
         above = await self._parent(parent)
-        clocks, limits = self.rules(kind, app)
+        clocks, rules = self.rules(kind, app)
         now, key = self.clock(), new_key()
         session_id = self.ids.generate() if named else None
         values = dict(content or {})
@@ -161,7 +164,7 @@ class Manager:
             due_at=now + clocks.linger if due_at is None and clocks.linger is not None else due_at,
         )
         try:
-            created = await self.store.sessions.create(record, self._limits(limits), now=now)
+            created = await self.store.sessions.create(record, self._limits(limits or rules), now=now)
         except LimitReached:
             self.tell(Fact.LIMIT_REACHED, record)
             raise
