@@ -45,6 +45,9 @@ async def test_counters_and_requests_tell_what_was_asked_without_secrets(system:
     assert caller.token not in answer.text
     assert caller.cookies["SAP_SESSIONID_HFT_001"] not in answer.text
     assert len(await system.admin("GET", "/requests?last=1")) == 1
+    [third, fourth] = await system.admin("GET", "/requests?after=2")
+    assert [third["number"], fourth["number"], fourth["nonces"]] == [3, 4, ["a-1"]]
+    assert [row["session"] for row in answer.json()] == [(await system.sm05())[0]["id"]] * 4
 
 
 async def test_sm04_and_sm05_show_who_and_since_when(system: System, caller: Caller) -> None:

@@ -100,10 +100,9 @@ class Admin:
         return JSONResponse(system.journal.counters() | more)
 
     async def requests(self, request: Request) -> Response:
-        """The last requests, oldest first; `?last=N` for fewer."""
-        wanted = request.query_params.get("last", "")
-        last = int(wanted) if wanted.isdecimal() else 0
-        rows = list(self._system.journal.requests)
+        """The last requests, oldest first; `?last=N` for fewer, `?after=N` for those with a higher number."""
+        last, after = (_number(request.query_params.get(name, "")) for name in ("last", "after"))
+        rows = [row for row in self._system.journal.requests if row["number"] > after]
         return JSONResponse(rows[-last:] if last else rows)
 
     async def status(self, _request: Request) -> Response:
@@ -163,6 +162,10 @@ class Admin:
             "context": entry.owner[-16:],
             "releasing": entry.releasing,
         }
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def admin_app(system: "Simulator") -> Starlette:

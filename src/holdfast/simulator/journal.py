@@ -33,12 +33,14 @@ class Journal:
         session = getattr(call, "session", None)
         self.requests.append(
             {
+                "number": self.total,
                 "at": call.now,
                 "method": call.method,
                 "path": call.path,
                 "query": call.query_string,
                 "status": status,
                 "user": session.user if session is not None else None,
+                "session": session.resource_id if session is not None else None,
                 "session_type": call.headers.get("x-sap-adt-sessiontype"),
                 "context": (call.context_id or "")[-16:] or None,
                 "purpose": call.headers.get("sap-adt-purpose"),
@@ -47,6 +49,7 @@ class Journal:
                 "accept": call.headers.get("accept"),
                 "credentials": "authorization" in call.headers,
                 "bytes": len(call.body),
+                "nonces": [nonce.decode("ascii") for nonce in NONCE.findall(call.body)],
                 "faults": faults,
             }
         )
@@ -55,7 +58,7 @@ class Journal:
         """Count one source that was really stored."""
         self.put_by_hash[hashlib.sha256(body).hexdigest()] += 1
         for nonce in NONCE.findall(body):
-            self.put_by_nonce[nonce.decode("ascii", "replace")] += 1
+            self.put_by_nonce[nonce.decode("ascii")] += 1
 
     def counters(self) -> dict[str, Any]:
         """Return all counters as JSON values."""
