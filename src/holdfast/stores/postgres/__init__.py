@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError
@@ -21,7 +22,7 @@ from holdfast.stores.postgres.care import PostgresCare
 from holdfast.stores.postgres.channel import PostgresChannel
 from holdfast.stores.postgres.connections import Connections, LentConnections, OwnConnections, Pool
 from holdfast.stores.postgres.counters import PostgresCounters
-from holdfast.stores.postgres.database import DRIVER, Database, ours, set_up_wrong
+from holdfast.stores.postgres.database import Database, borrowed
 from holdfast.stores.postgres.events import PostgresEventLog
 from holdfast.stores.postgres.schema import found, refuse_other, schema_of
 from holdfast.stores.postgres.sessions import PostgresLeases, PostgresSessions
@@ -46,7 +47,7 @@ async def open_postgres(
         StoreUnavailable: The server is out of reach.
     """
     schema_of(namespace)
-    async with _opened(OwnConnections(url, timeout), namespace, timeout) as store:
+    async with _opened(OwnConnections(url, timeout), namespace, timeout, url) as store:
         yield store
 
 
@@ -80,7 +81,7 @@ async def postgres_care(url: str, *, namespace: str = "holdfast", timeout: float
 
 
 @asynccontextmanager
-async def _opened(connections: Connections, namespace: str, timeout: float) -> AsyncIterator[Store]:
+async def _opened(connections: Connections, namespace: str, timeout: float, url: str = "") -> AsyncIterator[Store]:
     database = Database(connections, timeout)
     channel = PostgresChannel(database, namespace)
     try:
@@ -91,7 +92,7 @@ async def _opened(connections: Connections, namespace: str, timeout: float) -> A
             events=PostgresEventLog(database, namespace),
             channel=channel,
             counters=PostgresCounters(database, namespace),
-            url="postgresql://",
+            url=_shown(url),
             shared=True,
         )
     finally:
@@ -99,18 +100,16 @@ async def _opened(connections: Connections, namespace: str, timeout: float) -> A
         await database.close()
 
 
+def _shown(url: str) -> str:
+    """Return a URL without user, password and settings."""
+    address = urlsplit(url)
+    return f"postgresql://{address.netloc.rpartition('@')[2]}{address.path}"
+
+
 async def _refuse_unready(connections: Connections, namespace: str, timeout: float) -> None:
-    try:
-        connection = await connections.take(timeout)
-        try:
-            refuse_other(await found(connection, namespace, timeout), namespace)
-            isolation = await connection.fetchval(ISOLATION, timeout=timeout)
-        except BaseException:
-            await connections.drop(connection)
-            raise
-        await connections.give(connection)
-    except (*DRIVER, ValueError) as exc:
-        raise (set_up_wrong(exc) or ours(exc)) from exc
+    async with borrowed(connections, timeout) as connection:
+        refuse_other(await found(connection, namespace, timeout), namespace)
+        isolation = await connection.fetchval(ISOLATION, timeout=timeout)
     if isolation != "read committed":
         raise ConfigurationError(
             f"transactions of the pool begin {isolation.upper()}", hint="Let them begin READ COMMITTED."

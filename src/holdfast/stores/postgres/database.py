@@ -32,8 +32,8 @@ REFUSALS: Final[dict[str, type[HoldfastError]]] = {  # functions.sql
 AGAIN: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing was done
 NAP_S: Final = (0.001, 0.02)
 HARMLESS: Final = ("HF", "22", "23", "40", "42", "3F", "55", "57014")  # after these the connection is as before
-SETUP: Final = ("28", "3D", "3F", "42")  # logon, database, schema; tables, functions and rights
-DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, asyncio.IncompleteReadError)
+SETUP: Final = ("28", "3D", "3F", "42501", "42P01", "42883")  # logon, database, schema; rights, tables, functions
+DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class Database:
@@ -118,10 +118,27 @@ def ours(exc: BaseException) -> HoldfastError:
     return StoreUnavailable(f"{type(exc).__name__} {state}" if state else type(exc).__name__)
 
 
+@asynccontextmanager
+async def borrowed(connections: Connections, timeout: float) -> AsyncIterator[Connection]:
+    """Have a connection while the block runs; what the driver says there against the set-up is a ConfigurationError."""
+    try:
+        connection = await connections.take(timeout)
+        try:
+            yield connection
+        except BaseException:
+            await connections.drop(connection)
+            raise
+        await connections.give(connection)
+    except (*DRIVER, ValueError) as exc:
+        if wrong := set_up_wrong(exc):
+            raise wrong from None  # the driver quotes the part of a URL that it cannot read: it may be a password
+        raise ours(exc) from exc
+
+
 def set_up_wrong(exc: BaseException) -> ConfigurationError | None:
     """Return what is wrong with the set-up, if that is what an error at the first statement says."""
     state = getattr(exc, "sqlstate", None) or ""
-    if isinstance(exc, asyncpg.ClientConfigurationError | ValueError):
+    if isinstance(exc, ValueError) and not isinstance(exc, OSError):
         return ConfigurationError(
             "the URL of the PostgreSQL store cannot be read", hint="Use postgresql://user@host/db."
         )

@@ -8,17 +8,17 @@
 -- it began (READ COMMITTED). A refusal is an exception, so whatever was written before it is undone:
 --   HF001 SessionExists, HF002 SessionEnded, HF003 SessionConflict, HF004 LimitReached, HF005 LeaseLost, HF006 BadInput.
 
-CREATE OR REPLACE FUNCTION holdfast.refuse(code text, note text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.refuse(code text, note text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION USING ERRCODE = code, MESSAGE = note;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.short(key bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION holdfast.short(key bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT left(encode(key, 'hex'), 8)
 $$;
 
 -- Return the node at a place, with its tree and its row locked; a row of nulls if it is not there.
-CREATE OR REPLACE FUNCTION holdfast.seize(_tree bytea, _key bytea) RETURNS holdfast.node LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.seize(_tree bytea, _key bytea) RETURNS holdfast.node LANGUAGE plpgsql AS $$
 DECLARE
   stored holdfast.node;
 BEGIN
@@ -29,21 +29,23 @@ BEGIN
   RETURN stored;
 END $$;
 
--- Say whether a stored node and all its ancestors live.
-CREATE OR REPLACE FUNCTION holdfast.lives(stored holdfast.node, _now float8) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Say whether a stored node and all its ancestors live. OFFSET 0: by key, whatever the planner believes of the table.
+CREATE FUNCTION holdfast.lives(stored holdfast.node, _now float8) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   RETURN stored.state = 'live' AND stored.expires_at > _now AND (stored.parent IS NULL OR NOT EXISTS (
-    SELECT FROM holdfast.node WHERE key = ANY (stored.above) AND (state <> 'live' OR expires_at <= _now)));
+    SELECT FROM unnest(stored.above) AS a, LATERAL (
+      SELECT state, expires_at FROM holdfast.node WHERE key = a OFFSET 0) AS p
+    WHERE p.state <> 'live' OR p.expires_at <= _now));
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.refuse_gone(stored holdfast.node, _key bytea) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.refuse_gone(stored holdfast.node, _key bytea) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF stored.key IS NULL THEN
     PERFORM holdfast.refuse('HF003', format('node %s is gone', holdfast.short(_key)));
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.refuse_ended(stored holdfast.node, _key bytea, _now float8) RETURNS void
+CREATE FUNCTION holdfast.refuse_ended(stored holdfast.node, _key bytea, _now float8) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF stored.key IS NULL OR NOT holdfast.lives(stored, _now) THEN
@@ -51,7 +53,7 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.refuse_stale(stored holdfast.node, _version int4) RETURNS void
+CREATE FUNCTION holdfast.refuse_stale(stored holdfast.node, _version int4) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF stored.version <> _version THEN
@@ -60,7 +62,7 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.refuse_lost(stored holdfast.node, _key bytea, _fence int4) RETURNS void
+CREATE FUNCTION holdfast.refuse_lost(stored holdfast.node, _key bytea, _fence int4) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   IF stored.key IS NULL OR stored.fence <> _fence THEN
@@ -69,7 +71,7 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.refuse_deep(depth int4) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.refuse_deep(depth int4) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   IF depth > @depth@ THEN
     PERFORM holdfast.refuse('HF006', 'a tree is at most @depth@ nodes deep');
@@ -77,7 +79,7 @@ BEGIN
 END $$;
 
 -- The rows among which a limit counts; only the branch of the scope is run.
-CREATE OR REPLACE FUNCTION holdfast.rivals(r holdfast.record, scope text) RETURNS SETOF holdfast.node
+CREATE FUNCTION holdfast.rivals(r holdfast.record, scope text) RETURNS SETOF holdfast.node
 LANGUAGE sql STABLE AS $$
   SELECT * FROM holdfast.node WHERE scope = 'client' AND client = r.client AND kind = r.kind AND state = 'live'
   UNION ALL
@@ -89,7 +91,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Return who has to go so that the node fits (core.policy.victims), and the text of the refusal if that may not be.
-CREATE OR REPLACE FUNCTION holdfast.victims(
+CREATE FUNCTION holdfast.victims(
   r holdfast.record, caps holdfast.cap[], ancestors bytea[], _now float8, OUT leaving bytea[], OUT refusal text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -117,7 +119,7 @@ BEGIN
 END $$;
 
 -- Lock what two creations within one limit must not do at the same time.
-CREATE OR REPLACE FUNCTION holdfast.lock_limits(r holdfast.record, caps holdfast.cap[]) RETURNS void
+CREATE FUNCTION holdfast.lock_limits(r holdfast.record, caps holdfast.cap[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(number) FROM (
@@ -126,13 +128,13 @@ BEGIN
       ) AS number FROM unnest(caps) ORDER BY number) AS numbers;
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.lock_trees(trees bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.lock_trees(trees bytea[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM FROM holdfast.node WHERE key = ANY (trees) ORDER BY key FOR NO KEY UPDATE;
 END $$;
 
 -- SessionStore.create; returns what was replaced.
-CREATE OR REPLACE FUNCTION holdfast.create_node(r holdfast.record, caps holdfast.cap[], _now float8)
+CREATE FUNCTION holdfast.create_node(r holdfast.record, caps holdfast.cap[], _now float8)
 RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
 DECLARE
   host holdfast.node;
@@ -188,7 +190,7 @@ BEGIN
 END $$;
 
 -- Record a use (core.policy.touched); losing the last few in a crash of the server does no harm.
-CREATE OR REPLACE FUNCTION holdfast.touch(_key bytea, _now float8, busy float8) RETURNS boolean
+CREATE FUNCTION holdfast.touch(_key bytea, _now float8, busy float8) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
@@ -199,7 +201,7 @@ BEGIN
 END $$;
 
 -- Write a record over its row, which is locked and has its version; what a writer may not change stays.
-CREATE OR REPLACE FUNCTION holdfast.write(r holdfast.record) RETURNS SETOF holdfast.node LANGUAGE sql AS $$
+CREATE FUNCTION holdfast.write(r holdfast.record) RETURNS SETOF holdfast.node LANGUAGE sql AS $$
   UPDATE holdfast.node SET
     payload = r.payload, owner = r.owner, client = r.client, label = r.label, state = r.state, reason = r.reason,
     idle = r.idle, sliding = r.sliding, slides_after = r.slides_after, ends_at = r.ends_at, due_at = r.due_at,
@@ -209,7 +211,7 @@ CREATE OR REPLACE FUNCTION holdfast.write(r holdfast.record) RETURNS SETOF holdf
 $$;
 
 -- SessionStore.replace
-CREATE OR REPLACE FUNCTION holdfast.replace_node(r holdfast.record, _now float8, _fence int4)
+CREATE FUNCTION holdfast.replace_node(r holdfast.record, _now float8, _fence int4)
 RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
 DECLARE
   stored holdfast.node := holdfast.seize(r.tree, r.key);
@@ -225,7 +227,7 @@ BEGIN
 END $$;
 
 -- Hang a node and all below it at a place; returns its new ancestors. All trees are locked.
-CREATE OR REPLACE FUNCTION holdfast.move(stored holdfast.node, parent_tree bytea, parent_key bytea, _now float8)
+CREATE FUNCTION holdfast.move(stored holdfast.node, parent_tree bytea, parent_key bytea, _now float8)
 RETURNS bytea[] LANGUAGE plpgsql AS $$
 DECLARE
   host holdfast.node;
@@ -252,7 +254,7 @@ BEGIN
 END $$;
 
 -- SessionStore.rekey
-CREATE OR REPLACE FUNCTION holdfast.rekey_node(
+CREATE FUNCTION holdfast.rekey_node(
   _tree bytea, _key bytea, _version int4, _alias bytea, _mark text, _now float8, parent_tree bytea, parent_key bytea
 ) RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
 DECLARE
@@ -275,7 +277,7 @@ BEGIN
 END $$;
 
 -- SessionStore.end
-CREATE OR REPLACE FUNCTION holdfast.end_node(_tree bytea, _key bytea, _reason text, _now float8)
+CREATE FUNCTION holdfast.end_node(_tree bytea, _key bytea, _reason text, _now float8)
 RETURNS SETOF holdfast.node LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM FROM holdfast.node WHERE key = _tree FOR NO KEY UPDATE;
@@ -285,7 +287,7 @@ BEGIN
 END $$;
 
 -- SessionStore.delete
-CREATE OR REPLACE FUNCTION holdfast.delete_nodes(trees bytea[], keys bytea[], _fence int4) RETURNS int4
+CREATE FUNCTION holdfast.delete_nodes(trees bytea[], keys bytea[], _fence int4) RETURNS int4
 LANGUAGE plpgsql AS $$
 DECLARE
   place int4;
@@ -315,7 +317,7 @@ BEGIN
 END $$;
 
 -- SessionStore.claim: in any order
-CREATE OR REPLACE FUNCTION holdfast.claim_nodes(kinds text[], _now float8, ttl float8, most int8)
+CREATE FUNCTION holdfast.claim_nodes(kinds text[], _now float8, ttl float8, most int8)
 RETURNS SETOF holdfast.node LANGUAGE sql AS $$
   WITH due AS MATERIALIZED (
     SELECT key FROM holdfast.node AS top
@@ -327,7 +329,7 @@ RETURNS SETOF holdfast.node LANGUAGE sql AS $$
 $$;
 
 -- Write the records of a tree, which is locked: all, or none.
-CREATE OR REPLACE FUNCTION holdfast.put(_tree bytea, records holdfast.record[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION holdfast.put(_tree bytea, records holdfast.record[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   r holdfast.record;
   stored holdfast.node;
@@ -347,7 +349,7 @@ BEGIN
 END $$;
 
 -- Leases.acquire; returns the fence, or null.
-CREATE OR REPLACE FUNCTION holdfast.acquire_lease(
+CREATE FUNCTION holdfast.acquire_lease(
   _tree bytea, _key bytea, _now float8, ttl float8, records holdfast.record[], closing boolean
 ) RETURNS int4 LANGUAGE plpgsql AS $$
 DECLARE
@@ -367,7 +369,7 @@ BEGIN
 END $$;
 
 -- Leases.renew, and with the beginning of all time Leases.release
-CREATE OR REPLACE FUNCTION holdfast.keep_lease(
+CREATE FUNCTION holdfast.keep_lease(
   _tree bytea, _key bytea, _fence int4, _until float8, records holdfast.record[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -382,7 +384,7 @@ BEGIN
 END $$;
 
 -- Counters.take (stores.bucket): the seconds to wait, 0 if granted. A crash may forget the last few.
-CREATE OR REPLACE FUNCTION holdfast.take(_name text, rate float8, burst float8, _now float8, cost float8)
+CREATE FUNCTION holdfast.take(_name text, rate float8, burst float8, _now float8, cost float8)
 RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
   full_at float8;

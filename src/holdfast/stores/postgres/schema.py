@@ -5,6 +5,7 @@ part of what is compared, so a release never runs on another release's functions
 """
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -20,6 +21,7 @@ VERSION: Final = 1
 LONGEST: Final = 63  # bytes of a name at the server
 OTHERS: Final = ("public", "information_schema")
 HINT: Final = "Run: holdfast store migrate"
+PART: Final = re.compile(r"(?:CREATE (?:UNIQUE )?(?:INDEX |(?:TABLE|FUNCTION) holdfast\.)|CONSTRAINT )(\w+)")
 LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('holdfast migrate ' || $1, 0))"
 META: Final = """
 CREATE TABLE holdfast.meta (version int4 NOT NULL, functions text NOT NULL);
@@ -54,6 +56,12 @@ def functions() -> str:
     """Return the statements that make the functions."""
     text = files(__package__).joinpath("functions.sql").read_text()
     return text.replace("@depth@", str(MAX_DEPTH))
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names of all tables, indexes and functions."""
+    return frozenset(PART.findall(META + tables() + functions()))
 
 
 @cache
@@ -103,6 +111,7 @@ async def migrate(connection: Connection, namespace: str) -> list[str]:
         at_server = await found(connection, namespace)
         if at_server != (VERSION, fingerprint()):
             done.append("wrote the functions")
+            await _drop_functions(connection, namespace)
             await connection.execute(placed(functions(), namespace))
             await connection.execute(
                 placed("UPDATE holdfast.meta SET version = $1, functions = $2", namespace), VERSION, fingerprint()
@@ -130,3 +139,14 @@ async def _refuse_foreign(connection: Connection, namespace: str) -> None:
         raise ConfigurationError(
             f"the schema {namespace} is there and is not ours", hint="Take another namespace, or another database."
         )
+
+
+async def _drop_functions(connection: Connection, namespace: str) -> None:
+    """Drop another release's functions, whatever their arguments; not those that columns are computed with."""
+    old = await connection.fetch(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace($1) AND proname <> ALL ($2)",
+        schema_of(namespace),
+        PART.findall(tables()),
+    )
+    for (signature,) in old:
+        await connection.execute(f"DROP FUNCTION {signature}")
