@@ -1,4 +1,4 @@
-"""The memory and the SQLite store answer alike, whatever is asked of them in whatever order.
+"""The memory store and another answer alike, whatever is asked of them in whatever order.
 
 A program of random operations over a few keys runs on both. Every answer, every refusal, and in the end every row and
 lease must be the same. After each step the invariants of the trees are checked on one of them.
@@ -6,6 +6,7 @@ lease must be the same. After each step the invariants of the trees are checked 
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ operations = st.one_of(
     operation("once", name=st.sampled_from("ab")),
     operation("add", name=st.sampled_from("ab"), ttl=st.one_of(st.none(), st.just(10.0))),
 )
+
+programs = st.lists(operations, min_size=5, max_size=40)
 
 
 class Player:
@@ -282,9 +285,9 @@ def _above(row: Record, by_key: dict[bytes, Record]) -> list[Record]:
     return line
 
 
-async def run(program: list[Operation], url: str) -> None:
-    async with open_store("memory://") as memory, open_store(url) as sqlite:
-        one, two = Player(memory), Player(sqlite)
+async def run(program: list[Operation], other: AbstractAsyncContextManager[Store]) -> None:
+    async with open_store("memory://") as memory, other as shared:
+        one, two = Player(memory), Player(shared)
         for step in program:
             assert await one.play(step) == await two.play(step)
             rows = await one.rows()
@@ -294,8 +297,8 @@ async def run(program: list[Operation], url: str) -> None:
         assert await one.rows() == await two.rows()
 
 
-@given(st.lists(operations, min_size=5, max_size=40))
+@given(programs)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 def test_memory_and_sqlite_answer_alike(program: list[Operation]) -> None:  # E22, E23
     with tempfile.TemporaryDirectory() as folder:
-        anyio.run(run, program, f"sqlite:///{Path(folder)}/store.db")
+        anyio.run(run, program, open_store(f"sqlite:///{Path(folder)}/store.db"))
