@@ -220,7 +220,7 @@ class Keeper:
         try:
             await self.look_after(claim, asked_at)
         finally:
-            del self._working[claim.record.key]
+            self._working.pop(claim.record.key, None)  # the node may be claimed again before this is reached
             self._manager.due.set()
 
     async def _pause(self) -> float:
