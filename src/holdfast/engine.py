@@ -81,7 +81,7 @@ async def open_engine(
         )
         engine = Engine(manager, Keeper(manager), settings)
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_listen, manager)
+            await tasks.start(listen_for_ends, manager)
             tasks.start_soon(_every, settings.lease_ttl / 3, manager.renew_held)
             tasks.start_soon(_every, settings.lease_ttl / 3, manager.touch_running)
             tasks.start_soon(_every, STORE_DOWN_S, manager.catch_up)
@@ -113,7 +113,9 @@ async def end_all(manager: Manager, timeout: float = DRAIN_S) -> bool:
     return False
 
 
-async def _listen(manager: Manager, *, task_status: TaskStatus[None]) -> None:
+async def listen_for_ends(manager: Manager, *, task_status: TaskStatus[None]) -> None:
+    """Let the manager hear what other workers have ended, until cancelled."""
+
     async def hear(message: Message) -> None:
         manager.hear(message)
 

@@ -8,8 +8,9 @@ import anyio
 import msgspec
 
 from e2e.wire import JSON_HEADERS, Exchange, Wire
-from holdfast.core.manager import ENDED_TOPIC, Manager
+from holdfast.core.manager import Manager
 from holdfast.core.sealing import KeyRing, new_key_text
+from holdfast.engine import listen_for_ends
 from holdfast.errors import ObjectLocked
 from holdfast.mcp import KINDS, Annotations, Context, McpEndpoint, NativeDispatcher, ServerInfo, Tool, tool
 from holdfast.mcp.dispatch import Dispatcher
@@ -155,20 +156,11 @@ class World:
         endpoint = McpEndpoint(manager, dispatcher or native, **{"patience": 0.01, **options})
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
         self._stack.callback(tasks.cancel_scope.cancel)
-        ready = anyio.Event()
-        tasks.start_soon(_listen, manager, ready)
-        await ready.wait()
+        await tasks.start(listen_for_ends, manager)
         await self._stack.enter_async_context(endpoint.running())
         worker = Worker(manager, endpoint)
         self.workers.append(worker)
         return worker
-
-
-async def _listen(manager: Manager, ready: anyio.Event) -> None:
-    async with manager.store.channel.subscribe(ENDED_TOPIC) as messages:
-        ready.set()
-        async for message in messages:
-            manager.hear(message)
 
 
 @asynccontextmanager

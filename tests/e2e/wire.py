@@ -164,7 +164,8 @@ class Wire:
             if not sent:
                 sent = True
                 return {"type": "http.request", "body": payload, "more_body": False}
-            await exchange._left.wait()
+            if not exchange._left.is_set():  # a wait of anyio's is a checkpoint, a server's receive is none
+                await exchange._left.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
