@@ -57,6 +57,14 @@ class SystemSettings(Described):
     """TLS: `true`, `false`, or a file of certificates to trust."""
     timeout: float = Field(default=30.0, gt=0)
     """Seconds a request to the system may take."""
+    quota_sessions: int = Field(default=200, ge=1)
+    """Most sessions open for the SAP user, over all workers."""
+    quota_locks: int = Field(default=100, ge=1)
+    """Most objects locked for the SAP user, over all workers."""
+    quota_calls: int = Field(default=10, ge=1)
+    """Most calls of the SAP user in flight, per worker; the others wait, each agent in turn."""
+    quota_wait: float = Field(default=60.0, gt=0)
+    """Seconds a call may wait for its turn."""
 
     def secret(self) -> str:
         """Return the password, from `password_file` if that is given."""
@@ -146,6 +154,8 @@ class Settings(BaseSettings):
     """Seconds after which a lock that nobody has used is released."""
     session_state: Literal["sealed", "plain"] = "sealed"
     """`plain` gives trusted callers real cookies and tokens."""
+    quota_client_calls: int = Field(default=10, ge=1)
+    """Most calls to SAP systems that one client may have in flight, per worker."""
     strict: bool = False
     """Refuse a stale `session_state` instead of warning."""
     default_system: str = ""

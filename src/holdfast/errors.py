@@ -10,7 +10,7 @@
   - StoreUnavailable       our store is out of reach: try later
   - ServerStopping         this server is going down: try again, at another one
   - BackendError           the back end refused or answered badly: read its message
-    . SessionExpiredError, LockLostError, LogonFailed, BackendUnavailable, ObjectLocked
+    . SessionExpiredError, LockLostError, LogonFailed, BackendUnavailable, QuotaExceeded, ObjectLocked, ObjectChanged
 
 `code` is stable: safe to show to a client and to count in a metric. `status` is the HTTP status a server answers with.
 `hint` says what to do next. No message holds a secret.
@@ -154,6 +154,21 @@ class BackendUnavailable(BackendError):
     default_hint = "Check the system's URL and that it is up, then try again."
 
 
+class QuotaExceeded(BackendUnavailable):
+    """One SAP user or one client has as much of the system as it may have; nothing was sent (A29).
+
+    `retry_after` says in how many seconds it is worth asking again.
+    """
+
+    code = "quota_exceeded"
+    status = 429
+    default_hint = "Let your other calls finish, then send this one again in 5 seconds."
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float = 5.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
 class LogonFailed(BackendError):
     """The back end refused the credentials."""
 
@@ -184,3 +199,11 @@ class ObjectLocked(BackendError):
     code = "object_locked"
     status = 423
     default_hint = "Wait until the owner has released the object, or ask them to."
+
+
+class ObjectChanged(BackendError):
+    """Somebody has changed the object since it was locked for what was to be written now; it was left as it is (A8)."""
+
+    code = "object_changed"
+    status = 409
+    default_hint = "Read the object, put both changes together, then lock and update it."

@@ -7,7 +7,7 @@ guessed, and nothing is sent twice blindly (A6).
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -36,6 +36,7 @@ from holdfast.errors import (
     StoreUnavailable,
 )
 
+T = TypeVar("T")
 TRIES: Final = 8
 
 
@@ -65,6 +66,7 @@ class Changing:
 
     async def update(
         self,
+        workspace: Session,
         ticket: Ticket,
         kind: ObjectType,
         name: str,
@@ -87,7 +89,9 @@ class Changing:
         async def send(place: Place, node: Session, lock: Lock) -> Changed:
             return await self._put(place, node, lock, source.encode(), transport)
 
-        return await self._errands.run(partial(self._update, ticket, kind, name, node, operation, send))
+        return await self._errands.run(
+            partial(self._in_turn, workspace, partial(self._update, ticket, kind, name, node, operation, send))
+        )
 
     async def unlock(self, ticket: Ticket, kind: ObjectType, name: str, *, node: Session) -> Changed:
         """Give a lock back. It counts as released when its context has ended; the keeper sees to that (A4)."""
@@ -97,7 +101,9 @@ class Changing:
         gone = await self._desk.manager.gone(ticket.lock_ref, timeout=self._desk.manager.tuning.closer_timeout)
         return msgspec.structs.replace(changed, outcome=Outcome.APPLIED) if gone else changed
 
-    async def delete(self, ticket: Ticket, kind: ObjectType, name: str, *, transport: str) -> Refusal | None:
+    async def delete(
+        self, workspace: Session, ticket: Ticket, kind: ObjectType, name: str, *, transport: str
+    ) -> Refusal | None:
         """Delete a locked object and let go of its lock, whatever the answer; return what was refused."""
         refusals: list[Refusal | None] = []
 
@@ -112,7 +118,7 @@ class Changing:
 
         operation = Operation(kind="unlock", at=self._desk.manager.clock())  # what a successor finds: only to release
         node = await self.find(ticket, kind, name)
-        await self._errands.run(partial(self._send, ticket, node, operation, send))
+        await self._errands.run(partial(self._in_turn, workspace, partial(self._send, ticket, node, operation, send)))
         if not refusals:
             raise Busy("the lock is used by another call")
         return refusals[0]
@@ -141,6 +147,11 @@ class Changing:
             return None
         past = driver_of(self._desk.systems, node).logon.past_lock(ticket.lock)
         return (past.subject, past.reason) if past is not None else None
+
+    async def _in_turn(self, workspace: Session, work: Callable[[], Awaitable[T]]) -> T:
+        """Wait for a place before a lease is asked for: giving back and keeping alive do not wait behind it (A29)."""
+        async with self._desk.in_flight(workspace):
+            return await work()
 
     # -- update
 

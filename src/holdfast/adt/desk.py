@@ -8,6 +8,7 @@ logon at most one lock. Labels are unsealed so that what is left behind can be n
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -15,16 +16,19 @@ import msgspec
 
 from holdfast.backend.locks import Lock
 from holdfast.backend.logon import Logon, Purpose
+from holdfast.backend.quotas import used_up, within
 from holdfast.backend.session import BackendSession
 from holdfast.backend.system import System, Systems
+from holdfast.core.kinds import Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Record, Ref, State
 from holdfast.core.session import Session
-from holdfast.errors import SessionExpiredError, SessionNotFound
+from holdfast.errors import LimitReached, SessionExpiredError, SessionNotFound
 
 WORKSPACE: Final = "workspace"
 BACKEND: Final = "backend"
 LOCK: Final = "lock"
+NAMES: Final = {BACKEND: "sessions", LOCK: "locks"}
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -69,30 +73,89 @@ class Desk:
         """Return the driver of a logon's node."""
         return driver_of(self.systems, node)
 
-    async def open_backend(self, backend: BackendSession, workspace: Session, caller: Caller) -> Session:
-        """Store a logon below its workspace; if the workspace has ended meanwhile, log off again and raise."""
-        edits = backend.logon.purpose == "edit"
+    @asynccontextmanager
+    async def in_flight(self, workspace: Session, logon: Session | None = None) -> AsyncIterator[None]:
+        """Count what an agent sends in the block as a call in flight, and wait for its turn (A29).
+
+        Whoever waits has sent nothing: the end of the session, or of the logon that is kept for it, ends the waiting,
+        so that it holds up nobody who closes them.
+
+        Raises:
+            QuotaExceeded: It took too long.
+            SessionEnded: The session has ended meanwhile.
+        """
+        system = self.systems.get(workspace_of(workspace).system)
+        place = self.systems.quotas.call(system.account, system.settings, client=workspace.owner, agent=workspace.key)
+        async with AsyncExitStack() as stack:
+            async with self.manager.running(workspace), self.manager.running(logon or workspace):
+                await stack.enter_async_context(place)
+            yield
+
+    def turn(self, workspace: Session, ref: Ref) -> AbstractAsyncContextManager[None]:
+        """Wait for one's turn in a logon that several agents share; raises Busy."""
+        wait = self.systems.get(workspace_of(workspace).system).settings.quota_wait
+        return self.systems.turns.take(ref.key, anyio.current_time() + wait, party=workspace.key)
+
+    async def log_on(self, purpose: Purpose, workspace: Session) -> Session:
+        """Log on at the workspace's system and store the logon below it; if it has ended meanwhile, log off again.
+
+        Raises:
+            QuotaExceeded: The SAP user or the client has as many sessions as it may have.
+        """
+        system = self.systems.get(workspace_of(workspace).system)
+        await self._refuse_in_vain(system)
+        backend = BackendSession.fresh(system, purpose)
+        async with self.in_flight(workspace):
+            await backend.log_on()
+        due_at = self.manager.clock() + self.manager.tuning.lease_ttl if purpose == "edit" else None
         try:
-            return await self.manager.open(
-                BACKEND,
-                backend.dump(),
-                parent=workspace,
-                owner=workspace.owner,
-                client=caller.client,
-                label=backend_label(backend),
-                due_at=self.manager.clock() + self.manager.tuning.lease_ttl if edits else None,
-                named=False,
-            )
+            return await self._open(BACKEND, system, workspace, backend.dump(), backend_label(backend), due_at)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await backend.log_off()
             raise
 
-    async def log_on(self, system: System, purpose: Purpose) -> BackendSession:
-        """Log on at a system."""
-        backend = BackendSession.fresh(system, purpose)
-        await backend.log_on()
-        return backend
+    async def intend(self, lock: Lock, logon: Session) -> Session:
+        """Store the intent of a lock below its logon (A1). Raises QuotaExceeded."""
+        return await self._open(LOCK, self.systems.get(lock.system), logon, lock.dump(), lock_label(lock))
+
+    async def _open(
+        self,
+        kind: str,
+        system: System,
+        parent: Session,
+        content: dict[str, Any],
+        label: str,
+        due_at: float | None = None,
+    ) -> Session:
+        """Open a node that counts for the SAP user; the check and the opening are one step in the store."""
+        quota = self._quota(kind, system)
+        try:
+            return await self.manager.open(
+                kind,
+                content,
+                parent=parent,
+                owner=parent.owner,
+                client=system.account,
+                label=label,
+                due_at=due_at,
+                named=False,
+                limits=quota,
+            )
+        except LimitReached as exc:
+            raise used_up(NAMES[kind], system.account, quota) from exc
+
+    async def _refuse_in_vain(self, system: System) -> None:
+        """Raise QuotaExceeded before a logon that could not be kept."""
+        quota = self._quota(BACKEND, system)
+        nodes = [record async for record in self.manager.each("client", system.account)]
+        if sum(is_live(record) for record in nodes if record.kind == BACKEND) >= (quota.per_client or 0):
+            raise used_up(NAMES[BACKEND], system.account, quota)
+
+    def _quota(self, kind: str, system: System) -> Limits:
+        settings = system.settings
+        most = settings.quota_sessions if kind == BACKEND else settings.quota_locks
+        return within(self.manager.rules(kind)[1], most)
 
     # -- looking around
 
@@ -147,8 +210,7 @@ def plain(workspace: Workspace) -> dict[str, Any]:
 
 def backend_label(backend: BackendSession) -> str:
     """Return the label of a logon's node."""
-    settings, logon = backend.system.settings, backend.logon
-    return f"{logon.system} {settings.client} {logon.user} {logon.purpose} {logon.since:.0f}"
+    return f"{backend.system.account} {backend.logon.purpose} {backend.logon.since:.0f}"
 
 
 def purpose_of(record: Record) -> str:

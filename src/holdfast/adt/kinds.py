@@ -15,7 +15,7 @@ from holdfast.backend.system import Systems
 from holdfast.config import Settings
 from holdfast.core.keeper import Duty
 from holdfast.core.kinds import Clocks, Kind, Limits
-from holdfast.core.model import Reason
+from holdfast.core.model import Policy, Reason
 from holdfast.core.session import Session
 from holdfast.errors import BackendUnavailable, LockLostError, SessionExpiredError
 
@@ -150,6 +150,7 @@ def kinds(systems: Systems, settings: Settings) -> tuple[Kind, ...]:
             ends_children=True,
             gone_after=CERTAINLY_GONE_S,
             clocks=Clocks(absolute=ABSOLUTE_S),
+            limits=Limits(per_principal=200, policy=Policy.REJECT),
         ),
         Kind(
             name=LOCK,
@@ -158,6 +159,7 @@ def kinds(systems: Systems, settings: Settings) -> tuple[Kind, ...]:
             holds=True,
             gone_after=CERTAINLY_GONE_S,
             clocks=Clocks(absolute=ABSOLUTE_S, touch_interval=min(limit / 10, 30.0)),
+            limits=Limits(per_principal=100, policy=Policy.REJECT),
         ),
     )
 

@@ -8,11 +8,8 @@ import anyio
 import msgspec
 
 from holdfast.adt.desk import (
-    LOCK,
-    Caller,
     Desk,
     is_live,
-    lock_label,
     plain,
     purpose_of,
     workspace_of,
@@ -55,13 +52,13 @@ class Locking:
     def __init__(self, desk: Desk, errands: Errands) -> None:
         self._desk, self._errands, self._smith = desk, errands, Locksmith(desk)
 
-    async def lock(self, caller: Caller, workspace: Session, kind: ObjectType, name: str) -> Locked:
+    async def lock(self, workspace: Session, kind: ObjectType, name: str) -> Locked:
         """Lock an object for this workspace. One that it holds already is answered again, with its handle.
 
         Raises:
             ObjectLocked: Somebody else holds it.
         """
-        return await self._errands.run(partial(self._lock, caller, workspace, kind, name), left_alone=self.give_up)
+        return await self._errands.run(partial(self._lock, workspace, kind, name), left_alone=self.give_up)
 
     async def touch(self, record: Record) -> None:
         """Record a use of a lock, so that it is not given up as idle (A3)."""
@@ -73,7 +70,7 @@ class Locking:
         if not locked.again:
             await self._desk.manager.end(locked.ticket.lock_ref, Reason.CLIENT)
 
-    async def _lock(self, caller: Caller, workspace: Session, kind: ObjectType, name: str) -> Locked:
+    async def _lock(self, workspace: Session, kind: ObjectType, name: str) -> Locked:
         for _ in range(TRIES):
             logons, locks = await self._desk.below(workspace)
             own = next((record for record in locks if is_about(record, kind, name)), None)
@@ -82,8 +79,8 @@ class Locking:
                 if found is not None:
                     return found
                 continue
-            ref = await self._free_logon(caller, workspace, logons, locks)
-            locked = await self._lock_in(caller, workspace, ref, kind, name)
+            ref = await self._free_logon(workspace, logons, locks)
+            locked = await self._lock_in(workspace, ref, kind, name)
             if locked is not None:
                 return locked
         raise Busy("the locks of this session change all the time")
@@ -107,7 +104,7 @@ class Locking:
         except (SessionEnded, SessionNotFound):
             return None
 
-    async def _free_logon(self, caller: Caller, workspace: Session, logons: list[Record], locks: list[Record]) -> Ref:
+    async def _free_logon(self, workspace: Session, logons: list[Record], locks: list[Record]) -> Ref:
         """Return an edit logon of this workspace without a lock, if need be a new one (A23)."""
         manager = self._desk.manager
         edits = [record for record in logons if is_live(record) and purpose_of(record) == "edit"]
@@ -118,25 +115,22 @@ class Locking:
             ending = [lock for lock in locks if lock.parent == record.key and self._is_ending(lock)]
             if ending and await manager.gone(ending[0].ref, timeout=CLOSING_WAIT_S):
                 return record.ref
-        backend = await self._desk.log_on(self._desk.systems.get(workspace_of(workspace).system), "edit")
-        return (await self._desk.open_backend(backend, workspace, caller)).ref
+        return (await self._desk.log_on("edit", workspace)).ref
 
     def _is_ending(self, lock: Record) -> bool:
         return not is_live(lock) or lock.key in self._desk.releasing
 
-    async def _lock_in(
-        self, caller: Caller, workspace: Session, ref: Ref, kind: ObjectType, name: str
-    ) -> Locked | None:
+    async def _lock_in(self, workspace: Session, ref: Ref, kind: ObjectType, name: str) -> Locked | None:
         """Lock in this logon; None if it is not free after all."""
         try:
-            async with self._smith.place(ref) as place:
+            async with self._desk.in_flight(workspace), self._smith.place(ref) as place:
                 if place.node.record.held:
                     return None
-                return await self._take(caller, workspace, place, kind, name)
+                return await self._take(workspace, place, kind, name)
         except SessionNotFound:
             return None
 
-    async def _take(self, caller: Caller, workspace: Session, place: Place, kind: ObjectType, name: str) -> Locked:
+    async def _take(self, workspace: Session, place: Place, kind: ObjectType, name: str) -> Locked:
         manager, logon, now = self._desk.manager, place.backend.logon, self._desk.manager.clock()
         content = workspace_of(workspace)
         content.generation += 1  # so that a `session_state` from before it can be told (A11)
@@ -148,15 +142,7 @@ class Locking:
             generation=content.generation,
             taken_at=now,
         ).begun(Operation(kind="lock", at=now))
-        node = await manager.open(
-            LOCK,
-            lock.dump(),
-            parent=place.node,
-            owner=workspace.owner,
-            client=caller.client,
-            label=lock_label(lock),
-            named=False,
-        )
+        node = await self._desk.intend(lock, place.node)
         try:
             lock = (await self._smith.take(place, lock, node.key)).settled(Outcome.APPLIED, at=now)
         except BaseException as exc:

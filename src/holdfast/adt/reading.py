@@ -26,9 +26,7 @@ class Reading:
     def __init__(self, desk: Desk, errands: Errands) -> None:
         self._desk, self._errands = desk, errands
 
-    async def run(
-        self, caller: Caller, workspace: Session, work: Work[T], *, look: Look
-    ) -> tuple[T, BackendSession, Stamp]:
+    async def run(self, workspace: Session, work: Work[T], *, look: Look) -> tuple[T, BackendSession, Stamp]:
         """Do `work` with the logon for reading; return its result, the driver and the stamp of its state.
 
         `look` is shown the stamp as it is before anything is sent, and may raise.
@@ -36,58 +34,60 @@ class Reading:
         A logon found dead is replaced and the refused request sent in the new one: nothing was bound to it. It goes
         on when the caller is cancelled.
         """
-        return await self._errands.run(partial(self._run, caller, workspace, work, look))
+        return await self._errands.run(partial(self._run, workspace, work, look))
 
     async def attach(self, caller: Caller, workspace: Session, *, fresh: bool) -> tuple[BackendSession, Stamp]:
         """Give a new workspace its logon for reading: a living one of the caller's, unless `fresh` (A31)."""
         shared = None if fresh else await self._living(caller, workspace)
-        node = shared or await self._desk.manager.get(await self._open(caller, workspace))
+        node = shared or await self._desk.manager.get(await self._open(workspace))
         if shared is not None:  # it may end at any time with the session it belongs to: then `run` opens another
             await self._point_to(workspace, shared.ref)
         backend = self._desk.driver(node)
         return backend, _stamp(workspace, node.ref, backend)
 
-    async def state(self, caller: Caller, workspace: Session) -> tuple[BackendSession, Stamp]:
+    async def state(self, workspace: Session) -> tuple[BackendSession, Stamp]:
         """Return the driver and the stamp of the logon for reading, without sending anything."""
 
         async def nothing(_: BackendSession) -> None:
             return None
 
-        _, backend, stamp = await self.run(caller, workspace, nothing, look=lambda _: None)
+        _, backend, stamp = await self.run(workspace, nothing, look=lambda _: None)
         return backend, stamp
 
-    async def _run(
-        self, caller: Caller, workspace: Session, work: Work[T], look: Look
-    ) -> tuple[T, BackendSession, Stamp]:
+    async def _run(self, workspace: Session, work: Work[T], look: Look) -> tuple[T, BackendSession, Stamp]:
         async def looked(backend: BackendSession) -> T:
             look(_stamp(workspace, ref, backend))
             return await work(backend)
 
         for _ in range(TRIES):
-            ref = workspace_of(workspace).reading_ref or await self._open(caller, workspace)
+            ref = workspace_of(workspace).reading_ref or await self._open(workspace)
             try:
-                result, backend = await self._in_turn(ref, looked)
+                result, backend = await self._in_turn(workspace, ref, looked)
             except (SessionEnded, SessionNotFound):
                 await self._point_to(workspace, None)  # the shared logon has ended with the session it belonged to
                 continue
             return result, backend, _stamp(workspace, ref, backend)
         raise Busy("the logon for reading ends again and again")
 
-    async def _in_turn(self, ref: Ref, work: Work[T]) -> tuple[T, BackendSession]:
-        """Do work when it is this logon's turn here. It holds nothing at SAP, so no lease is taken for it."""
-        async with self._desk.systems.turns.take(ref.key):
+    async def _in_turn(self, workspace: Session, ref: Ref, work: Work[T]) -> tuple[T, BackendSession]:
+        """Do work when it is this agent's turn in this logon. It holds nothing at SAP, so no lease is taken for it."""
+        async with self._desk.turn(workspace, ref):
             node = await self._desk.manager.get(ref)
-            backend = self._desk.driver(node)
-            try:
-                return await work(backend), backend
-            except LogonGone as gone:
-                if not gone.refused:
-                    raise
-            finally:
-                if backend.changed:
-                    await self._keep(node, backend)
-            backend = await self._renewed(ref, Logon.load(node.content).version)
+            async with self._desk.in_flight(workspace, node):
+                return await self._work(node, work)
+
+    async def _work(self, node: Session, work: Work[T]) -> tuple[T, BackendSession]:
+        backend = self._desk.driver(node)
+        try:
             return await work(backend), backend
+        except LogonGone as gone:
+            if not gone.refused:
+                raise
+        finally:
+            if backend.changed:
+                await self._keep(node, backend)
+        backend = await self._renewed(node.ref, Logon.load(node.content).version)
+        return await work(backend), backend
 
     async def _keep(self, node: Session, backend: BackendSession) -> None:
         """Store changed cookies; where another worker has stored its own, those are as good."""
@@ -110,7 +110,7 @@ class Reading:
     async def _living(self, caller: Caller, workspace: Session) -> Session | None:
         """Return a living logon for reading of the caller's at the workspace's system."""
         desk, system = self._desk, self._desk.systems.get(workspace_of(workspace).system)
-        wanted = f"{system.name} {system.settings.client} {system.user} read "
+        wanted = f"{system.account} read "
         async for record in desk.of_caller(caller):
             if record.kind == BACKEND and record.state is State.LIVE and record.label.startswith(wanted):
                 try:
@@ -121,14 +121,12 @@ class Reading:
                     return node
         return None
 
-    async def _open(self, caller: Caller, workspace: Session) -> Ref:
+    async def _open(self, workspace: Session) -> Ref:
         """Log on and store it below the workspace; of two at once the second uses the first one's."""
-        desk = self._desk
-        backend = await desk.log_on(desk.systems.get(workspace_of(workspace).system), "read")
-        node = await desk.open_backend(backend, workspace, caller)
+        node = await self._desk.log_on("read", workspace)
         used = await self._point_to(workspace, node.ref) or node.ref
         if used != node.ref:
-            await desk.manager.end(node, Reason.REPLACED)
+            await self._desk.manager.end(node, Reason.REPLACED)
         return used
 
     async def _point_to(self, workspace: Session, ref: Ref | None) -> Ref | None:

@@ -54,7 +54,7 @@ class Reads(Sessions):
             return read_validation(accepted(reply, f"validate {name}").body)
 
         async with self._visit(caller, session_id, session_state) as visit:
-            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            found, backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             good = not has_errors(found)
             text = f"{name} can be created: call Create." if good else f"{name} cannot be created."
             return visit.answer(good, text, backend, stamp, messages=found)
@@ -84,7 +84,7 @@ class Reads(Sessions):
             return source, read_properties(accepted(more, f"read the properties of {name}").body)
 
         async with self._visit(caller, session_id, session_state) as visit:
-            (reply, more), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            (reply, more), backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             await self._note_use(visit.workspace, row, name)
             text = f"Source of {name}: {len(reply.text.splitlines())} lines."
             answer = cast("ReadAnswer", visit.answer(True, text, backend, stamp))
@@ -150,7 +150,7 @@ class Reads(Sessions):
             if lock_handle is not None:
                 await self._locked(visit, lock_handle, row, name)
                 look = _no_look
-            found, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=look)
+            found, backend, stamp = await self._reading.run(visit.workspace, work, look=look)
             await self._note_use(visit.workspace, row, name)
             good = not has_errors(found)
             text = f"{name} has no errors." if good else f"{name} has errors: correct the source."
@@ -161,7 +161,7 @@ class Reads(Sessions):
             return accepted(await backend.send(call), doing)
 
         async with self._visit(caller, session_id, state) as visit:
-            reply, backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            reply, backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             found = read_references(reply.body, doing)
             return {**visit.answer(True, f"{len(found)} objects.", backend, stamp), "objects": found}
 

@@ -4,7 +4,6 @@ import anyio
 
 from holdfast.adt import calls
 from holdfast.adt.changing import Changing
-from holdfast.adt.desk import Caller
 from holdfast.adt.documents import Message, message, read_deletion
 from holdfast.adt.locking import Locking
 from holdfast.adt.refusals import error_for, read_refusal
@@ -35,13 +34,11 @@ class Removing:
             return [message("E", refusal.message)]
         raise error_for(refusal, f"delete {name}")
 
-    async def under_lock(
-        self, caller: Caller, workspace: Session, kind: ObjectType, name: str, transport: str
-    ) -> list[Message]:
+    async def under_lock(self, workspace: Session, kind: ObjectType, name: str, transport: str) -> list[Message]:
         """Lock, delete, and let go of the lock, which went with the object."""
-        locked = await self._locking.lock(caller, workspace, kind, name)
+        locked = await self._locking.lock(workspace, kind, name)
         try:
-            refusal = await self._changing.delete(locked.ticket, kind, name, transport=transport)
+            refusal = await self._changing.delete(workspace, locked.ticket, kind, name, transport=transport)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._locking.give_up(locked)

@@ -69,7 +69,7 @@ class Writes(Sessions):
             raise error_for(refusal, f"create {name}")
 
         async with self._visit(caller, session_id, session_state) as visit:
-            (found, why), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            (found, why), backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             said = f"{name} was not created." if found else f"{name} was created in {package}: call Lock to edit it."
             return visit.answer(not found, " ".join((said, why)).strip(), backend, stamp, messages=found)
 
@@ -83,7 +83,7 @@ class Writes(Sessions):
         """
         row, name = checked(kind, name)
         async with self._visit(caller, session_id, session_state) as visit:
-            locked = await self._locking.lock(caller, visit.workspace, row, name)
+            locked = await self._locking.lock(visit.workspace, row, name)
             if locked.again:
                 visit.warn("already_locked", "this session held the lock already; its handle is answered again")
             text = f"{name} is locked: call Update with this lock_handle, then Unlock."
@@ -119,7 +119,7 @@ class Writes(Sessions):
         async with self._visit(caller, needed(session_id, "Update"), session_state) as visit:
             ticket, node = await self._locked(visit, lock_handle, row, name)
             changed = await self._changing.update(
-                ticket, row, name, node=node, part=include, source=source, transport=transport
+                visit.workspace, ticket, row, name, node=node, part=include, source=source, transport=transport
             )
             said = {
                 Outcome.APPLIED: f"{name} is written: call Unlock, then Activate.",
@@ -176,9 +176,7 @@ class Writes(Sessions):
             return _activation_outcome(result), result, ""
 
         async with self._visit(caller, session_id, session_state) as visit:
-            (outcome, result, why), backend, stamp = await self._reading.run(
-                caller, visit.workspace, work, look=visit.look
-            )
+            (outcome, result, why), backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             await self._note_use(visit.workspace, row, name)
             good = outcome is Outcome.APPLIED
             text = f"{name} is active." if good else f"{name} was not activated."
@@ -209,9 +207,9 @@ class Writes(Sessions):
                 return await work(backend)
 
         async with self._visit(caller, session_id, session_state) as visit:
-            (found, why), backend, stamp = await self._reading.run(caller, visit.workspace, work, look=visit.look)
+            (found, why), backend, stamp = await self._reading.run(visit.workspace, work, look=visit.look)
             if found is None:
-                found = await self._removing.under_lock(caller, visit.workspace, row, name, transport)
+                found = await self._removing.under_lock(visit.workspace, row, name, transport)
             text = f"{name} was not deleted." if found else f"{name} is deleted."
             return visit.answer(not found, " ".join((text, why)).strip(), backend, stamp, messages=found)
 
@@ -226,7 +224,7 @@ class Writes(Sessions):
         return past is not None and past[1] is Reason.CLIENT
 
     async def _already(self, visit: Visit, name: str) -> UpdateAnswer:
-        backend, stamp = await self._reading.state(visit.caller, visit.workspace)
+        backend, stamp = await self._reading.state(visit.workspace)
         answer = visit.answer(True, f"{name} is unlocked: its lock has been released.", backend, stamp)
         return {**answer, "outcome": Outcome.APPLIED}
 

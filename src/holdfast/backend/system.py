@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
+from holdfast.backend.quotas import Quotas
 from holdfast.backend.wire import Call, Reply, Wire
 from holdfast.config import Settings, SystemSettings
 from holdfast.core.turns import Turns
@@ -60,6 +61,11 @@ class System:
         """The user we log on as, in upper case; empty for a token."""
         return self.settings.user.upper()
 
+    @property
+    def account(self) -> str:
+        """The user at this system and client: what quotas count, and what a logon's label begins with."""
+        return f"{self.name} {self.settings.client} {self.user}"
+
     def authorization(self) -> str:
         """Return the Authorization header of a logon request. Read anew each time: a secret may be rotated."""
         token = self.settings.token.get_secret_value()
@@ -77,14 +83,14 @@ class System:
 class Systems:
     """The systems of this process by name, and the one that is meant when none is named.
 
-    `turns` put the requests of one stateless logon in order within this process.
+    `turns` put the requests of one stateless logon in order within this process; `quotas` count those in flight.
     """
 
-    def __init__(self, systems: Mapping[str, System], default: str) -> None:
+    def __init__(self, systems: Mapping[str, System], default: str, quotas: Quotas | None = None) -> None:
         if default not in systems:
             raise ConfigurationError(f"default_system {default!r} is not among the systems")
         self._systems, self.default = dict(systems), default
-        self.turns = Turns()
+        self.turns, self.quotas = Turns(), quotas or Quotas()
 
     @property
     def names(self) -> list[str]:
@@ -129,7 +135,7 @@ async def open_systems(
         name: System(name, settings.systems[name], wire, door, clock=clock, note=note) for name, wire in wires.items()
     }
     try:
-        yield Systems(made, default)
+        yield Systems(made, default, Quotas(settings.quota_client_calls))
     finally:
         for wire in wires.values():
             await wire.aclose()
