@@ -3,22 +3,37 @@
 import os
 import sqlite3
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from holdfast.errors import ConfigurationError, StoreUnavailable
-from holdfast.stores import open_store
+from holdfast.stores import POSTGRES, REDIS, open_store
 from holdfast.stores.sqlite import refuse_network
 from holdfast.stores.sqlite.schema import VERSION
 from holdfast.testing.contract.base import NOW, chain, root, stored
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+sentinel", "redis+cluster", "postgresql"])
-async def test_a_store_that_is_not_there_yet_says_so(scheme: str) -> None:  # E22
-    with pytest.raises(ConfigurationError, match="store yet"):
-        async with open_store(f"{scheme}://host/0"):
+@pytest.mark.parametrize(
+    ("url", "driver", "extra"),
+    [
+        *((f"{scheme}://host:1", "redis", "redis") for scheme in REDIS),
+        *((f"{scheme}://host/name", "asyncpg", "postgres") for scheme in POSTGRES),
+    ],
+)
+async def test_a_driver_that_is_not_installed_is_named_with_its_extra(
+    url: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E22
+    for name in [name for name in sys.modules if name.startswith(f"holdfast.stores.{extra}")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name == driver or name.startswith(f"{driver}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(ConfigurationError, match=driver) as caught:
+        async with open_store(url):
             pass
+    assert f"holdfast[{extra}]" in caught.value.hint
 
 
 @pytest.mark.parametrize("url", ["mysql://host", "sqlite:/x.db", "store.db", "", "://"])

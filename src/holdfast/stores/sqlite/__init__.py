@@ -15,7 +15,6 @@ from holdfast.stores.sqlite.events import SqliteEventLog
 from holdfast.stores.sqlite.schema import check_namespace
 from holdfast.stores.sqlite.sessions import SqliteLeases, SqliteSessions
 
-TIMEOUT_S: Final = 2.0  # how long a call waits for other processes (E26)
 MOUNTS: Final = Path("/proc/mounts")
 NETWORK: Final = (  # how the names of such file systems begin; an overlay by FUSE is a local disk
     *("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs"),
@@ -24,8 +23,12 @@ NETWORK: Final = (  # how the names of such file systems begin; an overlay by FU
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, *, namespace: str, clock: Callable[[], float]) -> AsyncIterator[Store]:
+async def open_sqlite(
+    path: Path, *, namespace: str, clock: Callable[[], float], timeout: float
+) -> AsyncIterator[Store]:
     """Open the store in a file, which is made with mode 0600 if it is not there.
+
+    A call waits for other processes for `timeout` seconds.
 
     Raises:
         ConfigurationError: The file's folder is missing or on a network file system, the file is no store of ours or
@@ -34,7 +37,7 @@ async def open_sqlite(path: Path, *, namespace: str, clock: Callable[[], float])
     """
     check_namespace(namespace)
     path = _made(path)
-    async with open_database(path, namespace, timeout=TIMEOUT_S) as database:
+    async with open_database(path, namespace, timeout=timeout) as database:
         yield Store(
             sessions=SqliteSessions(database, namespace),
             leases=SqliteLeases(database, namespace),
