@@ -138,6 +138,14 @@ class Settings(BaseSettings):
     """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []
     """Values of `Host` that are served, besides local ones; `*` allows all."""
+    trusted_proxies: list[str] = []
+    """Addresses or networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
+    rate_limit_per_session: float = Field(default=6000, ge=0)
+    """Requests a minute in one session, counted over all workers; 0: no limit."""
+    rate_limit_per_client: float = Field(default=0, ge=0)
+    """Requests a minute of one principal, or of one address without authentication; 0: no limit."""
+    rate_burst: int = Field(default=1000, ge=1)
+    """Requests that may come at once after a pause, in a session or of a client."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     """Bytes of the largest request body."""
     max_payload_bytes: int = Field(default=1024 * 1024, gt=0)
