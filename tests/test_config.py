@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config import KindSettings, load_settings
+from holdfast.config import KindSettings, load_settings, shown_url
 from holdfast.core.kinds import Clocks, Limits
 from holdfast.errors import ConfigurationError
 
@@ -93,3 +93,19 @@ def test_a_misspelt_variable_is_answered_with_the_nearest_name(monkeypatch: pyte
 
 def test_every_clock_and_limit_of_a_kind_can_be_set() -> None:  # E31
     assert set(KindSettings.model_fields) == {*Clocks.__struct_fields__, *Limits.__struct_fields__}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("memory://", "memory://"),
+        ("sqlite:////var/lib/holdfast.db", "sqlite:////var/lib/holdfast.db"),
+        ("redis://:hunter2@host:6379/0", "redis://***@host:6379/0"),
+        ("postgresql://ann:hunter2@a,b/db?sslmode=require", "postgresql://***@a,b/db"),
+        ("postgresql:///db?host=/run&password=hunter2", "postgresql:///db"),
+        ("redis://ann:hun?ter2@host", "redis://…"),
+        ("redis://ann:hun@ter2@host", "redis://***@host"),
+    ],
+)
+def test_a_stores_url_is_shown_without_what_it_keeps_secret(url: str, shown: str) -> None:
+    assert shown_url(url) == shown

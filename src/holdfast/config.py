@@ -198,6 +198,14 @@ def store_url(settings: Settings) -> str:
     return settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
 
 
+def shown_url(url: str) -> str:
+    """Return a store's URL as it may be printed: without user, password and parameters."""
+    scheme, _, rest = url.partition("://")
+    place, _, parameters = rest.partition("?")
+    _, at, host = place.rpartition("@")
+    return f"{scheme}://{'***@' if at else ''}{'…' if '@' in parameters else host}"  # a password may have a "?" in it
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of this process; `overrides` rule over everything. Raises ConfigurationError."""
     _refuse_unknown_variables()

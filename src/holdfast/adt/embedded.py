@@ -17,7 +17,7 @@ from holdfast.adt.kinds import kinds
 from holdfast.adt.service import Abap
 from holdfast.backend.errands import open_errands
 from holdfast.backend.system import Systems, TransportFor, open_systems
-from holdfast.config import Settings, SystemSettings, load_settings, store_url
+from holdfast.config import Settings, SystemSettings, load_settings, shown_url, store_url
 from holdfast.core.events import Sink
 from holdfast.core.kinds import Kind
 from holdfast.engine import Engine, open_engine
@@ -109,7 +109,7 @@ def _no_store_of_its_own(settings: Settings) -> str:
     """Refuse a store that would outlive the simulated system in this process: the two never live differently long."""
     if settings.store not in ("", "memory://"):
         raise ConfigurationError(
-            f"the store {settings.store} is configured, but no SAP system",
+            f"the store {shown_url(settings.store)} is configured, but no SAP system",
             hint="Set HOLDFAST_SAP_URL; for a simulated system that lasts, start one with `holdfast sim`.",
         )
     return settings.store

@@ -10,6 +10,7 @@ from holdfast.cli.demo import demo
 from holdfast.cli.keys import keys
 from holdfast.cli.serve import serve, sim
 from holdfast.cli.sessions import locks, sessions
+from holdfast.cli.store import store
 
 app = typer.Typer(
     help="Holdfast: stateful sessions for stateless protocols.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -20,6 +21,7 @@ app.command()(sim)
 app.add_typer(sessions, name="sessions")
 app.add_typer(locks, name="locks")
 app.add_typer(keys, name="keys")
+app.add_typer(store, name="store")
 
 
 def _print_version(wanted: bool) -> None:

@@ -20,7 +20,7 @@ from holdfast.cli.drawing import draw
 from holdfast.cli.output import reported
 from holdfast.cli.processes import free_port, started
 from holdfast.cli.sessions import all_records
-from holdfast.config import load_settings, store_url
+from holdfast.config import load_settings, shown_url, store_url
 from holdfast.errors import BackendError
 from holdfast.simulator import ADMIN_PATH, DEMO_USERS
 
@@ -63,7 +63,7 @@ def demo(
         url = stack.enter_context(started("serve", "--port", str(chosen)))
         print(f"ABAP system  {system} (simulator, user {user})")
         print(f"Holdfast     {url}")
-        print(f"store        {store_url(settings)}")
+        print(f"store        {shown_url(store_url(settings))}")
         anyio.run(Workflow(url, system, "legacy" if legacy else "auto").run)
         if not once:
             _stay_up(url)

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import msgspec
 import typer
@@ -11,6 +11,9 @@ import typer
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError, StoreUnavailable
 
 P = ParamSpec("P")
+
+StoreOption = Annotated[str | None, typer.Option("--store", help="Store URL; default: the configured one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 EXIT_CODES = {BadInput: 2, ConfigurationError: 2, StoreUnavailable: 3}
 

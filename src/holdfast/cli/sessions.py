@@ -11,7 +11,7 @@ import typer
 
 from holdfast.app import open_holdfast
 from holdfast.cli.drawing import as_row, draw
-from holdfast.cli.output import reported, show
+from holdfast.cli.output import JsonOption, StoreOption, reported, show
 from holdfast.config import Settings, load_settings, store_url
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
@@ -27,8 +27,6 @@ ANY_ID: Final = {"ignore_unknown_options": True}  # one id in 64 begins with a d
 sessions = typer.Typer(help="Look at sessions and end them.", no_args_is_help=True)
 locks = typer.Typer(help="Look at locks and release them.", no_args_is_help=True)
 
-StoreOption = Annotated[str | None, typer.Option("--store", help="Store URL; default: the configured one.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 NodeArgument = Annotated[str, typer.Argument(help="The node's key, or the first characters of its key or id.")]
 
 
@@ -97,7 +95,7 @@ def _end(node: str, store: str | None, *, as_json: bool, locks_only: bool = Fals
 
 async def all_records(settings: Settings) -> list[Record]:
     """Return all nodes of the configured store, in any state."""
-    async with open_store(store_url(settings), namespace=settings.namespace) as store:
+    async with open_store(store_url(settings), namespace=settings.namespace, timeout=settings.store_timeout) as store:
         return [record async for record in each(store.sessions, "all", b"")]
 
 
