@@ -40,7 +40,7 @@ class PostgresServer:
         self._bin, self._folder, self._data = programs(version), folder, folder / "data"
         self._settings = SETTINGS | settings
         self.port = _free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable"
         self.socket_url = f"postgresql://postgres@/postgres?host={folder}&port={self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         self._paused: list[psutil.Process] = []

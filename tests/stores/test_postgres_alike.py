@@ -1,6 +1,6 @@
 """The memory and the PostgreSQL store answer alike, whatever is asked of them in whatever order."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -18,10 +18,10 @@ EMPTY = "DELETE FROM alike.node; DELETE FROM alike.stream; DELETE FROM alike.eve
 
 
 @pytest.fixture(scope="module")
-def url(servers: Servers) -> Iterator[str]:
+def url(servers: Servers) -> str:
     address: str = servers.of("postgres").url
     anyio.run(_migrate, address)
-    yield address
+    return address
 
 
 @given(programs)

@@ -149,7 +149,7 @@ class PostgresCare:
             hint = "Connect to the server itself, or let PgBouncer pool sessions."
             return [Finding("channel_deaf", "notifications do not arrive: workers do not hear each other", hint)]
         finally:
-            await self._connections.drop(ear)
+            await self._connections.end(ear)
         return []
 
 

@@ -38,7 +38,7 @@ class PostgresChannel:
         self._origin = secrets.token_hex(8)
         self._listening: asyncio.Task[None] | None = None
         self._hears = asyncio.Event()
-        self._parts: list[str] = []
+        self._sender, self._parts = (0, ""), list[str]()
 
     async def publish(self, topic: str, data: bytes = b"") -> None:
         """See `Channel.publish`."""
@@ -94,14 +94,17 @@ class PostgresChannel:
                 return
             await connection.execute("SELECT 1", timeout=self._database.timeout)
 
-    def _arrived(self, _connection: Any, _pid: int, _channel: str, letter: object) -> None:
-        origin, left, text = str(letter).split(" ", 2)
+    def _arrived(self, _connection: Any, pid: int, _channel: str, letter: object) -> None:
+        origin, left, text = [*str(letter).split(" ", 2), "", ""][:3]
         if origin == self._origin:
             return
+        if self._sender != (pid, origin):
+            self._sender, self._parts = (pid, origin), []
         self._parts.append(text)
         if left == "0":
             whole, self._parts = "".join(self._parts), []
-            self._hub.deliver(msgspec.msgpack.decode(base64.b64decode(whole), type=Message))
+            with suppress(ValueError, msgspec.DecodeError):  # what another program says here is not for us
+                self._hub.deliver(msgspec.msgpack.decode(base64.b64decode(whole), type=Message))
 
 
 def letters(origin: str, message: Message) -> list[str]:

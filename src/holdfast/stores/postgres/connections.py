@@ -1,8 +1,8 @@
 """Where a statement gets its connection: from a few of our own, or from a pool that somebody lends us.
 
 Our own are handed out without a word to the server: asyncpg's pool sends a reset at each release, a second round trip
-per call. A connection whose call was cancelled, timed out or broken off is closed, never used again: what it might
-still be sent cannot be mistaken for the answer to another call.
+per call. A connection whose call was cancelled or took too long is put aside until the server has answered again, for
+so long as a call may take; if it does not, or the connection is broken, it is closed. Nobody waits for that.
 """
 
 import asyncio
@@ -36,11 +36,15 @@ class Connections(Protocol):
         ...
 
     async def drop(self, connection: Connection) -> None:
-        """Close a connection that is in doubt, without waiting for the server."""
+        """Take back a connection that is in doubt: it is used again only if it proves to be sound. Nobody waits."""
         ...
 
     async def dedicated(self, timeout: float) -> Connection:
-        """Return a connection for long; it ends with `drop`."""
+        """Return a connection for long; it ends with `end`."""
+        ...
+
+    async def end(self, connection: Connection) -> None:
+        """Close a dedicated connection without waiting for the server."""
         ...
 
     async def close(self) -> None:
@@ -52,10 +56,10 @@ class OwnConnections:
     """Implements `Connections`: opened when they are needed, kept until the store is closed."""
 
     def __init__(self, url: str, timeout: float, most: int = MOST) -> None:
-        self._url, self._most, self._count = url, most, 0
+        self._url, self._timeout, self._most, self._count = url, timeout, most, 0
         self._settings = SETTINGS.format(milliseconds=max(int(timeout * 1000), 1))
         self._idle: list[Connection] = []
-        self._lent: set[Connection] = set()
+        self._mending: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._closed = False
 
@@ -78,35 +82,58 @@ class OwnConnections:
     async def give(self, connection: Connection) -> None:
         """See `Connections.give`."""
         if self._closed:
-            await self.drop(connection)
+            self._lose(connection)
         elif not self._hand_on(connection):
             self._idle.append(connection)
 
     async def drop(self, connection: Connection) -> None:
         """See `Connections.drop`."""
-        connection.terminate()
-        if connection in self._lent:
-            self._lent.remove(connection)
+        if self._closed or connection.is_closed():
+            self._lose(connection)
         else:
-            self._count -= 1
-            self._hand_on(None)
+            mending = asyncio.create_task(self._mend(connection))
+            self._mending.add(mending)
+            mending.add_done_callback(self._mending.discard)
 
     async def dedicated(self, timeout: float) -> Connection:
         """See `Connections.dedicated`: it does not count among the others."""
         async with asyncio.timeout(timeout):
-            connection = await self._connect()
-        self._lent.add(connection)
-        return connection
+            return await self._connect()
+
+    async def end(self, connection: Connection) -> None:
+        """See `Connections.end`."""
+        connection.terminate()
 
     async def close(self) -> None:
         """See `Connections.close`. A call that is still under way loses its connection when it is done."""
         self._closed = True
+        for mending in list(self._mending):
+            mending.cancel()
+        await asyncio.gather(*self._mending, return_exceptions=True)
         idle, self._idle = self._idle, []
         for connection in idle:
             try:
                 await connection.close(timeout=CLOSE_S)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
                 connection.terminate()
+
+    async def _mend(self, connection: Connection) -> None:
+        """Use a connection again once the server has answered on it; asyncpg has asked it to cancel the statement."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.execute("SELECT 1")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            self._lose(connection)
+        except BaseException:
+            self._lose(connection)
+            raise
+        else:
+            await self.give(connection)
+
+    def _lose(self, connection: Connection) -> None:
+        connection.terminate()
+        self._count -= 1
+        self._hand_on(None)
 
     async def _open(self) -> Connection:
         self._count += 1
@@ -179,6 +206,10 @@ class LentConnections:
     async def dedicated(self, timeout: float) -> Connection:
         """See `Connections.dedicated`: one of the pool's connections is in use as long as the channel is."""
         return await self._pool.acquire(timeout=timeout)
+
+    async def end(self, connection: Connection) -> None:
+        """See `Connections.end`."""
+        await self.drop(connection)
 
     async def close(self) -> None:
         """See `Connections.close`: nothing here is our own."""

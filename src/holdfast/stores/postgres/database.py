@@ -71,7 +71,7 @@ class Database:
         try:
             yield connection
         finally:
-            await self._connections.drop(connection)
+            await self._connections.end(connection)
 
     async def close(self) -> None:
         """Close the connections that are our own."""
