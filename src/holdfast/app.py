@@ -14,9 +14,11 @@ from holdfast.errors import HoldfastError
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
 from holdfast.web.probes import LIVE_PATH, READY_PATH, Probes
+from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
 MCP_PATH: Final = "/mcp"
@@ -54,6 +56,8 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
             guard=Guard(settings.allowed_origins, settings.allowed_hosts),
             bearer=StaticBearer(settings.token.get_secret_value()),
+            proxies=Proxies(settings.trusted_proxies),
+            rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
             max_body_bytes=settings.max_body_bytes,
         )
         probes = Probes(

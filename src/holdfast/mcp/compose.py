@@ -29,8 +29,10 @@ from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.modern import Answers
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
 from holdfast.mcp.tool import Tool
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
+from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
 logger = logging.getLogger(__name__)
@@ -147,6 +149,8 @@ class McpApp:
                 self._dispatcher,
                 guard=Guard(self._settings.allowed_origins, self._settings.allowed_hosts),
                 bearer=self._bearer,
+                proxies=Proxies(self._settings.trusted_proxies),
+                rates=Rates(engine.store.counters, self._settings, clock=engine.manager.clock),
                 answers=self._answers,
                 stateless=self._stateless,
                 max_body_bytes=self._settings.max_body_bytes,

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
-from holdfast.core.events import Event, Fact
+from holdfast.core.events import ADDRESS, Event, Fact
+from holdfast.core.ids import mark_of
 from holdfast.core.manager import Manager
 from holdfast.core.model import Ref
 from holdfast.errors import HoldfastError, SessionEnded, SessionNotFound
 from holdfast.mcp import envelope, jsonrpc
+from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
 from holdfast.mcp.decision import Body, Facts, Named, Refusal, Route, Version, decide
 from holdfast.mcp.dispatch import Dispatcher
@@ -35,10 +37,12 @@ from holdfast.mcp.protocol import (
 )
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.body import ClientGone, read_body
 from holdfast.web.guard import Guard
-from holdfast.web.reply import reply
+from holdfast.web.rates import RateLimited, Rates
+from holdfast.web.reply import come_back, reply
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 UNAUTHORIZED: Final = Refusal(401, INVALID_REQUEST, "a valid bearer token is needed")
@@ -63,6 +67,8 @@ class McpEndpoint:
         dispatcher: Answers the requests.
         guard: Judges Origin and Host.
         bearer: Says who calls.
+        proxies: Tells where requests come from.
+        rates: Limits how many requests a session or client may send; none if left out.
         answers: `auto` sends JSON unless something is said before the result, `stream` streams whenever the client
             takes it, `json` never (then clients cannot be asked anything).
         stateless: Legacy requests without a session are served, and `initialize` opens none.
@@ -77,6 +83,8 @@ class McpEndpoint:
         *,
         guard: Guard | None = None,
         bearer: StaticBearer | None = None,
+        proxies: Proxies | None = None,
+        rates: Rates | None = None,
         answers: Answers = "auto",
         stateless: bool = False,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -85,6 +93,7 @@ class McpEndpoint:
     ) -> None:
         self._manager, self._dispatcher = manager, dispatcher
         self._guard, self._bearer = guard or Guard(), bearer or StaticBearer()
+        self._proxies, self._rates = proxies or Proxies(), rates
         self._stateless, self._max_body_bytes = stateless, max_body_bytes
         self._calls = Calls(patience=patience, keep_alive=keep_alive)
         self._inbox = Inbox(manager, self._calls.withdraw)
@@ -96,6 +105,7 @@ class McpEndpoint:
             self._calls,
             self._inbox,
             self._streams,
+            rates=rates,
             answers=answers,
             keep_alive=keep_alive,
             stateless=stateless,
@@ -129,7 +139,9 @@ class McpEndpoint:
         """Serve one HTTP request."""
         head = head_of(scope)
         principal = self._bearer.principal_of(head.fields.get(b"authorization"))
-        exchange = Exchange(scope, receive, send, head, principal or "")
+        address = self._proxies.client_of(scope)
+        exchange = Exchange(scope, receive, send, head, principal or "", address)
+        ADDRESS.set(address)
         wrong = self._guard.refusal(head.text(b"origin"), head.text(b"host"), (scope.get("server") or ("",))[0])
         if wrong:
             await self._refuse(exchange, Facts(scope["method"], trusted=False), message=wrong)
@@ -201,6 +213,12 @@ class McpEndpoint:
     ) -> None:
         """Hand the request to the part that serves it, and turn what it raises into an answer."""
         known_id = _id_of(message)
+        try:
+            if self._rates is not None:
+                await self._rates.client.take(exchange.client, max(len(batch), 1))
+        except RateLimited as exc:
+            await self._slow_down(exchange, exc, known_id)
+            return
         route = decide(facts)
         if isinstance(route, Refusal):
             lacks = envelope.lacking(meta) if route.number == INVALID_PARAMS else None
@@ -217,7 +235,10 @@ class McpEndpoint:
             refusal = Refusal(STATUS_OF.get(exc.number, 400), exc.number)
             await exchange.refuse(refusal, request_id=known_id, message=str(exc), data=exc.data)
         except Failure as failure:
-            await reply(exchange.send, failure.status, failure.body, ((b"content-type", b"application/json"),))
+            headers = (JSON_TYPE, *come_back(failure.status))
+            await reply(exchange.send, failure.status, failure.body, headers)
+        except RateLimited as exc:
+            await self._slow_down(exchange, exc, known_id)
         except HoldfastError as exc:
             await exchange.fail(exc, request_id=known_id)
 
@@ -276,9 +297,23 @@ class McpEndpoint:
         headers = ((b"content-type", b"application/json"), (b"www-authenticate", self._bearer.challenge))
         await reply(exchange.send, UNAUTHORIZED.status, body, headers)
 
-    def _tell(self, fact: Fact, exchange: Exchange) -> None:
-        event = Event(fact=fact, at=self._manager.clock(), owner=exchange.principal, client=exchange.client)
-        self._manager.sink.emit(event)
+    async def _slow_down(self, exchange: Exchange, error: RateLimited, request_id: RequestId | None) -> None:
+        self._tell(Fact.RATE_LIMITED, exchange, detail=str(error))
+        await exchange.fail(error, request_id=request_id)
+
+    def _tell(self, fact: Fact, exchange: Exchange, *, detail: str = "") -> None:
+        ids = exchange.head.session_ids
+        self._manager.sink.emit(
+            Event(
+                fact=fact,
+                at=self._manager.clock(),
+                mark=mark_of(ids[0]) if ids else "",
+                owner=exchange.principal,
+                client=exchange.client,
+                address=exchange.address,
+                detail=detail,
+            )
+        )
 
 
 def _classified(version: str | None) -> Version:

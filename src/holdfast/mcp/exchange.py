@@ -17,18 +17,19 @@ logger = logging.getLogger(__name__)
 class Exchange:
     """A request on its way through the endpoint."""
 
-    __slots__ = ("head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
+    __slots__ = ("address", "head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str, address: str = ""
+    ) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        self.head, self.principal = head, principal
+        self.head, self.principal, self.address = head, principal, address
         self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
 
     @property
     def client(self) -> str:
         """What limits count by: the principal, else the address."""
-        peer = self.scope.get("client")
-        return self.principal or (str(peer[0]) if peer else "")
+        return self.principal or self.address
 
     async def refuse(
         self,

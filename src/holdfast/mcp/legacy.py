@@ -40,6 +40,7 @@ from holdfast.mcp.protocol import (
 )
 from holdfast.mcp.settle import Failure, give, settled
 from holdfast.mcp.standalone import Streams, write
+from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
 VERSION: Final = "version"
@@ -82,12 +83,13 @@ class Legacy:
         inbox: Inbox,
         streams: Streams,
         *,
+        rates: Rates | None,
         answers: Answers,
         keep_alive: float,
         stateless: bool,
     ) -> None:
         self._manager, self._dispatcher, self._calls = manager, dispatcher, calls
-        self._inbox, self._streams = inbox, streams
+        self._inbox, self._streams, self._rates = inbox, streams, rates
         self._answers, self._keep_alive, self._stateless = answers, keep_alive, stateless
 
     # -- sessions
@@ -157,7 +159,7 @@ class Legacy:
 
     async def batch(self, exchange: Exchange, messages: Sequence[Incoming]) -> None:
         """Take several messages at once: only the first revision of this transport has that."""
-        session = await self._load(exchange)
+        session = await self._load(exchange, len(messages))
         if session.content[VERSION] != BATCHES_UNTIL:
             await exchange.refuse(NO_BATCHES)
             return
@@ -176,8 +178,12 @@ class Legacy:
 
     # -- inside
 
-    async def _load(self, exchange: Exchange) -> Session:
-        return await self._manager.load(exchange.head.session_ids[0], kind=SESSION, owner=exchange.principal)
+    async def _load(self, exchange: Exchange, messages: int = 1) -> Session:
+        """Return the session that a request names, and count what it sends in it."""
+        session = await self._manager.load(exchange.head.session_ids[0], kind=SESSION, owner=exchange.principal)
+        if self._rates is not None:
+            await self._rates.session.take(session.record.key.hex(), messages)
+        return session
 
     def _answer(
         self, exchange: Exchange, session: Session | None, version: str, *, session_id: str | None = None
