@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PARTS := $(BIN)/python scripts/parts.py
 
-.PHONY: help setup run test test-fast lint bench lock clean
+.PHONY: help setup run test test-fast lint docs bench lock clean
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -38,6 +38,9 @@ test-fast: .venv/dev.stamp  ## The tests without foreign peers and without proce
 
 lint: .venv/dev.stamp  ## Format, lint, types, import layers
 	@$(PARTS) lint
+
+docs: .venv/dev.stamp  ## Write the manual's page of settings and commands anew
+	@$(BIN)/python scripts/settings_page.py
 
 bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine and date
 	@for file in bench/manager.py bench/store_ports.py bench/abap_overhead.py bench/abap_throughput.py bench/mcp_peers.py \

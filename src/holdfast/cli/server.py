@@ -32,6 +32,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # `trusted_proxies` says whom to believe, and `web.address` does
                 lifespan="on",
                 timeout_graceful_shutdown=LAST_WORDS_S,
             )
