@@ -119,7 +119,7 @@ async def test_a_worker_that_is_told_to_stop_while_it_claims_gives_its_leases_ba
 async def test_a_worker_that_cannot_read_the_tree_gives_its_lease_back(
     manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # E15
-    def down(*_: object) -> None:
+    def down(*_: object, **__: object) -> None:
         raise StoreUnavailable("down")
 
     session, *_ = await tree(manager, world)

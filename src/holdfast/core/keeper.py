@@ -30,6 +30,7 @@ SLOW_SHARE: Final = 3  # times `at_once`: how many of those there may be
 UPKEEP_RETRY_S: Final = 10.0
 FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, or must: look again, do not spin
 SWEEPER_TURN_S: Final = 30.0
+TREE: Final = 2_000  # nodes of a tree that are read at once: to be closed, all of them have to be known
 GRACE_S: Final = 10.0  # after an outage: uses that it kept from being recorded are written before anything is removed
 
 
@@ -303,7 +304,7 @@ class Keeper:
     async def _close(self, top: Record, held: Held) -> None:
         manager = self._manager
         async with held:
-            tree = [record async for record in manager.each("tree", top.tree)]
+            tree = [record async for record in manager.each("tree", top.tree, page=TREE)]
             order = closing.levels(top, tree)
             run = Run(manager, top, held)
             if not await self._close_levels(order, run):

@@ -20,7 +20,7 @@ from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
-from holdfast.core.ports import Index, Store, each
+from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, records_of
 from holdfast.core.together import together
@@ -220,9 +220,9 @@ class Manager:
                         continue
         return found
 
-    def each(self, index: Index, value: bytes | str | float) -> AsyncIterator[Record]:
-        """Yield all records of an index that is ordered by key, in any state, page by page."""
-        return each(self.store.sessions, index, value)
+    def each(self, index: Index, value: bytes | str | float, *, page: int = PAGE) -> AsyncIterator[Record]:
+        """Yield all records of an index that is ordered by key, in any state, `page` of them with each trip."""
+        return each(self.store.sessions, index, value, page=page)
 
     # -- writing
 

@@ -213,12 +213,14 @@ class Store(msgspec.Struct, frozen=True):
     shared: bool
 
 
-async def each(sessions: SessionStore, index: Index, value: bytes | str | float) -> AsyncIterator[Record]:
-    """Yield all records of an index that is ordered by key, in any state, page by page."""
+async def each(
+    sessions: SessionStore, index: Index, value: bytes | str | float, *, page: int = PAGE
+) -> AsyncIterator[Record]:
+    """Yield all records of an index that is ordered by key, in any state, `page` of them with each trip."""
     after = b""
-    while page := await sessions.find(index, value, after=after, count=PAGE):
-        for record in page:
+    while found := await sessions.find(index, value, after=after, count=page):
+        for record in found:
             yield record
-        if len(page) < PAGE:
+        if len(found) < page:
             return
-        after = page[-1].key
+        after = found[-1].key
