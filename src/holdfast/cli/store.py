@@ -23,7 +23,10 @@ def migrate(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Create or update what the store needs at its server; it may be run at any time. Exits 3 if it is out of reach."""
     settings = load_settings(store=store)
     done = anyio.run(_cared_for, settings, lambda care: care.migrate())
-    show(({"done": step} for step in done), as_json=as_json, empty=f"{_named(settings)}: nothing was left to do")
+    if as_json:
+        show(({"done": step} for step in done), as_json=True, empty="")
+    else:
+        print(*(done or [f"{_named(settings)}: nothing was left to do"]), sep="\n")
 
 
 @store.command()
