@@ -57,7 +57,7 @@ def native(answers: str) -> Any:
     async def echo_waiting(arguments: Echo, context: Context) -> str:
         return arguments.text
 
-    return asgi([echo, echo_waiting], settings=Settings(), answers=answers)  # type: ignore[arg-type]
+    return asgi([echo, echo_waiting], settings=Settings(rate_limit_per_session=0), answers=answers)  # type: ignore[arg-type]
 
 
 def sdk_server() -> Any:
@@ -76,7 +76,7 @@ def sdk_on_holdfast(answers: str) -> Any:
     from holdfast.config import Settings
     from holdfast.mcp import asgi
 
-    return asgi(sdk_server(), settings=Settings(), answers=answers)  # type: ignore[arg-type]
+    return asgi(sdk_server(), settings=Settings(rate_limit_per_session=0), answers=answers)  # type: ignore[arg-type]
 
 
 def sdk_own(json_response: bool) -> Any:
