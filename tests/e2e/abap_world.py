@@ -297,7 +297,7 @@ async def abap_world(
 
     With `tap`, everything between the servers and the system passes through it.
     """
-    async with simulator(folder) as url, httpx2.AsyncClient(timeout=PATIENCE_S) as http, _through(tap, url) as seen:
+    async with simulator() as url, httpx2.AsyncClient(timeout=PATIENCE_S) as http, _through(tap, url) as seen:
         sap = {"sap_url": seen, "sap_client": "001", "sap_user": USER, "sap_password": PASSWORD}
         places = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
         outside = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
@@ -320,9 +320,9 @@ def serving(folder: Path, port: int) -> list[str]:
 
 
 @asynccontextmanager
-async def simulator(folder: Path) -> AsyncIterator[str]:
+async def simulator(*options: str) -> AsyncIterator[str]:
     """Run the simulator as a process of its own, in memory, and yield its URL."""
-    command = [sys.executable, "-m", "holdfast.simulator", "--port", "0"]
+    command = [sys.executable, "-m", "holdfast.simulator", "--port", "0", *options]
     async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
         try:
             assert process.stdout is not None
