@@ -151,6 +151,8 @@ async def test_settings_and_stores_that_are_wrong_are_said_and_nothing_is_served
     for arguments, settings, expected, words in (
         (("serve",), {"port": "99999"}, 2, "port"),
         (("serve",), {"keys": "tooshort"}, 2, "holdfast keys new"),
+        (("serve", "--workers", "2", "--port", "0"), {"keys": "tooshort"}, 2, "holdfast keys new"),
+        (("serve", "--workers", "2"), {"store": "memory://"}, 2, "2 workers with a store in memory are refused"),
         (("serve",), {"store": "mysql://x"}, 2, "mysql"),
         (("serve",), {"store": nowhere}, 2, "absent"),
         (("sessions", "list"), {"store": nowhere}, 2, "absent"),
