@@ -25,6 +25,7 @@ class HoldfastError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     default_hint: ClassVar[str] = "Report it with the log line that names this error."
+    draft_id: str = ""  # where the text is kept that could not be written (A8)
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

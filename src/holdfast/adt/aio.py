@@ -12,12 +12,15 @@ from typing import Any, Literal, TypedDict, Unpack
 from holdfast.adt.answers import (
     Answer,
     Done,
+    DraftList,
     ListAnswer,
     LockAnswer,
     LockList,
     ReadAnswer,
+    ResumeAnswer,
     SessionList,
     UpdateAnswer,
+    WriteAnswer,
 )
 from holdfast.adt.names import own_name
 from holdfast.adt.runtime import runtime
@@ -31,7 +34,9 @@ from holdfast.errors import (
     LockLostError,
     LogonFailed,
     NotFound,
+    ObjectChanged,
     ObjectLocked,
+    QuotaExceeded,
     SessionExpiredError,
 )
 
@@ -136,8 +141,11 @@ class Handlers:
         session_id: str | None = None,
         session_state: State = None,
         **own: Unpack[OwnName],
-    ) -> UpdateAnswer:
-        """Write a source under its lock. Raises LockLostError or SessionExpiredError if nothing is locked any more."""
+    ) -> WriteAnswer:
+        """Write a source under its lock. Raises LockLostError or SessionExpiredError if nothing is locked any more.
+
+        The error's `draft_id` then names where the source is kept: `resume_update` writes it after a new lock.
+        """
         kind, name = self._named(object_name, own)
         where: In = {"session_id": session_id, "session_state": session_state}
         return await runtime.run(
@@ -229,6 +237,25 @@ async def close_session(session_id: str) -> Done:
     return await runtime.run(lambda abap, me: abap.close_session(me, session_id))
 
 
+async def resume_update(draft_id: str, *, session_id: str | None = None, session_state: State = None) -> ResumeAnswer:
+    """Lock the object of a draft again and write its source; raises ObjectChanged if somebody has changed the object.
+
+    The answer is that of update, with the `lock_handle` of the new lock: go on with check, unlock and activate.
+    """
+    where: In = {"session_id": session_id, "session_state": session_state}
+    return await runtime.run(lambda abap, me: abap.resume_update(me, draft_id, **where))
+
+
+async def list_drafts(draft_id: str | None = None) -> DraftList:
+    """List the sources that could not be written; with `draft_id` that one alone, with its source."""
+    return await runtime.run(lambda abap, me: abap.list_drafts(me, draft_id))
+
+
+async def discard_draft(draft_id: str) -> Done:
+    """Drop a draft."""
+    return await runtime.run(lambda abap, me: abap.discard_draft(me, draft_id))
+
+
 async def search_objects(
     query: str,
     *,
@@ -271,7 +298,9 @@ __all__ = [
     "LockLostError",
     "LogonFailed",
     "NotFound",
+    "ObjectChanged",
     "ObjectLocked",
+    "QuotaExceeded",
     "SessionExpiredError",
     "activate_class",
     "activate_interface",
@@ -286,8 +315,10 @@ __all__ = [
     "delete_class",
     "delete_interface",
     "delete_program",
+    "discard_draft",
     "get_session",
     "inactive_objects",
+    "list_drafts",
     "list_locks",
     "list_sessions",
     "lock_class",
@@ -296,6 +327,7 @@ __all__ = [
     "read_class",
     "read_interface",
     "read_program",
+    "resume_update",
     "search_objects",
     "unlock_class",
     "unlock_interface",

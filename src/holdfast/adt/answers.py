@@ -40,9 +40,21 @@ class LockAnswer(Answer):
 
 
 class UpdateAnswer(Answer):
-    """The answer to Update, Unlock and Activate: what became of the change (A6)."""
+    """The answer to Unlock and Activate: what became of the change (A6)."""
 
     outcome: Outcome
+
+
+class WriteAnswer(UpdateAnswer):
+    """The answer to Update. `draft_id` names where a source is kept that was not written, or not for certain (A8)."""
+
+    draft_id: NotRequired[str]
+
+
+class ResumeAnswer(WriteAnswer):
+    """The answer to ResumeUpdate: that of Update, with the handle of the lock it has taken."""
+
+    lock_handle: str
 
 
 class ReadAnswer(Answer):
@@ -105,8 +117,31 @@ class LockList(TypedDict):
     message: str
 
 
+class DraftInfo(TypedDict):
+    """A source that could not be written. Instants are Unix seconds; `reason` is the code of what went wrong."""
+
+    draft_id: str
+    object: str
+    include: str
+    system: str
+    bytes: int
+    reason: str
+    kept_at: float
+    expires_at: float
+    transport: NotRequired[str]
+    source_code: NotRequired[str]
+
+
+class DraftList(TypedDict):
+    """The answer to ListDrafts."""
+
+    success: bool
+    drafts: list[DraftInfo]
+    message: str
+
+
 class Done(TypedDict):
-    """The answer to CloseSession."""
+    """The answer to CloseSession and DiscardDraft."""
 
     success: bool
     message: str

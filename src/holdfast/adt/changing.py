@@ -14,15 +14,18 @@ import msgspec
 from holdfast.adt import calls
 from holdfast.adt.desk import Desk, driver_of, lock_of, workspace_of
 from holdfast.adt.documents import Message, message
+from holdfast.adt.drafts import LIFE_S, writes_of
 from holdfast.adt.locksmith import Locksmith, Place
 from holdfast.adt.refusals import SAVE_FINDINGS, Refusal, error_for, read_refusal
 from holdfast.adt.tokens import Stamp, Ticket
 from holdfast.adt.types import TYPES, ObjectType
 from holdfast.backend.errands import Errands
 from holdfast.backend.locks import Lock, Operation, Outcome, Phase, Signal, Step, digest_of
+from holdfast.backend.logon import PastLock
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import AnswerLost
 from holdfast.core.model import Reason, Ref
+from holdfast.core.sealing import Unreadable
 from holdfast.core.session import Session
 from holdfast.errors import (
     BackendError,
@@ -38,6 +41,7 @@ from holdfast.errors import (
 
 T = TypeVar("T")
 TRIES: Final = 8
+COUNTED_S: Final = 7 * LIFE_S
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -139,14 +143,25 @@ class Changing:
             raise BadInput(f"lock_handle is of {lock.subject}, not of {kind.type} {name}", hint="Use the right handle.")
         return node
 
-    async def past(self, ticket: Ticket) -> tuple[str, Reason] | None:
-        """Return what is remembered of a lock that has ended: object and reason; None if nothing is."""
+    async def past(self, ticket: Ticket) -> PastLock | None:
+        """Return what is remembered of a lock that has ended; None if nothing is."""
         try:
             node = await self._desk.manager.get(ticket.backend_ref)
         except SessionNotFound:
             return None
-        past = driver_of(self._desk.systems, node).logon.past_lock(ticket.lock)
-        return (past.subject, past.reason) if past is not None else None
+        return driver_of(self._desk.systems, node).logon.past_lock(ticket.lock)
+
+    async def base(self, ticket: Ticket, part: str) -> bytes:
+        """Return the digest of what was last written to a part under a lock, in whatever state that is (A8)."""
+        manager = self._desk.manager
+        record = await manager.current(ticket.lock_ref)
+        if record is None:
+            past = await self.past(ticket)
+            return past.known.get(part, b"") if past else b""
+        try:
+            return lock_of(await manager.read(record)).known.get(part, b"")
+        except Unreadable:
+            return b""
 
     async def _in_turn(self, workspace: Session, work: Callable[[], Awaitable[T]]) -> T:
         """Wait for a place before a lease is asked for: giving back and keeping alive do not wait behind it (A29)."""
@@ -170,8 +185,16 @@ class Changing:
             else:
                 changed = await self._send(ticket, node, operation, send)
                 if changed is not None:
+                    self._note_write(lock, operation.part, changed)
                     return changed
         raise Busy("the lock is used by others all the time")
+
+    def _note_write(self, lock: Lock, part: str, changed: Changed) -> None:
+        """Count a write, for those who come back to this source with a draft (A8)."""
+        manager = self._desk.manager
+        if changed.outcome is Outcome.APPLIED:
+            name = writes_of(lock.system, lock.type, lock.name, part)
+            self._errands.later(partial(manager.store.counters.add, name, now=manager.clock(), ttl=COUNTED_S))
 
     async def _settle(self, ticket: Ticket) -> None:
         """Finish what a holder before us left undone."""
@@ -322,7 +345,7 @@ class Changing:
         past = await self.past(ticket)
         if past is None:
             return "there is no such lock any more: its session has ended"
-        return f"the lock on {past[0]} has been released (reason: {past[1]})"
+        return f"the lock on {past.subject} has been released (reason: {past.reason})"
 
     def _now(self) -> float:
         return self._desk.manager.clock()

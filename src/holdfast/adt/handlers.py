@@ -18,7 +18,9 @@ from holdfast.errors import (
     LockLostError,
     LogonFailed,
     NotFound,
+    ObjectChanged,
     ObjectLocked,
+    QuotaExceeded,
     SessionExpiredError,
 )
 
@@ -40,6 +42,9 @@ get_session = _blocking(aio.get_session)
 list_sessions = _blocking(aio.list_sessions)
 list_locks = _blocking(aio.list_locks)
 close_session = _blocking(aio.close_session)
+resume_update = _blocking(aio.resume_update)
+list_drafts = _blocking(aio.list_drafts)
+discard_draft = _blocking(aio.discard_draft)
 search_objects = _blocking(aio.search_objects)
 inactive_objects = _blocking(aio.inactive_objects)
 
@@ -81,7 +86,9 @@ __all__ = [
     "LockLostError",
     "LogonFailed",
     "NotFound",
+    "ObjectChanged",
     "ObjectLocked",
+    "QuotaExceeded",
     "SessionExpiredError",
     "activate_class",
     "activate_interface",
@@ -96,8 +103,10 @@ __all__ = [
     "delete_class",
     "delete_interface",
     "delete_program",
+    "discard_draft",
     "get_session",
     "inactive_objects",
+    "list_drafts",
     "list_locks",
     "list_sessions",
     "lock_class",
@@ -106,6 +115,7 @@ __all__ = [
     "read_class",
     "read_interface",
     "read_program",
+    "resume_update",
     "search_objects",
     "unlock_class",
     "unlock_interface",

@@ -7,6 +7,7 @@ log-off. All three may be repeated; a session that is gone already is success.
 import msgspec
 
 from holdfast.adt.desk import BACKEND, LOCK, WORKSPACE, Desk, driver_of, lock_of
+from holdfast.adt.drafts import DRAFT, DRAFT_TEXT, LIFE_S, MOST_DRAFTS
 from holdfast.adt.locksmith import Locksmith, Place
 from holdfast.backend.keepalive import lost_early, next_look, touch_interval
 from holdfast.backend.locks import Lock, Outcome, Phase
@@ -47,7 +48,7 @@ class Keeping:
             try:
                 await self._smith(duty).release(place, lock)
                 reason = lock_node.record.reason or Reason.PARENT
-                place.backend.logon.remember(PastLock(lock_node.key, lock.subject, reason, duty.now))
+                place.backend.logon.remember(PastLock(lock_node.key, lock.subject, reason, duty.now, lock.known))
             finally:
                 place.put()
 
@@ -161,6 +162,12 @@ def kinds(systems: Systems, settings: Settings) -> tuple[Kind, ...]:
             clocks=Clocks(absolute=ABSOLUTE_S, touch_interval=min(limit / 10, 30.0)),
             limits=Limits(per_principal=100, policy=Policy.REJECT),
         ),
+        Kind(
+            name=DRAFT,
+            clocks=Clocks(absolute=LIFE_S),
+            limits=Limits(per_principal=MOST_DRAFTS, policy=Policy.OLDEST),
+        ),
+        Kind(name=DRAFT_TEXT, clocks=Clocks(absolute=LIFE_S)),
     )
 
 

@@ -14,6 +14,7 @@ from holdfast.adt.desk import (
     purpose_of,
     workspace_of,
 )
+from holdfast.adt.drafts import writes_of
 from holdfast.adt.locksmith import Locksmith, Place
 from holdfast.adt.tokens import Stamp, Ticket
 from holdfast.adt.types import ObjectType
@@ -145,6 +146,7 @@ class Locking:
         node = await self._desk.intend(lock, place.node)
         try:
             lock = (await self._smith.take(place, lock, node.key)).settled(Outcome.APPLIED, at=now)
+            lock = msgspec.structs.replace(lock, writes=await self._written(lock, kind))
         except BaseException as exc:
             known = isinstance(exc, HoldfastError) and not isinstance(exc, AnswerLost | SessionExpiredError)
             self._smith.store(place, node, lock.settled(Outcome.NOT_APPLIED, at=now) if known else lock)
@@ -157,13 +159,20 @@ class Locking:
         place.held.put(workspace)
         return self._locked(workspace, place, node, lock)
 
+    async def _written(self, lock: Lock, kind: ObjectType) -> dict[str, int]:
+        """Return how many writes of ours each part has seen; from now on only the holder of the lock writes (A8)."""
+        manager, parts = self._desk.manager, ("main", *kind.parts)
+        names = [writes_of(lock.system, lock.type, lock.name, part) for part in parts]
+        counts = await manager.store.counters.read(names, now=manager.clock())
+        return {part: count for part, count in zip(parts, counts, strict=True) if count}
+
     def _schedule(self, place: Place) -> None:
         """Have the keeper look at the logon soon; from then on it says itself when it looks again (A3)."""
         due_at = self._desk.manager.clock() + min(FIRST_LOOK_S, self._desk.hold_limit)
         place.node.record = msgspec.structs.replace(place.node.record, due_at=due_at)
 
     def _locked(self, workspace: Session, place: Place, node: Session, lock: Lock, *, again: bool = False) -> Locked:
-        ticket = Ticket(node.record.tree, place.node.key, node.key)
+        ticket = Ticket(node.record.tree, place.node.key, node.key, lock.system, lock.held_at, lock.writes)
         stamp = Stamp(workspace_of(workspace).generation, place.node.key, place.backend.logon.version)
         return Locked(ticket, lock, place.backend, stamp, again)
 

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+import msgspec
+
 from holdfast.adt import calls
 from holdfast.adt.desk import LOCK, Desk, lock_of, object_label
 from holdfast.adt.documents import LockResult, read_lock
 from holdfast.adt.door import close_call, touch_call
 from holdfast.adt.refusals import error_for, locked_by, raise_for, read_refusal
 from holdfast.adt.types import TYPES
+from holdfast.backend.cookies import parse_date
 from holdfast.backend.locks import Lock, Operation, Outcome, Phase, Signal, Step, digest_of
 from holdfast.backend.session import BackendSession, ContextGone, LogonGone
 from holdfast.backend.signs import ends_context
@@ -102,8 +105,9 @@ class Locksmith:
             ObjectLocked: Somebody else holds the object, or another session of the same SAP user.
             BackendError: The release keeps no sessions, so that a lock would not last.
         """
-        result = await self._obtain(place, lock, lock_key)
-        return lock.after(Signal.LOCKED, handle=result.handle, transport=result.transport)
+        result, at = await self._obtain(place, lock, lock_key)
+        held = lock.after(Signal.LOCKED, handle=result.handle, transport=result.transport)
+        return msgspec.structs.replace(held, held_at=lock.held_at or at)  # locked again: the first time counts (A8)
 
     async def settle(self, place: Place, node: Session) -> Lock:
         """Do first what the lock's last holder left undone, and return the lock as it is then; its node is `put`.
@@ -197,7 +201,8 @@ class Locksmith:
         outcome = await self.read_back(place, lock, operation)
         return lock.settled(outcome, at=self._now(), until=self._now() + SECOND_LOOK_S)
 
-    async def _obtain(self, place: Place, lock: Lock, lock_key: bytes) -> LockResult:
+    async def _obtain(self, place: Place, lock: Lock, lock_key: bytes) -> tuple[LockResult, float]:
+        """Lock, and return what the back end said and when it was there, as it says; else as our clock says."""
         kind, doing = TYPES[lock.type], f"lock {lock.name}"
         waited, started_over = 0.0, False
         while True:
@@ -211,7 +216,8 @@ class Locksmith:
                 continue
             refusal = read_refusal(reply)
             if refusal is None:
-                return self._lasting(place.backend, read_lock(reply.body), lock)
+                result = self._lasting(place.backend, read_lock(reply.body), lock)
+                return result, parse_date(reply.headers.get("date", "")) or self._now()
             own = locked_by(refusal) == lock.user
             if not own or waited >= OWN_LOCK_PATIENCE_S or await self._held_elsewhere(lock, lock_key):
                 raise error_for(refusal, doing)

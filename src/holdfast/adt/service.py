@@ -5,11 +5,11 @@ and `messages`; errors are for calls that could not be carried out.
 """
 
 from holdfast.adt.reads import LOCAL_PACKAGE, Reads
+from holdfast.adt.resumes import Resumes
 from holdfast.adt.sessions import State
-from holdfast.adt.writes import Writes
 
 __all__ = ["LOCAL_PACKAGE", "Abap", "State"]
 
 
-class Abap(Reads, Writes):
-    """The ABAP face over one engine: sessions, reading, writing. `embedded.open_abap` makes one."""
+class Abap(Reads, Resumes):
+    """The ABAP face over one engine: sessions, reading, writing, drafts. `embedded.open_abap` makes one."""

@@ -9,6 +9,7 @@ import anyio
 from holdfast.adt.answers import Answer, Done, LockList, SessionList
 from holdfast.adt.changing import Changing
 from holdfast.adt.desk import WORKSPACE, Caller, Desk, Workspace, lock_of, plain
+from holdfast.adt.drafts import Drafts
 from holdfast.adt.listing import Listing
 from holdfast.adt.locking import Locking, is_about
 from holdfast.adt.reading import Reading
@@ -56,6 +57,7 @@ class Sessions:
         self._changing = Changing(self._desk, errands)
         self._removing = Removing(self._locking, self._changing)
         self._listing = Listing(self._desk)
+        self._drafts = Drafts(self._desk)
         self.opened: list[Ref] | None = None  # a list here has every session noted that is opened (`adt.runtime`)
 
     async def get_session(self, caller: Caller, *, force_new: bool = False, system: str | None = None) -> Answer:

@@ -35,11 +35,18 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True):
-    """What a `lock_handle` names: our lock node and the logon it lives in."""
+    """What a `lock_handle` names: our lock node and the logon it lives in.
+
+    The rest is what a draft has to know when both have gone: the system, its clock when it gave the lock, and how many
+    writes of ours each part of the object had seen by then.
+    """
 
     tree: bytes
     backend: bytes
     lock: bytes
+    system: str = ""
+    held_at: float = 0.0
+    writes: dict[str, int] = {}
 
     @property
     def lock_ref(self) -> Ref:

@@ -1,27 +1,50 @@
 """What writes: create, lock, update, unlock, activate, delete (A16). Findings are answers, never errors (A12)."""
 
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
+
+import anyio
 
 from holdfast.adt import calls
-from holdfast.adt.answers import Answer, LockAnswer, UpdateAnswer
+from holdfast.adt.answers import Answer, LockAnswer, UpdateAnswer, WriteAnswer
 from holdfast.adt.arguments import checked, checked_source, needed
 from holdfast.adt.changing import Changed
-from holdfast.adt.desk import Caller
+from holdfast.adt.desk import Caller, lock_of
 from holdfast.adt.documents import ActivationResult, Message, message, read_activation, read_references
+from holdfast.adt.drafts import Draft, say_kept
+from holdfast.adt.mistakes import BadLockHandle
 from holdfast.adt.reads import LOCAL_PACKAGE
 from holdfast.adt.refusals import CREATE_FINDINGS, accepted, error_for, read_refusal
 from holdfast.adt.sessions import Sessions, State
 from holdfast.adt.tokens import Ticket
 from holdfast.adt.types import ObjectType, checked_description, checked_package
 from holdfast.adt.visit import Visit
-from holdfast.backend.locks import Outcome
+from holdfast.backend.locks import Outcome, digest_of
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import AnswerLost
 from holdfast.core.model import Reason
-from holdfast.errors import BackendError, LockLostError
+from holdfast.errors import (
+    BackendError,
+    BackendUnavailable,
+    HoldfastError,
+    LeaseLost,
+    LockLostError,
+    QuotaExceeded,
+    SessionExpiredError,
+)
 
 ACTIVATION_LOOKS: Final = 6
 ACTIVATION_PAUSE_S: Final = 1.0
+LOSSES: Final = (SessionExpiredError, LockLostError, BackendUnavailable, LeaseLost)  # after these a source is kept
+
+
+class Text(NamedTuple):
+    """What is to be written."""
+
+    row: ObjectType
+    name: str
+    part: str
+    transport: str
+    source: str
 
 
 class Writes(Sessions):
@@ -105,28 +128,87 @@ class Writes(Sessions):
         transport: str = "",
         session_id: str | None = None,
         session_state: State = None,
-    ) -> UpdateAnswer:
+    ) -> WriteAnswer:
         """Write a source under its lock; it becomes the inactive version.
 
         `outcome` is `applied`, or after a lost answer `not_applied` or `unknown` with the reason in `message` (A6).
+        A source that was not written, or not for certain, is kept as a draft (A8), and so it is when one of these is
+        raised; its id stands in the message and in the error's `draft_id`.
 
         Raises:
-            LockLostError, SessionExpiredError: Nothing is locked any more; start again from Lock.
+            LockLostError, SessionExpiredError: Nothing is locked any more: ResumeUpdate, or start again from Lock.
+            BackendUnavailable, LeaseLost: The back end or the store is out of reach.
         """
         row, name = checked(kind, name)
         row.source_path(name, include)
-        source = checked_source(source_code)
-        async with self._visit(caller, needed(session_id, "Update"), session_state) as visit:
+        text = Text(row, name, include, transport, checked_source(source_code))
+        session_id = needed(session_id, "Update")
+        try:
+            return await self._update(caller, text, lock_handle, session_id, session_state)
+        except QuotaExceeded:
+            raise  # nothing has happened to the lock: the same call is to be sent again
+        except LOSSES as error:
+            await self._keep(caller, text, lock_handle, error)
+            raise
+
+    async def _update(self, caller: Caller, text: Text, lock_handle: str, session_id: str, state: State) -> WriteAnswer:
+        row, name = text.row, text.name
+        async with self._visit(caller, session_id, state) as visit:
             ticket, node = await self._locked(visit, lock_handle, row, name)
+            lock = lock_of(node)
             changed = await self._changing.update(
-                visit.workspace, ticket, row, name, node=node, part=include, source=source, transport=transport
+                visit.workspace,
+                ticket,
+                row,
+                name,
+                node=node,
+                part=text.part,
+                source=text.source,
+                transport=text.transport,
             )
             said = {
                 Outcome.APPLIED: f"{name} is written: call Unlock, then Activate.",
                 Outcome.NOT_APPLIED: f"{name} was not written: call Update again.",
                 Outcome.UNKNOWN: f"Whether {name} was written is not known yet: call Update again with the same text.",
             }
-            return self._changed(visit, ticket, changed, said[changed.outcome])
+            answer = cast("WriteAnswer", self._changed(visit, ticket, changed, said[changed.outcome]))
+            if changed.outcome is not Outcome.APPLIED and not changed.messages:
+                answer["draft_id"] = await self._draft(caller, text, ticket, str(changed.outcome))
+                answer["message"] += f" The source is kept as draft {answer['draft_id']}."
+            elif changed.reason or lock.operation or (lock.last and lock.last.outcome is not Outcome.APPLIED):
+                await self._drafts.written(caller, await self._as_draft(text, ticket, ""))
+            return answer
+
+    async def _keep(self, caller: Caller, text: Text, lock_handle: str, error: HoldfastError) -> None:
+        """Keep a source that could not be written, and say so in the error."""
+        try:
+            ticket = self._tokens.ticket(lock_handle, owner=caller.owner)
+        except BadLockHandle:
+            return  # it was never locked for this caller
+        with anyio.CancelScope(shield=True):
+            try:
+                say_kept(error, await self._draft(caller, text, ticket, error.code))
+            except HoldfastError as exc:
+                error.args = (f"{error}; the source could not be kept as a draft: {exc}",)
+
+    async def _draft(self, caller: Caller, text: Text, ticket: Ticket, why: str) -> str:
+        return await self._drafts.keep(caller, await self._as_draft(text, ticket, why), text.source)
+
+    async def _as_draft(self, text: Text, ticket: Ticket, why: str) -> Draft:
+        return Draft(
+            system=ticket.system,
+            user=self._desk.systems.get(ticket.system).user,
+            type=text.row.type,
+            name=text.name,
+            part=text.part,
+            transport=text.transport,
+            digest=digest_of(text.source),
+            size=len(text.source.encode()),
+            why=why,
+            held_at=ticket.held_at,
+            writes=ticket.writes.get(text.part, 0),
+            base=await self._changing.base(ticket, text.part),
+        )
 
     async def unlock(
         self,
@@ -221,7 +303,7 @@ class Writes(Sessions):
             gone = await manager.gone(ticket.lock_ref, timeout=manager.tuning.closer_timeout)
             return gone and record.reason not in (Reason.IDLE, Reason.BACKEND_GONE)
         past = await self._changing.past(ticket)
-        return past is not None and past[1] is Reason.CLIENT
+        return past is not None and past.reason is Reason.CLIENT
 
     async def _already(self, visit: Visit, name: str) -> UpdateAnswer:
         backend, stamp = await self._reading.state(visit.workspace)

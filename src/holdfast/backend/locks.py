@@ -92,6 +92,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     """One object's lock. `spent` says that a write was refused, after which SAP may not honour the handle any more.
 
     `generation` is the workspace's count of locks when this one was taken: what `session_state` is compared with.
+    What somebody else's change is told by (A8): `held_at` is the back end's clock when it gave the lock, `writes` how
+    many writes of ours each part had seen by then, `known` the digest of what was last written to a part under it.
     """
 
     system: str
@@ -106,6 +108,9 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     operation: Operation | None = None
     last: Settled | None = None
     spent: bool = False
+    held_at: float = 0.0
+    writes: dict[str, int] = {}
+    known: dict[str, bytes] = {}
 
     @property
     def subject(self) -> str:
@@ -145,10 +150,11 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     def settled(self, outcome: Outcome, *, at: float, until: float = 0.0, spent: bool = False) -> "Lock":
         """Return the lock with its operation closed; that of a PUT is remembered."""
         operation = self.operation
-        last = self.last
+        last, known = self.last, self.known
         if operation is not None and operation.kind == "put":
             last = Settled(part=operation.part, digest=operation.digest, outcome=outcome, at=at, until=until)
-        return msgspec.structs.replace(self, operation=None, last=last, spent=self.spent or spent)
+            known = known | ({operation.part: operation.digest} if outcome is Outcome.APPLIED else {})
+        return msgspec.structs.replace(self, operation=None, last=last, known=known, spent=self.spent or spent)
 
     def has_written(self, part: str, digest: bytes) -> bool:
         """Say whether this very text is what was last written under this lock: then it need not be sent again."""

@@ -11,12 +11,13 @@ MOST_PAST_LOCKS = 16
 
 
 class PastLock(msgspec.Struct, frozen=True, array_like=True):
-    """A lock that has ended here: kept so that a late call can be told why."""
+    """A lock that has ended here: kept so that a late call can be told why. `known` is what was written under it."""
 
     key: bytes
     subject: str
     reason: Reason
     at: float
+    known: dict[str, bytes] = {}
 
 
 class Logon(msgspec.Struct, kw_only=True):

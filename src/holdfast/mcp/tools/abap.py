@@ -13,12 +13,15 @@ from msgspec import UNSET, Meta, UnsetType
 from holdfast.adt.answers import (
     Answer,
     Done,
+    DraftList,
     ListAnswer,
     LockAnswer,
     LockList,
     ReadAnswer,
+    ResumeAnswer,
     SessionList,
     UpdateAnswer,
+    WriteAnswer,
 )
 from holdfast.adt.desk import Caller
 from holdfast.adt.names import own_name
@@ -32,6 +35,7 @@ INSTRUCTIONS: Final = (
     "Edit ABAP objects: GetSession, then Validate, Create (for a new object), Lock, Update, Unlock, Activate, in this "
     "order, all with the session_id that GetSession gave; Update and Unlock also need the lock_handle that Lock gave. "
     "Other calls may come in between: a lock stays until Unlock, CloseSession, or 15 minutes without use. "
+    "If an error names a draft_id, ResumeUpdate writes what could not be written. "
     "Findings (syntax errors, names that are taken) are answers with success=false and messages."
 )
 LOCAL: Final = "local"  # the principal where nobody has to say who they are: whoever reaches the loopback address
@@ -106,7 +110,7 @@ OPERATIONS: Final = (
     Operation(
         "Update",
         Abap.update,
-        UpdateAnswer,
+        WriteAnswer,
         "Write the source of a locked {word}. Then call Unlock{Word}, then Activate{Word}.",
         REPEATABLE,
         (("source_code", Source), ("lock_handle", Handle), INCLUDE, ("transport", Transport | UnsetType, UNSET)),
@@ -169,6 +173,26 @@ class CloseSession(msgspec.Struct, forbid_unknown_fields=True):
     session_id: Annotated[str, Meta(description="What GetSession answered.")]
 
 
+class ListDrafts(msgspec.Struct, forbid_unknown_fields=True):
+    """What ListDrafts takes."""
+
+    draft_id: Annotated[str, Meta(description="This one alone, and its source.")] | None = None
+
+
+class DiscardDraft(msgspec.Struct, forbid_unknown_fields=True):
+    """What DiscardDraft takes."""
+
+    draft_id: str
+
+
+class ResumeUpdate(msgspec.Struct, forbid_unknown_fields=True):
+    """What ResumeUpdate takes."""
+
+    draft_id: Annotated[str, Meta(description="What the error of Update, or ListDrafts, gave.")]
+    session_id: SessionId | None = None
+    session_state: State | None = None
+
+
 class SearchObjects(msgspec.Struct, forbid_unknown_fields=True):
     """What SearchObjects takes."""
 
@@ -190,7 +214,7 @@ class InactiveObjects(msgspec.Struct, forbid_unknown_fields=True):
 def abap_tools(abap: Abap) -> list[Tool]:
     """Return all tools of the surface `handlers` over a service."""
     made = [_object_tool(abap, operation, row) for row in TYPES.values() for operation in OPERATIONS]
-    return [*_session_tools(abap), *made, *_repository_tools(abap)]
+    return [*_session_tools(abap), *made, *_draft_tools(abap), *_repository_tools(abap)]
 
 
 def caller_of(context: Context) -> Caller:
@@ -230,6 +254,33 @@ def _session_tools(abap: Abap) -> list[Tool]:
             "End a session: what it locks is released, its logons are logged off.",
             REPEATABLE,
         ),
+    ]
+
+
+def _draft_tools(abap: Abap) -> list[Tool]:
+    async def resume(arguments: ResumeUpdate, context: Context) -> ResumeAnswer:
+        return await abap.resume_update(
+            caller_of(context),
+            arguments.draft_id,
+            session_id=arguments.session_id,
+            session_state=arguments.session_state,
+        )
+
+    async def list_drafts(arguments: ListDrafts, context: Context) -> DraftList:
+        return await abap.list_drafts(caller_of(context), arguments.draft_id)
+
+    async def discard(arguments: DiscardDraft, context: Context) -> Done:
+        return await abap.discard_draft(caller_of(context), arguments.draft_id)
+
+    resumes = (
+        "Lock the object of a draft again and write its source, unless somebody has changed the object. Answers as "
+        "Update, with a new lock_handle: call Unlock with it, then Activate."
+    )
+    lists = "List your sources that could not be written; with draft_id one alone, with its source."
+    return [
+        _tool("ResumeUpdate", resume, ResumeUpdate, ResumeAnswer, resumes, REPEATABLE),
+        _tool("ListDrafts", list_drafts, ListDrafts, DraftList, lists, READ_ONLY),
+        _tool("DiscardDraft", discard, DiscardDraft, Done, "Drop a draft. Cannot be undone.", DESTROYS),
     ]
 
 
