@@ -66,11 +66,10 @@ async def open_engine(
         ConfigurationError: The URL is wrong, or no key is configured for a store that others share.
     """
     settings = settings or load_settings()
-    ring = _ring(keys or settings.keys.get_secret_value(), url)
     async with open_store(url, namespace=settings.namespace, clock=clock, timeout=settings.store_timeout) as store:
         manager = Manager(
             store,
-            ring,
+            _ring(keys or settings.keys.get_secret_value(), url),
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
