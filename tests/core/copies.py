@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
+from core.virtual_time import InOrder
+
 CORE = ("holdfast.core.closing", "holdfast.core.holding", "holdfast.core.manager", "holdfast.core.keeper")
 COPIED = (*CORE, "holdfast.engine", "testing.other_store")
 
@@ -53,7 +55,7 @@ def _built(name: str, plants: list[Plant]) -> ModuleType:
         assert found == 1, f"{name} has changed: it has {found} times what the fault is to replace:\n{plant.old}"
         text = text.replace(plant.old, plant.new)
     module = ModuleType(name)
-    module.__file__ = str(file)
+    module.__dict__.update(__file__=str(file), set=InOrder)  # a storm comes again as it was
     with _instead(name, module):
         exec(_compiled(text, str(file)), module.__dict__)
     return module
