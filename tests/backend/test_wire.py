@@ -1,12 +1,14 @@
 """Sending once, bounded, and not cut off by the caller's end (E18)."""
 
+from contextlib import suppress
+
 import anyio
 import httpx2
 import pytest
 
 from holdfast.backend.errands import open_errands
 from holdfast.backend.wire import AnswerLost, Call, Wire
-from holdfast.errors import BackendUnavailable
+from holdfast.errors import BackendUnavailable, LeaseLost
 
 
 def transport(handler: object) -> httpx2.AsyncBaseTransport:
@@ -145,3 +147,39 @@ async def test_a_result_that_comes_in_the_moment_its_caller_leaves_is_handed_on_
             await errands.run(work, left_alone=abandoned)
         assert caller.cancelled_caught
     assert left == ["result"]
+
+
+@pytest.mark.parametrize("asks", [0, 1])
+async def test_who_may_no_longer_send_when_the_connection_stands_has_sent_nothing(asks: int) -> None:
+    # E26: connecting may take longer than a lease
+    asked, received = 0, b""
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > asks:
+            raise LeaseLost("over")
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        nonlocal received
+        async with stream:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                received += await stream.receive()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    async with listener, anyio.create_task_group() as tasks, httpx2.AsyncHTTPTransport() as connections:
+        tasks.start_soon(listener.serve, serve)
+        wire = Wire(f"http://127.0.0.1:{port}", connections)
+        with anyio.fail_after(5), pytest.raises(LeaseLost, match="over"):
+            await wire.send(Call(method="PUT", path="/x"), {}, check=check)
+        tasks.cancel_scope.cancel()
+    assert (asked, received) == (asks + 1, b"")
+
+
+async def test_who_may_send_is_answered() -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200)
+
+    reply = await Wire("http://x", transport(answer)).send(Call(method="GET", path="/"), {}, check=lambda: None)
+    assert reply.status == 200

@@ -47,6 +47,7 @@ class Place:
 
     def __init__(self, held: Held, node: Session, backend: BackendSession) -> None:
         self.held, self.node, self.backend = held, node, backend
+        backend.check = held.check
 
     async def save(self) -> None:
         """Store cookies, token and context now, before anything that they may be needed to undo."""

@@ -5,6 +5,7 @@ fetched once (A21). After the logon request only cookies and token travel, never
 arrives late meets a dead session instead of opening a new one.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -39,12 +40,14 @@ class TokenInvalid(SessionExpiredError):
 class BackendSession:
     """One logon at one system, in use. `logon` is what has to be stored afterwards, if `changed`.
 
-    `shield` keeps requests from being cut off once they are sent.
+    `shield` keeps requests from being cut off once they are sent. `check` is asked right before anything is sent: who
+    uses the session under a lease may no longer do so when that has run out.
     """
 
     def __init__(self, system: System, logon: Logon, *, shield: bool = True) -> None:
         self.system, self.logon, self._shield = system, logon, shield
         self.changed = False
+        self.check: Callable[[], None] | None = None
         self._jar = Jar.load(logon.jar)
 
     @classmethod
@@ -172,7 +175,7 @@ class BackendSession:
         if call.changes:
             headers[CSRF] = self.logon.token
         before = self._security()
-        reply = await wire.send(call, headers, shield=self._shield)
+        reply = await wire.send(call, headers, shield=self._shield, check=self.check)
         self._absorb(call, reply)
         if before and self._security() not in ({}, before):
             self.logon.broken = True

@@ -5,8 +5,8 @@ request carries is exactly what its session put into it. A request once handed o
 end: it ends by its answer or by the timeout (E18).
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -81,21 +81,31 @@ class Wire:
         """Return the full URL of a call."""
         return self.base_url + call.target
 
-    async def send(self, call: Call, headers: Mapping[str, str], *, shield: bool = True) -> Reply:
+    async def send(
+        self, call: Call, headers: Mapping[str, str], *, shield: bool = True, check: Callable[[], None] | None = None
+    ) -> Reply:
         """Send once and return the answer, whatever its status. Redirects are not followed.
 
         A request once sent is not cut off by a cancelled caller; closers, which may be repeated, do without `shield`.
+        `check` is asked once the connection stands, right before the first byte goes out: what it raises comes from
+        here, and nothing was sent (E26).
 
         Raises:
             BackendUnavailable: The back end cannot be reached; nothing was sent.
             AnswerLost: The connection broke, or no answer came within `timeout` seconds.
         """
+        limits: dict[str, Any] = {
+            "timeout": httpx2.Timeout(self.timeout, connect=min(self.timeout, 10.0)).as_dict(),
+        }
+        if check is not None:
+            check()
+            limits["trace"] = _asked_before_sending(check)
         request = httpx2.Request(
             call.method,
             self.url(call),
             headers=[(name.encode(), value.encode("latin-1")) for name, value in {**call.headers, **headers}.items()],
             content=call.body if call.changes else None,
-            extensions={"timeout": httpx2.Timeout(self.timeout, connect=min(self.timeout, 10.0)).as_dict()},
+            extensions=limits,
         )
         try:
             return await self._bounded(request, shield)
@@ -129,6 +139,14 @@ class Wire:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+
+def _asked_before_sending(check: Callable[[], None]) -> Callable[[str, Mapping[str, Any]], Awaitable[None]]:
+    async def trace(name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith("send_request_headers.started"):
+            check()
+
+    return trace
 
 
 def _reply(response: httpx2.Response, body: bytes) -> Reply:
