@@ -147,8 +147,8 @@ async def move(store: Store, number: int, *, node: str, parents: list[str], time
         parent, key = bytes.fromhex(parents[(turn + number) % len(parents)]), bytes.fromhex(node)
         lock: Record | None = None
         try:
-            record = await stored(store, root(key=key))
-            assert record is not None
+            while (record := await stored(store, root(key=key))) is None:
+                await anyio.sleep(0.001)  # on its way from one server of a Redis Cluster to another
             lock = (await store.sessions.create(below(record, kind="lock", holds=True), now=NOW)).record
             alias = alias_of(f"{number}-{turn}")
             await store.sessions.rekey(record, alias=alias, mark="", now=NOW, parent=Ref(parent, parent))
