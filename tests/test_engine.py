@@ -11,8 +11,8 @@ import pytest
 from holdfast.config import KindSettings, Settings
 from holdfast.core.ids import make_ids
 from holdfast.core.keeper import Duty
-from holdfast.core.kinds import Clocks, Kind
-from holdfast.core.model import Reason
+from holdfast.core.kinds import Clocks, Kind, Limits
+from holdfast.core.model import Policy, Reason
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import end_all, open_engine
 from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound, StoreUnavailable
@@ -115,6 +115,38 @@ async def test_configured_keys_rule_over_the_key_file_and_a_lost_key_makes_sessi
     async with open_engine(url, kinds=[HTTP], keys=old) as engine:
         with pytest.raises(SessionNotFound):
             await engine.manager.load(session.id, kind="http")
+
+
+@pytest.mark.parametrize("url", ["redis://192.0.2.1:6379/0", "postgresql://ann@192.0.2.1/db", "rediss://192.0.2.1"])
+async def test_a_shared_store_without_a_key_is_refused_before_anything_is_connected(url: str) -> None:  # E5
+    with anyio.fail_after(1), pytest.raises(ConfigurationError) as refused:
+        async with open_engine(url, kinds=[HTTP]):
+            pass
+    assert "holdfast keys new" in refused.value.hint
+
+
+async def test_every_clock_and_limit_can_be_set_per_kind_and_per_application() -> None:  # E31
+    clocks = {"idle": 1.0, "sliding": 2.0, "slides_after": 3.0, "absolute": 4.0, "linger": 5.0, "touch_interval": 6.0}
+    limits = {"per_client": 1, "per_principal": 2, "per_parent": 3, "total": 4, "policy": "reject"}
+    everything = KindSettings(**clocks, **limits)  # type: ignore[arg-type]
+    assert set(clocks) == set(Clocks.__struct_fields__)
+    assert set(limits) == set(Limits.__struct_fields__)
+    for settings, app in ((Settings(kinds={"http": everything}), ""), (Settings(apps={"shop": everything}), "shop")):
+        async with open_engine(kinds=[HTTP], settings=settings, keeper=False) as engine:
+            mine, theirs = engine.manager.rules("http", app), engine.manager.rules("http", "another")
+            assert mine == (Clocks(**clocks), Limits(**{**limits, "policy": Policy.REJECT}))  # type: ignore[arg-type]
+            assert (theirs == mine) == (app == "")
+
+
+async def test_an_application_narrows_what_its_kind_says_and_a_child_never_outlives_its_parent() -> None:  # E31
+    settings = Settings(
+        kinds={"http": KindSettings(idle=50.0, absolute=500.0)}, apps={"shop": KindSettings(absolute=5000.0)}
+    )
+    async with open_engine(kinds=[HTTP], settings=settings, keeper=False) as engine:
+        parent = await engine.manager.open("http")
+        child = await engine.manager.open("http", parent=parent, app="shop")
+        assert child.record.idle == 50.0
+        assert child.record.ends_at == parent.record.ends_at
 
 
 async def test_kinds_and_applications_are_set_in_the_settings_and_the_narrowest_wins() -> None:  # E31

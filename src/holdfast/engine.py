@@ -25,7 +25,7 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.together import STORE_DOWN_S, listen
 from holdfast.errors import ConfigurationError
-from holdfast.stores import open_store
+from holdfast.stores import POSTGRES, REDIS, open_store
 
 DRAIN_S: Final = 10.0
 log = logging.getLogger(__name__)
@@ -66,10 +66,16 @@ async def open_engine(
         ConfigurationError: The URL is wrong, or no key is configured for a store that others share.
     """
     settings = settings or load_settings()
+    given = keys or settings.keys.get_secret_value()
+    if not given and url.partition("://")[0] in (*REDIS, *POSTGRES):
+        raise ConfigurationError(
+            "a shared store needs a configured sealing key",
+            hint="Set HOLDFAST_KEYS to what `holdfast keys new` prints.",
+        )
     async with open_store(url, namespace=settings.namespace, clock=clock, timeout=settings.store_timeout) as store:
         manager = Manager(
             store,
-            _ring(keys or settings.keys.get_secret_value(), url),
+            _ring(given, url),
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
@@ -143,12 +149,8 @@ def _ring(keys: KeyRing | str, url: str) -> KeyRing:
         return KeyRing.parse(keys)
     if url.startswith("memory:"):
         return KeyRing.parse(new_key_text())
-    if url.startswith("sqlite:"):
-        return KeyRing.parse(
-            _key_file(Path(url.partition("://")[2].partition("?")[0].removeprefix("/")).with_suffix(".key"))
-        )
-    raise ConfigurationError(
-        "a shared store needs a configured sealing key", hint="Set HOLDFAST_KEYS to what `holdfast keys new` prints."
+    return KeyRing.parse(
+        _key_file(Path(url.partition("://")[2].partition("?")[0].removeprefix("/")).with_suffix(".key"))
     )
 
 
