@@ -13,7 +13,7 @@ from holdfast.backend.locks import Lock, Operation, Outcome, digest_of
 from holdfast.backend.session import BackendSession
 from holdfast.backend.wire import Call
 from holdfast.core.session import Session, records_of
-from holdfast.errors import BackendError, LockLostError, SessionExpiredError
+from holdfast.errors import BackendError, LockLostError, ObjectLocked, SessionExpiredError
 from holdfast.simulator import Simulator
 from holdfast.testing.clock import Clock
 
@@ -233,6 +233,17 @@ async def test_a_lock_asked_for_again_after_a_crash_is_had(still: World, arrived
     await still.unlock(session_id, handle)
     await still.quiet()
     assert (still.contexts, still.locks) == (0, [])
+
+
+async def test_a_lock_asked_for_again_after_a_crash_that_somebody_else_holds_is_refused_as_any(still: World) -> None:
+    # A5: it was never had, so it cannot be lost
+    session_id = await still.created()
+    await intent(still, session_id, arrived=False)
+    still.fault("foreign_lock", action="LOCK", user="ALICE")
+    with pytest.raises(ObjectLocked, match="ALICE"):
+        await still.lock(session_id)
+    await still.quiet()
+    assert (still.contexts, still.locks, await still.records("lock")) == (0, [("ALICE", CLASS)], [])
 
 
 async def test_another_worker_goes_on_with_the_same_session_and_handle(tmp_path: Path) -> None:

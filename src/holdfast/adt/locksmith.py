@@ -115,6 +115,7 @@ class Locksmith:
 
         Raises:
             LockLostError: A foreign user was faster. The lock is marked as gone.
+            ObjectLocked: Likewise, of a lock that was asked for and never had.
         """
         lock = lock_of(node)
         if lock.step is Step.RELEASE:
@@ -196,6 +197,8 @@ class Locksmith:
             lock = await self.take(place, lock, node.key)
         except ObjectLocked as exc:
             await self.lose(place, node, lock)
+            if lock.phase is Phase.INTENT:  # nobody was told of it: this is the answer to the LOCK of a dead worker
+                raise
             raise LockLostError(f"the lock on {lock.subject} was lost, and somebody was faster: {exc}") from exc
         if operation is None or operation.kind != "put":
             return lock.settled(Outcome.APPLIED, at=self._now())
