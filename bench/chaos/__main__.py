@@ -15,13 +15,14 @@ from bench.chaos.agents import Agent, Pause
 from bench.chaos.faults import Faults
 from bench.chaos.foreign import Foreign
 from bench.chaos.judge import Judge
-from bench.chaos.model import Broken, Model, history
+from bench.chaos.model import Broken, Model, history, in_order
 from bench.chaos.report import Report
 from bench.chaos.world import Options, World, open_world
 
 STAND_S = 100.0
 FOLLOW_S = 1.0
 SHOWN = 3
+TOLD_S = 40.0
 ORDERS = {"serialise": [True], "overtake": [False], "both": [True, False]}
 
 
@@ -31,7 +32,7 @@ class Chaos:
     def __init__(self, world: World, http: httpx2.AsyncClient) -> None:
         self._world, self._options = world, world.options
         self.model, self.pause = Model(), Pause()
-        self.faults = Faults(world, self.pause)
+        self.faults = Faults(world, self.model, self.pause)
         self.foreign = Foreign(world.sap, self.model)
         self.judge = Judge(world, self.model, self.faults, self.foreign)
         self.agents = [Agent(n, world, self.model, self.pause, http) for n in range(self._options.agents)]
@@ -111,8 +112,13 @@ class Chaos:
     def explain(self, broken: Broken) -> str:
         """Return a broken promise with everything that is known about its object."""
         head = f"\nBROKEN: {broken.promise}: {broken.subject} at {broken.at:.3f}: {broken.detail}"
-        item = self.model.items.get(broken.subject)
-        return "\n  ".join([head, *history(item, self._world.sap.requests)] if item is not None else [head])
+        item, diary = self.model.items.get(broken.subject), self.model.diaries.get(broken.subject, [])
+        if item is not None:
+            lines = history(item, self._world.sap.requests, self.model.disturbances)
+        else:
+            since = broken.at - TOLD_S
+            lines = in_order([event for event in (*diary, *self.model.disturbances) if since <= event.at <= broken.at])
+        return "\n  ".join([head, *lines])
 
 
 async def run(options: Options, folder: Path) -> Report:

@@ -116,9 +116,7 @@ class Agent:
         if self._maybe(0.9):
             await self._activate(name)
         if self._maybe(0.3):
-            await self._patient("", "CloseSession", session_id=self._session)
-            self._model.fact("closed")
-            self._session = ""
+            await self._close()
 
     def _choose(self) -> str:
         kind = self._random.random()
@@ -199,6 +197,22 @@ class Agent:
         if row is not None and row["user"] == USER and not row["releasing"] and lock.name not in SHARED:
             self._model.violate("unlocked, and in SM12", lock.name, f"{self.name}: {row}", time.time())
 
+    async def _close(self) -> None:
+        """End the session; that it is not there any more may come of an answer that was lost."""
+        session, self._session = self._session, ""
+        began, tries = time.time(), 0
+        while True:
+            end = await self._once("", "CloseSession", session_id=session)
+            tries += 1
+            if isinstance(end, Answered):
+                self._model.fact("closed")
+                return
+            if tries > 1 and isinstance(end, Refused) and end.code in OVER:
+                return
+            if not self._worth_another_try(end):
+                self._lost(end, None)
+            await self._breathe(began, "CloseSession", "")
+
     async def _activate(self, name: str) -> None:
         before: Text | None = self._model.item(name).acknowledged
         answer = await self._about(name, "ActivateClass")
@@ -232,10 +246,9 @@ class Agent:
             self._used_at = sent_at
         if isinstance(end, Answered) and tool == "GetSession":
             self._used_at = time.time()
-        if name:
-            nonce = f" {nonce_of(str(given.get('source_code', '')))}" if "source_code" in given else ""
-            self._model.tell(sent_at, name, self.name, f"{tool}{nonce} in {self._session[:8]}")
-            self._model.tell(time.time(), name, self.name, f"{tool}{nonce} = {said}")
+        nonce = f" {nonce_of(str(given.get('source_code', '')))}" if "source_code" in given else ""
+        self._model.tell(sent_at, name, self.name, f"{tool}{nonce} in {self._session[:8]}")
+        self._model.tell(time.time(), name, self.name, f"{tool}{nonce} = {said}")
         if isinstance(end, Fault):
             self._model.violate(
                 "an error that says nothing", name or tool, f"{self.name} {tool}: {end.reason}", sent_at
@@ -262,9 +275,11 @@ class Agent:
         now, options = time.time(), self._world.options
         if end.code in OVER:
             since, limit = (lock.used_at, options.hold_limit) if lock else (self._used_at, options.idle)
-            subject = lock.name if lock else self._session[:8]
+            subject = lock.name if lock else self.name
             if now - since < limit - 1.0:
-                self._model.suspect(f"{end.code} without cause", subject, f"{self.name}: {end.message}", since, now)
+                self._model.suspect(
+                    f"{end.code} without cause", subject, f"{self.name}, {now - since:.1f} s: {end.message}", since, now
+                )
             self._session = "" if lock is None or end.code != "lock_lost" else self._session
         elif end.code != "object_locked":
             self._model.violate("an unexpected error", self.name, f"{end.code}: {end.message}", now)

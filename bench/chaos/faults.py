@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import anyio
 from bench.chaos.agents import Pause
 from bench.chaos.foreign import USER as FOREIGN_USER
+from bench.chaos.model import Model
 from bench.chaos.world import World
 
 # A request at each step of a workflow; what comes before and after LOCK (logon, end of context, log-off) as well.
@@ -35,8 +36,8 @@ FREEZE_WAIT_S = 3.0
 class Faults:
     """The disturbances of a run. `counts` says what has happened; `jumps` are the spans in which a clock was wrong."""
 
-    def __init__(self, world: World, pause: Pause) -> None:
-        self._world, self._pause, self._options = world, pause, world.options
+    def __init__(self, world: World, model: Model, pause: Pause) -> None:
+        self._world, self._model, self._pause, self._options = world, model, pause, world.options
         self.counts: Counter[str] = Counter()
         self.awaits: Counter[int] = Counter()
         self.jumps: list[tuple[float, float]] = []
@@ -71,7 +72,7 @@ class Faults:
         while not await self._world.workers.shoot(number):
             await anyio.sleep(0.1)
             number = (number + 1) % self._options.workers
-        self.counts["kills"] += 1
+        self._note("kills", f"worker {number} is killed")
 
     async def _again_and_again(
         self, fault: Callable[[random.Random], Awaitable[None]], every: float, source: random.Random
@@ -82,12 +83,12 @@ class Faults:
 
     async def _freeze(self, source: random.Random) -> None:
         """Stop a worker wherever it is, for longer than its leases last."""
-        child = self._world.workers.child(source.randrange(self._options.workers))
-        longer = source.uniform(0.5, 2.0)
+        number, longer = source.randrange(self._options.workers), source.uniform(0.5, 2.0)
+        child = self._world.workers.child(number)
         if child is None:
             return
         child.send_signal(signal.SIGSTOP)
-        self.counts["freezes"] += 1
+        self._note("freezes", f"worker {number} is frozen for {self._options.lease_ttl + longer:.1f} s")
         try:
             await anyio.sleep(self._options.lease_ttl + longer)
         finally:
@@ -107,7 +108,7 @@ class Faults:
                     await anyio.sleep(0.02)
             if control.frozen and child.stopped:
                 self.awaits[step] += 1
-                self.counts["freezes under a lease"] += 1
+                self._note("freezes under a lease", f"worker {number} has frozen at await {step}")
                 await anyio.sleep(self._options.lease_ttl + longer)
         finally:
             control.step = 0
@@ -129,18 +130,24 @@ class Faults:
         seconds = source.choice((-1, 1)) * source.uniform(0.3, 1.0) * most
         control, began = self._world.workers.controls[number], time.time()
         control.offset = seconds
-        self.counts["clock jumps"] += 1
+        self._note("clock jumps", f"the clock of worker {number} jumps by {seconds:.1f} s")
         try:
             await anyio.sleep(source.uniform(2.0, 5.0))
         finally:
             control.offset = 0.0
             self.jumps.append((began, time.time() + most))
+            self._model.disturb(time.time(), f"the clock of worker {number} is right again")
 
     async def _outage(self, source: random.Random) -> None:
         """Put the store out of reach."""
         del source
-        self.counts["store stops"] += 1
+        self._note("store stops", "the store is out of reach")
         try:
             await self._world.store.outage(self._options.outage)
         finally:
             self._pause.outage_ended = time.time()
+            self._model.disturb(time.time(), "the store is back")
+
+    def _note(self, kind: str, what: str) -> None:
+        self.counts[kind] += 1
+        self._model.disturb(time.time(), what)

@@ -110,12 +110,19 @@ class Fleet(Cluster):
         raise RuntimeError(f"worker {number} did not start; see {log}")
 
     async def shoot(self, number: int) -> bool:
-        """Kill a worker, which may just be starting; False if there was none."""
+        """Kill a worker that serves, or stands still; False if there was none."""
         child = self.child(number)
-        if child is None or child.returncode is not None:
+        if child is None or child.pid not in self.up or child.returncode is not None:
             return False
         await self.kill(number)
         return True
+
+    async def kill(self, number: int) -> None:
+        """End a worker with SIGKILL. Another may have taken its place when this returns."""
+        child = self.child(number)
+        if child is not None:
+            child.send_signal(signal.SIGKILL)
+            await child.wait()
 
     async def keep_running(self, number: int) -> None:
         """Start a worker, and again whenever it is gone."""

@@ -100,6 +100,8 @@ class Model:
         self.facts: Counter[str] = Counter()
         self.broken: list[Broken] = []
         self.suspects: list[Suspect] = []
+        self.diaries: dict[str, list[Event]] = {}
+        self.disturbances: list[Event] = []
         self.touched: set[str] = set()
         self._numbers = itertools.count(1)
 
@@ -109,8 +111,14 @@ class Model:
         return self.items.setdefault(name, Item(name))
 
     def tell(self, at: float, name: str, who: str, what: str) -> None:
-        """Note something in an object's history."""
-        self.item(name).history.append(Event(at, who, what))
+        """Note something in the diary of who did it, and in an object's history if it is about one."""
+        self.diaries.setdefault(who, []).append(Event(at, name or "-", what))
+        if name:
+            self.item(name).history.append(Event(at, who, what))
+
+    def disturb(self, at: float, what: str) -> None:
+        """Note a fault."""
+        self.disturbances.append(Event(at, "FAULT", what))
 
     def sent(self, name: str, nonce: str, *, locked_at: float) -> None:
         """A text goes out, for the first time or again; until there is an answer it may be there or not."""
@@ -174,16 +182,20 @@ def nonce_of(source: str) -> str | None:
     return found.group(1) if found else None
 
 
-def history(item: Item, requests: list[dict[str, Any]]) -> list[str]:
-    """Put an object's events and the system's requests about it, or in their sessions, into one order."""
-    path = f"/{item.name.lower()}"
-    about = [row for row in requests if (row["path"] + "/").lower().find(f"{path}/") >= 0]
+def history(item: Item, requests: list[dict[str, Any]], disturbances: list[Event]) -> list[str]:
+    """Put an object's events, the system's requests about it or in their sessions, and the faults into one order."""
+    path = f"/{item.name.lower()}/"
+    about = [row for row in requests if path in f"{row['path'].lower()}/"]
     sessions = {row["session"] for row in about if row["session"]}
-    begin = item.history[0].at if item.history else 0.0
+    begin, end = (item.history[0].at, item.history[-1].at) if item.history else (0.0, 0.0)
     rows = [row for row in requests if row in about or (row["session"] in sessions and row["at"] >= begin)]
-    lines = [(event.at, f"{event.who:10} {event.what}") for event in item.history]
-    lines += [(row["at"], f"{'SAP':10} {_request(row)}") for row in rows]
-    return [f"{at:.3f} {text}" for at, text in sorted(lines)]
+    events = [*item.history, *(Event(row["at"], "SAP", _request(row)) for row in rows)]
+    return in_order([*events, *(event for event in disturbances if begin - 5 <= event.at <= end)])
+
+
+def in_order(events: list[Event]) -> list[str]:
+    """Return events as lines."""
+    return [f"{event.at:.3f} {event.who:12} {event.what}" for event in sorted(events, key=lambda event: event.at)]
 
 
 def _request(row: Mapping[str, Any]) -> str:

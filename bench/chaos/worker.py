@@ -90,8 +90,8 @@ def stepping(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...,
 def prepare() -> None:
     """Import the server, and put the counting of awaits around everything that works under the lease of a logon."""
     time.time = shifted_time  # before anything keeps a reference to it
-    import holdfast.cli
     import holdfast.app
+    import holdfast.cli
     import holdfast.mcp.tools.abap  # noqa: F401
     from holdfast.adt.changing import Changing
     from holdfast.adt.kinds import Keeping
