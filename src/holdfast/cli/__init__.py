@@ -39,7 +39,7 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s")
     if verbose:
         logging.getLogger("holdfast").setLevel(logging.DEBUG)
     elif context.invoked_subcommand != "serve":  # what a command does by order needs no warning beside its answer
