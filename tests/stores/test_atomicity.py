@@ -76,9 +76,9 @@ async def test_what_is_due_is_in_the_hands_of_one_worker_at_a_time(place: Place,
     async with place.open() as store:
         await chain(store, root(due_at=0.0))
     answers = await team(place, "work", times=6)
-    spans = sorted((since, until, fence) for answer in answers for fence, since, until in answer)
-    assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans)), "two workers at once"
-    assert [fence for _, _, fence in spans] == list(range(1, 25))
+    spans = sorted((fence, since, until) for answer in answers for fence, since, until in answer)
+    assert all(until <= since for (_, _, until), (_, since, _) in pairwise(spans)), "two workers at once"
+    assert [fence for fence, _, _ in spans] == list(range(1, 25))
 
 
 async def test_each_due_node_goes_to_one_process(place: Place, team: Team) -> None:  # E10, E15
