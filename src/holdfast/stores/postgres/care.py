@@ -118,7 +118,7 @@ class PostgresCare:
         """Lend a connection whose statements may take long."""
         async with borrowed(self._connections, self._timeout) as connection, asyncio.timeout(PATIENCE_S):
             await connection.execute(
-                "SET statement_timeout = 0; SET lock_timeout = 0; SET enable_seqscan = on", timeout=self._timeout
+                "SET statement_timeout = 0; SET enable_seqscan = on", timeout=self._timeout
             )
             yield connection
 

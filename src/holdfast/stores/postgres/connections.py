@@ -18,14 +18,19 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 MOST: Final = 10  # connections per opened store, one more for its channel
 CLOSE_S: Final = 1.0
-SETTINGS: Final = (  # a statement never outlives its caller's patience; generic plans are made before the tables grow
-    "SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds}; SET enable_seqscan = off; "
+SHARE: Final = 0.75  # of a call's time, after which the server gives up a statement: before its caller does
+SETTINGS: Final = (  # no sequential scan: plans are made, and kept, before the tables grow
+    "SET statement_timeout = {milliseconds}; SET enable_seqscan = off; "
     "SET jit = off; SET default_transaction_isolation = 'read committed'; SET application_name = 'holdfast'"
 )
 
 
 class Connections(Protocol):
     """Lends connections, one caller each at a time."""
+
+    def idle(self) -> "Connection | None":
+        """Return a connection if there is one at once."""
+        ...
 
     async def take(self, timeout: float) -> Connection:
         """Return a connection within `timeout` seconds; raise TimeoutError, OSError or what the driver raises."""
@@ -57,19 +62,25 @@ class OwnConnections:
 
     def __init__(self, url: str, timeout: float, most: int = MOST) -> None:
         self._url, self._timeout, self._most, self._count = url, timeout, most, 0
-        self._settings = SETTINGS.format(milliseconds=max(int(timeout * 1000), 1))
+        self._settings = SETTINGS.format(milliseconds=max(int(timeout * SHARE * 1000), 1))
         self._idle: list[Connection] = []
         self._mending: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._closed = False
 
-    async def take(self, timeout: float) -> Connection:
-        """See `Connections.take`."""
+    def idle(self) -> "Connection | None":
+        """See `Connections.idle`."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
             self._count -= 1
+        return None
+
+    async def take(self, timeout: float) -> Connection:
+        """See `Connections.take`."""
+        if idle := self.idle():
+            return idle
         async with asyncio.timeout(timeout):
             while self._count >= self._most:
                 handed = await self._hand()
@@ -189,6 +200,10 @@ class LentConnections:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    def idle(self) -> "Connection | None":
+        """See `Connections.idle`: a pool's are never at hand at once."""
+        return None
 
     async def take(self, timeout: float) -> Connection:
         """See `Connections.take`."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -30,6 +30,7 @@ REFUSALS: Final[dict[str, type[HoldfastError]]] = {  # functions.sql
     "HF006": BadInput,
 }
 AGAIN: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing was done
+LOOKS: Final = 8  # in the time of a call
 NAP_S: Final = (0.001, 0.02)
 HARMLESS: Final = ("HF", "22", "23", "40", "42", "3F", "55", "57014")  # after these the connection is as before
 SETUP: Final = ("28", "3D", "3F", "42501", "42P01", "42883")  # logon, database, schema; rights, tables, functions
@@ -37,10 +38,18 @@ DRIVER: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 
 class Database:
-    """Runs statements. `timeout` is how many seconds a call may take, waiting for a connection included (E26)."""
+    """Runs statements. `timeout` is how many seconds a call may take, waiting for a connection included (E26).
+
+    A timer per call would cost as much as all else that is done here, so one looks after all of them: it closes the
+    connections of calls that would be late before it comes again.
+    """
 
     def __init__(self, connections: Connections, timeout: float) -> None:
         self._connections, self.timeout = connections, timeout
+        self._loop = asyncio.get_running_loop()
+        self._busy: dict[Connection, float] = {}  # since when
+        self._look_every = timeout / LOOKS
+        self._looking: asyncio.TimerHandle | None = None
 
     async def rows(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Return the rows of a statement, which is a transaction of its own.
@@ -51,14 +60,14 @@ class Database:
             StoreUnavailable: The server is out of reach, too slow, or not what it should be.
             HoldfastError: What the statement was refused for.
         """
-        try:
-            return await self._once(statement, arguments, self.timeout)
-        except asyncpg.PostgresError as exc:
-            if exc.sqlstate not in AGAIN:
-                raise ours(exc) from exc
-        except DRIVER as exc:
-            raise ours(exc) from exc
-        return await self._again(statement, arguments)
+        began = self._loop.time()
+        while True:
+            try:
+                return await self._once(statement, arguments, began)
+            except DRIVER as exc:
+                if getattr(exc, "sqlstate", None) not in AGAIN or self._left(began) <= 0:
+                    raise ours(exc) from exc
+            await asyncio.sleep(random.uniform(*NAP_S))  # noqa: S311 - so that two callers do not keep step
 
     async def value(self, statement: str, *arguments: Any) -> Any:
         """Return the first column of the first row."""
@@ -75,35 +84,42 @@ class Database:
 
     async def close(self) -> None:
         """Close the connections that are our own."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self._connections.close()
 
-    async def _once(self, statement: str, arguments: tuple[Any, ...], timeout: float) -> list[asyncpg.Record]:
+    async def _once(self, statement: str, arguments: tuple[Any, ...], began: float) -> list[asyncpg.Record]:
         connections = self._connections
-        connection = await connections.take(timeout)
+        connection = connections.idle() or await connections.take(self._left(began))
+        self._busy[connection] = began
+        if self._looking is None:
+            self._looking = self._loop.call_later(self._look_every, self._look)
         try:
-            found = await connection.fetch(statement, *arguments, timeout=timeout)
-        except asyncpg.PostgresError as exc:
-            unharmed = (exc.sqlstate or "").startswith(HARMLESS)
-            await (connections.give if unharmed else connections.drop)(connection)
+            found = await connection.fetch(statement, *arguments)
+        except BaseException as exc:
+            del self._busy[connection]
+            await (connections.give if _harmless(exc) else connections.drop)(connection)
             raise
-        except (asyncpg.DataError, UnicodeError):  # an argument that cannot be sent: nothing was
-            await connections.give(connection)
-            raise
-        except BaseException:
-            await connections.drop(connection)
-            raise
+        del self._busy[connection]
         await connections.give(connection)
         return found
 
-    async def _again(self, statement: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
-        try:
-            async with asyncio.timeout(self.timeout):
-                while True:
-                    await asyncio.sleep(random.uniform(*NAP_S))  # noqa: S311 - so that two callers do not keep step
-                    with suppress(asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-                        return await self._once(statement, arguments, self.timeout)
-        except DRIVER as exc:
-            raise ours(exc) from exc
+    def _left(self, began: float) -> float:
+        return began + self.timeout - self._loop.time()
+
+    def _look(self) -> None:
+        """Close the connections that have no answer, and come again if others still wait for one."""
+        for connection, began in list(self._busy.items()):
+            if self._left(began) <= self._look_every:
+                connection.terminate()
+        self._looking = self._loop.call_later(self._look_every, self._look) if self._busy else None
+
+
+def _harmless(exc: BaseException) -> bool:
+    """Say whether a connection is as before after an error: a refusal, or an argument that was never sent."""
+    if isinstance(exc, asyncpg.PostgresError):
+        return (exc.sqlstate or "").startswith(HARMLESS)
+    return isinstance(exc, asyncpg.DataError | UnicodeError)
 
 
 def ours(exc: BaseException) -> HoldfastError:

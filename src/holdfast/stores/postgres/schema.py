@@ -105,7 +105,7 @@ async def migrate(connection: Connection, namespace: str) -> list[str]:
         ConfigurationError: The schema was written by a later release, or is another program's.
     """
     async with connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute(LOCK, namespace)
         done = await _make(connection, namespace)
         at_server = await found(connection, namespace)

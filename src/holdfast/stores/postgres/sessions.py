@@ -17,10 +17,8 @@ from holdfast.stores.postgres.schema import placed
 FROM_NODE: Final = f"SELECT {COLUMNS} FROM holdfast.node"
 LOAD: Final = (
     f"SELECT {COLUMNS}, above, CASE WHEN $3::float8 IS NOT NULL AND ($2 - used_at >= $3 OR $4::float8 > busy_until) "
-    "THEN holdfast.touch(key, $2, $4) END FROM holdfast.node AS n WHERE {at} AND state = 'live' AND expires_at > $2 "
-    "AND ($5::text IS NULL OR owner = $5) AND (parent IS NULL OR NOT EXISTS ("
-    "SELECT FROM unnest(n.above) AS a, LATERAL (SELECT state, expires_at FROM holdfast.node WHERE key = a OFFSET 0) "
-    "AS p WHERE p.state <> 'live' OR p.expires_at <= $2))"  # OFFSET 0: always by key, whatever the planner believes
+    "THEN holdfast.touch(key, $2, $4) END FROM holdfast.node WHERE {at} AND state = 'live' AND expires_at > $2 "
+    "AND ($5::text IS NULL OR owner = $5) AND (parent IS NULL OR NOT holdfast.cut(above, $2))"
 )
 KEPT: Final = ("parent", "alias", "mark", "kind", "holds", "held", "created_at", "used_at", "slid_at", "busy_until")
 FINDS: Final[dict[Index, str]] = {
