@@ -34,11 +34,11 @@ PLANTS: dict[str, Plant] = {
     "a session expires by the sweep only": Plant(
         "manager",
         "            return await self.store.sessions.load(\n"
-        "                use.at, now=now, touch_after=touch_after, busy_until=busy_until, owner=use.owner\n"
+        "                at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner\n"
         "            )\n",
-        "            more = {'touch_after': touch_after, 'busy_until': busy_until, 'owner': use.owner}\n"
-        "            found = await self.store.sessions.load(use.at, now=now, **more)\n"
-        "            return found or await self.store.sessions.load(use.at, now=0.0, owner=use.owner)\n",
+        "            more = {'touch_after': touch_after, 'busy_until': busy_until, 'owner': owner}\n"
+        "            found = await self.store.sessions.load(at, now=now, **more)\n"
+        "            return found or await self.store.sessions.load(at, now=0.0, owner=owner)\n",
     ),
     "the store forgets to look at the clocks": Plant(
         "other_store",

@@ -187,16 +187,16 @@ class Manager:
         if not self.ids.well_formed(session_id):
             raise self._unknown(session_id, kind, owner, detail="malformed")
         after = self.rules(kind, app)[0].touch_after if touch else None
-        loaded = await self._loaded(Use(alias_of(session_id), owner), after)
+        loaded = await self._loaded(alias_of(session_id), after, owner=owner)
         if loaded is None or loaded.record.kind != kind:
             foreign = owner is not None and await self._is_foreign(alias_of(session_id), kind, owner)
             raise self._unknown(session_id, kind, owner, fact=Fact.FOREIGN_ID if foreign else Fact.UNKNOWN_ID)
-        return await self._opened(loaded, session_id=session_id)
+        return self._opened(loaded, session_id=session_id)
 
     async def get(self, ref: Ref, *, touch: bool = False) -> Session:
         """Return the live session at a place; raise SessionNotFound if it, or one above it, is not live."""
         try:
-            loaded = await self._loaded(Use(ref, None), None)
+            loaded = await self._loaded(ref, None)
         except StoreUnavailable:
             if touch:
                 self.missed.add(Use(ref, None), now=self.clock(), touch_after=MISSED_AFTER_S)
@@ -205,7 +205,7 @@ class Manager:
             raise SessionNotFound("there is no such session")
         if touch:
             await self._touch(loaded.record)
-        return await self._opened(loaded)
+        return self._opened(loaded)
 
     async def children(self, ref: Ref, kind: str | None = None) -> list[Session]:
         """Return the live children of a node, opened. Unreadable ones are left out."""
@@ -215,7 +215,7 @@ class Manager:
                 loaded = await self.store.sessions.load(record.ref, now=now)
                 if loaded is not None:
                     try:
-                        found.append(await self._opened(loaded))
+                        found.append(self._opened(loaded))
                     except SessionNotFound:
                         continue
         return found
@@ -486,28 +486,30 @@ class Manager:
             return found is not None and found.record.kind == kind and found.record.owner != owner
         return False
 
-    async def _loaded(self, use: Use, touch_after: float | None, *, busy_until: float = 0.0) -> Loaded | None:
+    async def _loaded(
+        self, at: Ref | bytes, touch_after: float | None, *, owner: str | None = None, busy_until: float = 0.0
+    ) -> Loaded | None:
         """Load a node and record its use; one that the store is not there to record is kept (E26)."""
         now = self.clock()
         try:
             if self.missed:
-                for missed in self.missed.uses(use.at):
-                    await self.missed.write(missed, self.store.sessions)
+                for use in self.missed.uses(at):
+                    await self.missed.write(use, self.store.sessions)
             return await self.store.sessions.load(
-                use.at, now=now, touch_after=touch_after, busy_until=busy_until, owner=use.owner
+                at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner
             )
         except StoreUnavailable:
             if touch_after is not None:
-                self.missed.add(use, now=now, touch_after=touch_after)
+                self.missed.add(Use(at, owner), now=now, touch_after=touch_after)
             raise
 
-    async def _opened(self, loaded: Loaded, session_id: str | None = None) -> Session:
+    def _opened(self, loaded: Loaded, session_id: str | None = None) -> Session:
         try:
-            session = await self.read(loaded.record, above=loaded.above)
+            content = self.codec.open(loaded.record)
         except Unreadable as exc:
+            self._note_unreadable(loaded.record)
             raise SessionNotFound("there is no such session") from exc
-        session.id = session_id
-        return session
+        return Session(loaded.record, content, above=loaded.above, session_id=session_id)
 
     def _note_unreadable(self, record: Record) -> None:
         if record.key not in self._unreadable:
@@ -519,7 +521,7 @@ class Manager:
     async def _touch(self, record: Record, *, busy: bool = False) -> bool:
         """Record a use, if uses of such nodes are; return whether the session is live."""
         busy_until = self.clock() + self.tuning.lease_ttl if busy else 0.0
-        return await self._loaded(Use(record.ref, None), self._touch_after(record), busy_until=busy_until) is not None
+        return await self._loaded(record.ref, self._touch_after(record), busy_until=busy_until) is not None
 
     def _touch_after(self, record: Record) -> float | None:
         """Return how often uses of this node are written: by its own clocks, which may be those of an application."""
