@@ -317,16 +317,22 @@ class Keeper:
             await self._remove(gone, held, top)
 
     async def _close_levels(self, order: list[list[Record]], run: Run) -> bool:
-        """Close what has effect outside, leaves first; False if a request is still on its way somewhere below."""
+        """Close what has effect outside, leaves first; False if a request is still on its way somewhere below.
+
+        What stands above something that could not be closed waits, unless its end ends that as well (E14).
+        """
         limiter = anyio.CapacityLimiter(self._manager.tuning.siblings)
+        waiting: set[bytes | None] = set()
         for level in order:
             busy: list[Record] = []
+            open_still = {r.key for r in level if r.key in waiting and not self._manager.kinds[r.kind].ends_children}
             async with anyio.create_task_group() as tasks:
                 for record in level:
-                    if self._manager.kinds[record.kind].outside:
+                    if self._manager.kinds[record.kind].outside and record.key not in open_still:
                         tasks.start_soon(self._close_one, record, run, busy, limiter)
             if busy:
                 return False
+            waiting = {record.parent for record in level if record.key in open_still | run.failed}
         return True
 
     async def _close_one(self, record: Record, run: Run, busy: list[Record], limiter: anyio.CapacityLimiter) -> None:
