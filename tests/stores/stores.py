@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import pytest
 
 from holdfast.core.ports import Store
@@ -84,18 +85,18 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(params=SORTS)
-async def place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     """A place on each store in turn, fresh and empty."""
-    return await fresh(request.param, servers, tmp_path)
+    return fresh(request.param, servers, tmp_path)
 
 
 @pytest.fixture(params=[sort for sort in SORTS if sort != "memory"])
-async def shared_place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
+def shared_place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     """A place on each store that several processes can use."""
-    return await fresh(request.param, servers, tmp_path)
+    return fresh(request.param, servers, tmp_path)
 
 
-async def fresh(sort: str, servers: Servers, folder: Path) -> Place:
+def fresh(sort: str, servers: Servers, folder: Path) -> Place:
     """Return an empty place."""
     namespace = f"t{next(_numbers)}"
     if sort == "memory":
@@ -104,7 +105,7 @@ async def fresh(sort: str, servers: Servers, folder: Path) -> Place:
         return Place(sort, f"sqlite:///{folder}/{namespace}.db", namespace)
     place = Place(sort, servers.of(sort).url, namespace)
     if sort == "postgres":
-        await migrated(place)
+        anyio.run(migrated, place)
     return place
 
 
