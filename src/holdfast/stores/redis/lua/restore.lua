@@ -1,0 +1,20 @@
+-- uses: rows list clocks nodes steps
+-- Forget a parcel that has arrived, or unpack one that was refused where it came from.
+-- ARGV: shard, key, 1 to unpack it; the keys after the shard's are the event logs of its nodes in order
+
+return answer(function()
+  local kept = call('HGET', KEYS[7], ARGV[2])
+  if not kept then return end
+  call('HDEL', KEYS[7], ARGV[2])
+  if ARGV[3] ~= '1' then return end
+  local parcel = cmsgpack.unpack(sub(kept, 19))
+  local weight, nodes = parcel[6], parcel[7]
+  for number, moved in ipairs(nodes) do
+    insert(decode(moved[1], moved[2]))
+    if moved[3] ~= '' then call('HSET', LEASES, moved[1], moved[3]) end
+    for field = 1, #moved[4], 2 do
+      call('HSET', KEYS[#KEYS - #nodes + number], moved[4][field], moved[4][field + 1])
+    end
+  end
+  if weight > 0 then hold(above(decode(nodes[1][1], nodes[1][2])), weight) end
+end)
