@@ -9,6 +9,7 @@ from pathlib import Path
 
 OFFSET, STEP, FROZEN = 0, 8, 12
 SIZE = 16
+OPERATIONS = ("update", "unlock", "lock", "keep alive", "close lock", "close logon")
 
 
 class Control:
@@ -39,10 +40,12 @@ class Control:
         struct.pack_into("=i", self._map, STEP, number)
 
     @property
-    def frozen(self) -> int:
-        """At which await the worker has stopped itself last."""
-        return int(struct.unpack_from("=i", self._map, FROZEN)[0])
+    def frozen(self) -> tuple[str, int] | None:
+        """In which operation and at which await the worker has stopped itself, None if it has not."""
+        number = struct.unpack_from("=i", self._map, FROZEN)[0]
+        return (OPERATIONS[number // 256], number % 256) if number else None
 
     @frozen.setter
-    def frozen(self, number: int) -> None:
+    def frozen(self, where: tuple[str, int] | None) -> None:
+        number = OPERATIONS.index(where[0]) * 256 + where[1] if where is not None else 0
         struct.pack_into("=i", self._map, FROZEN, number)

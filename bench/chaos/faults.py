@@ -28,7 +28,7 @@ TARGETS = (
 )
 WEIGHTS = (4, 5, 4, 2, 1, 1)
 CUTS = ("cut_before", "cut_after", "delay")
-MOST_RULES = 6
+ALL_AT_ONCE = 0.1
 MOST_AWAITS = 9
 FREEZE_WAIT_S = 3.0
 
@@ -39,7 +39,8 @@ class Faults:
     def __init__(self, world: World, model: Model, pause: Pause) -> None:
         self._world, self._model, self._pause, self._options = world, model, pause, world.options
         self.counts: Counter[str] = Counter()
-        self.awaits: Counter[int] = Counter()
+        self.awaits: Counter[str] = Counter()
+        self._await = 0
         self.jumps: list[tuple[float, float]] = []
         self._sources = {
             name: random.Random(f"{self._options.seed}/{name}")
@@ -65,11 +66,11 @@ class Faults:
         await self._world.sap.clear_faults()
 
     async def kill(self) -> None:
-        """Wait for about a second, and kill a worker that is there."""
+        """Wait for about a second, and kill a worker that is there: now and then the last one that serves."""
         source = self._sources["kill"]
         await anyio.sleep(self._options.kill_every * source.uniform(0.6, 1.4))
-        number = source.randrange(self._options.workers)
-        while not await self._world.workers.shoot(number):
+        number, alone = source.randrange(self._options.workers), source.random() < ALL_AT_ONCE
+        while not await self._world.workers.shoot(number, spare_the_last=not alone):
             await anyio.sleep(0.1)
             number = (number + 1) % self._options.workers
         self._note("kills", f"worker {number} is killed")
@@ -96,19 +97,20 @@ class Faults:
 
     async def _freeze_at_await(self, source: random.Random) -> None:
         """Have a worker stop itself at one await between taking a lease and giving it back."""
-        number, step = source.randrange(self._options.workers), source.randint(1, MOST_AWAITS)
-        longer = source.uniform(0.5, 2.0)
+        number, longer = source.randrange(self._options.workers), source.uniform(0.5, 2.0)
         child, control = self._world.workers.child(number), self._world.workers.controls[number]
         if child is None:
             return
-        control.frozen, control.step = 0, step
+        control.frozen, control.step = None, self._await % MOST_AWAITS + 1
         try:
             with anyio.move_on_after(FREEZE_WAIT_S):
                 while not (control.frozen and child.stopped) and child.returncode is None:
                     await anyio.sleep(0.02)
             if control.frozen and child.stopped:
-                self.awaits[step] += 1
-                self._note("freezes under a lease", f"worker {number} has frozen at await {step}")
+                self._await += 1  # the next one in turn, so that none is left out
+                where = "{} {}".format(*control.frozen)
+                self.awaits[where] += 1
+                self._note("freezes under a lease", f"worker {number} has frozen at await {where}")
                 await anyio.sleep(self._options.lease_ttl + longer)
         finally:
             control.step = 0

@@ -109,10 +109,12 @@ class Fleet(Cluster):
                 await anyio.sleep(POLL_S)
         raise RuntimeError(f"worker {number} did not start; see {log}")
 
-    async def shoot(self, number: int) -> bool:
-        """Kill a worker that serves, or stands still; False if there was none."""
-        child = self.child(number)
+    async def shoot(self, number: int, *, spare_the_last: bool) -> bool:
+        """Kill a worker that serves, or stands still; False if there was none, or no other one serves."""
+        child, others = self.child(number), [n for n in range(len(self.ports)) if n != number]
         if child is None or child.pid not in self.up or child.returncode is not None:
+            return False
+        if spare_the_last and not any(self._serves(self.child(other)) for other in others):
             return False
         await self.kill(number)
         return True
@@ -139,14 +141,14 @@ class Fleet(Cluster):
         """Let every worker run: what is frozen goes on, what is being started has started, and every clock is right."""
         for control in self.controls:
             control.offset, control.step = 0.0, 0
-        while not all(child is not None and self._serves(child) for child in self._children()):
+        while not all(self._serves(child) for child in self._children()):
             for child in self._children():
                 if child is not None:
                     child.send_signal(signal.SIGCONT)
             await anyio.sleep(POLL_S)
 
-    def _serves(self, child: Child) -> bool:
-        return child.pid in self.up and child.returncode is None and not child.stopped
+    def _serves(self, child: Child | None) -> bool:
+        return child is not None and child.pid in self.up and child.returncode is None and not child.stopped
 
     def _children(self) -> list[Child | None]:
         return [self.child(number) for number in range(len(self.ports))]

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+OBJECTS = "/oo/"
 NONCE = re.compile(r"nonce[ :=]+([\w-]+)")
 
 
@@ -186,9 +187,10 @@ def history(item: Item, requests: list[dict[str, Any]], disturbances: list[Event
     """Put an object's events, the system's requests about it or in their sessions, and the faults into one order."""
     path = f"/{item.name.lower()}/"
     about = [row for row in requests if path in f"{row['path'].lower()}/"]
-    sessions = {row["session"] for row in about if row["session"]}
+    sessions = {row["session"] for row in about if row["session"] and row["method"] != "GET"}
     begin, end = (item.history[0].at, item.history[-1].at) if item.history else (0.0, 0.0)
-    rows = [row for row in requests if row in about or (row["session"] in sessions and row["at"] >= begin)]
+    around = (row for row in requests if row["session"] in sessions and OBJECTS not in row["path"])
+    rows = [*about, *(row for row in around if row["at"] >= begin)]
     events = [*item.history, *(Event(row["at"], "SAP", _request(row)) for row in rows)]
     return in_order([*events, *(event for event in disturbances if begin - 5 <= event.at <= end)])
 

@@ -17,7 +17,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float
     kills: int
     faults: Mapping[str, int]
-    awaits_frozen_at: Mapping[int, int]
+    awaits_frozen_at: Mapping[str, int]
     workflows: Mapping[str, int]
     acknowledged: int
     facts: Mapping[str, int]
@@ -35,7 +35,7 @@ class Report(msgspec.Struct, kw_only=True):
         """Return it for people to read."""
         rows: list[tuple[str, Any]] = [("store, seed", f"{self.store}, {self.seed}"), ("seconds", round(self.seconds))]
         rows += [(name, count) for name, count in sorted(self.faults.items())]
-        rows += [("frozen at await (n: times)", _counted(self.awaits_frozen_at))]
+        rows += [("frozen at await (which: times)", _counted(self.awaits_frozen_at))]
         rows += [("workflows", _counted(self.workflows)), ("acknowledged facts", self.acknowledged)]
         rows += [("of these", _counted(self.facts)), ("lost", self.lost), ("twice", self.twice)]
         rows += [("locks left", self.locks_left), ("contexts left", self.contexts_left)]

@@ -21,7 +21,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from bench.chaos.control import Control
+from bench.chaos.control import OPERATIONS, Control
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 control: Control | None = None
@@ -36,9 +36,9 @@ def shifted_time() -> float:
 class Steps:
     """Awaits an operation and stops the process at its n-th await under a lease."""
 
-    def __init__(self, operation: Coroutine[Any, Any, Any], number: int) -> None:
-        self._operation, self._number = operation, number
-        self.leased = False
+    def __init__(self, operation: Coroutine[Any, Any, Any], name: str, number: int, *, leased: bool) -> None:
+        self._operation, self._name, self._number = operation, name, number
+        self.leased = leased
         self.count = 0
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -66,15 +66,17 @@ class Steps:
         self.count += self.leased
         if self.leased and self.count == self._number:
             assert control is not None
-            control.frozen = self.count
+            control.frozen = (self._name, self.count)
             os.kill(os.getpid(), signal.SIGSTOP)
 
 
 current: ContextVar[Steps | None] = ContextVar("current", default=None)
 
 
-def stepping(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return the function such that it stops where the control file says, once."""
+def stepping(
+    name: str, function: Callable[..., Coroutine[Any, Any, Any]], *, leased: bool
+) -> Callable[..., Awaitable[Any]]:
+    """Return the operation such that it stops where the control file says, once; `leased`: it begins under a lease."""
 
     @wraps(function)
     async def run(*arguments: Any, **named: Any) -> Any:
@@ -82,7 +84,7 @@ def stepping(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...,
         if not number or control is None:
             return await function(*arguments, **named)
         control.step = 0
-        return await Steps(function(*arguments, **named), number)
+        return await Steps(function(*arguments, **named), name, number, leased=leased)
 
     return run
 
@@ -98,13 +100,16 @@ def prepare() -> None:
     from holdfast.adt.locking import Locking
     from holdfast.core.holding import Held
 
-    for owner, names in {
-        Changing: ("_update", "_unlock"),
-        Locking: ("_lock",),
-        Keeping: ("keep_backend", "close_lock", "close_backend"),
-    }.items():
-        for name in names:
-            setattr(owner, name, stepping(getattr(owner, name)))
+    methods = (
+        (Changing, "_update"),
+        (Changing, "_unlock"),
+        (Locking, "_lock"),
+        (Keeping, "keep_backend"),
+        (Keeping, "close_lock"),
+        (Keeping, "close_backend"),
+    )
+    for name, (owner, method) in zip(OPERATIONS, methods, strict=True):
+        setattr(owner, method, stepping(name, getattr(owner, method), leased=owner is Keeping))
     enter = Held.__aenter__
 
     async def entered(self: Held) -> Held:
