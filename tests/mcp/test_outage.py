@@ -14,7 +14,7 @@ from e2e.wire import Exchange
 from holdfast.core.model import Reason
 from holdfast.errors import StoreUnavailable
 from holdfast.mcp import Context, NativeDispatcher, ServerInfo, Tool, tool
-from holdfast.mcp.journal import LAST, WAITING_BYTES
+from holdfast.mcp.journal import LAST, WAITING_BYTES, sealed
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.stores.memory import memory_store
 
@@ -333,11 +333,12 @@ async def test_a_resumed_stream_stays_up_through_an_outage_and_goes_on_after_it(
 async def test_an_event_that_the_store_took_twice_is_shown_once_and_the_stream_ends_at_its_last() -> None:
     async with stormy() as storm:
         named = await handshake(storm.wire)
-        session = await storm.made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)
+        manager = storm.made.workers[0].manager
+        session = await manager.load(named["mcp-session-id"], kind=SESSION)
 
         async def log(number: int, text: str, sort: bytes = b"m") -> None:
             data = json.dumps({"method": "notifications/message", "params": {"data": text}}).encode() if text else b""
-            entry = sort + number.to_bytes(4, "big") + data
+            entry = sealed(manager, session.ref, "0" * 16, sort + number.to_bytes(4, "big"), data)
             await storm.made.store.events.append(session.ref, "0" * 16, entry, now=storm.made.clock())
 
         for number, text in ((1, ""), (2, "a"), (2, "a"), (3, "b"), (2, "a"), (3, "b")):
@@ -348,6 +349,27 @@ async def test_an_event_that_the_store_took_twice_is_shown_once_and_the_stream_e
             headers = {**named, **STREAM_ONLY, "last-event-id": f"{'0' * 16}.{cursor}"}
             resumed = await storm.wire.send("GET", headers=headers)
             assert (said(resumed), resumed.ended) == (rest, True)
+
+
+async def test_what_is_kept_of_a_stream_is_sealed_and_nothing_is_shown_that_no_key_opens() -> None:  # E5
+    async with stormy() as storm:
+        named = await handshake(storm.wire)
+        manager = storm.made.workers[0].manager
+        ref = (await manager.load(named["mcp-session-id"], kind=SESSION)).ref
+        async with storm.wire.open("POST", call("tell", 5), headers=named) as stream:
+            storm.say("a secret")
+            await stream.until(lambda seen: said(seen) == ["a secret"])
+            name = str(stream.events[0].id).partition(".")[0]
+            kept = await storm.made.store.events.read(ref, name)
+            assert len(kept) == 2
+            assert not any(b"secret" in entry.data for entry in kept)
+            for entry in kept:  # as if it had been kept by somebody with other keys
+                await storm.made.store.events.append(ref, "1" * 16, entry.data, now=storm.made.clock())
+            headers = {**named, **STREAM_ONLY, "last-event-id": f"{'1' * 16}.1"}
+            resumed = await storm.wire.send("GET", headers=headers)
+            assert (resumed.status, said(resumed), resumed.ended) == (200, [], True)
+            storm.say(None)
+            await stream.until(lambda seen: seen.ended)
 
 
 async def test_what_workers_tell_each_other_is_heard_again_after_an_outage() -> None:

@@ -2,7 +2,7 @@
 
 An event id is the stream's random name and the event's number. The stream's first event has no data: it gives the
 client a place to come back to (SEP-1699). Kept below the session's node, events go with it; a stream that was
-received to its end is dropped at once.
+received to its end is dropped at once. Events are sealed: an answer may have the id of a session in it.
 
 While the store is out of reach events wait, up to 256 KiB (E26). One whose append was not answered is appended again:
 if the store has it twice, both have the same number, and readers pass over the second.
@@ -19,7 +19,8 @@ import anyio
 import msgspec
 
 from holdfast.core.manager import Manager
-from holdfast.core.model import LogEntry, Message, Ref
+from holdfast.core.model import Message, Ref
+from holdfast.core.sealing import Unreadable
 from holdfast.core.together import STORE_DOWN_S, listen
 from holdfast.errors import StoreUnavailable
 from holdfast.mcp import sse
@@ -74,7 +75,8 @@ class Journal:
         manager = self._manager
         while self._waiting:
             head, data = self._waiting[0]
-            await manager.store.events.append(self._ref, self.stream, head + data, now=manager.clock())
+            entry = sealed(manager, self._ref, self.stream, head, data)
+            await manager.store.events.append(self._ref, self.stream, entry, now=manager.clock())
             self._waiting.popleft()
             self._bytes -= len(data)
             with suppress(StoreUnavailable):  # who reads elsewhere looks again by itself
@@ -161,7 +163,7 @@ async def news_of(manager: Manager, stream: str) -> AsyncIterator[Bell]:
 async def rest(manager: Manager, ref: Ref, cursor: Cursor, *, bell: Bell, keep_alive: float) -> AsyncIterator[bytes]:
     """Yield what comes after the cursor as events, up to the last; a comment whenever nothing has come for a while.
 
-    While the store is out of reach, comments come once a second.
+    While the store is out of reach, comments come once a second. What no key opens any more is as if forgotten.
     """
     place, shown = cursor.number, cursor.number  # how far it was read; the number of the last event that was yielded
     while True:
@@ -174,11 +176,16 @@ async def rest(manager: Manager, ref: Ref, cursor: Cursor, *, bell: Bell, keep_a
         if not entries:
             return  # forgotten: the client has received it to its end on another connection
         for entry in entries:
-            number = _number(entry)
+            head = entry.data[:HEAD_BYTES]
+            number = int.from_bytes(head[1:], "big")
             if number > shown:
-                yield sse.event(entry.data[HEAD_BYTES:], id=f"{cursor.stream}.{number}")
+                try:
+                    data = manager.keys.open(entry.data[HEAD_BYTES:], _place(ref, cursor.stream, head))
+                except Unreadable:
+                    return
+                yield sse.event(data, id=f"{cursor.stream}.{number}")
                 shown = number
-            if entry.data[:1] == LAST:
+            if head[:1] == LAST:
                 return
         if entries[-1].seq > place:
             place = entries[-1].seq
@@ -186,5 +193,11 @@ async def rest(manager: Manager, ref: Ref, cursor: Cursor, *, bell: Bell, keep_a
             yield sse.KEEP_ALIVE
 
 
-def _number(entry: LogEntry) -> int:
-    return int.from_bytes(entry.data[1:HEAD_BYTES], "big")
+def sealed(manager: Manager, ref: Ref, stream: str, head: bytes, data: bytes) -> bytes:
+    """Return an event as it is kept."""
+    return head + manager.keys.seal(data, _place(ref, stream, head))
+
+
+def _place(ref: Ref, stream: str, head: bytes) -> bytes:
+    """Return what an event is sealed for: it opens in its own place only."""
+    return ref.key + stream.encode() + head
