@@ -13,6 +13,7 @@ from holdfast.errors import BadInput
 
 HEAD: Final = struct.Struct("<7B3HIIi10d")
 NUMBER: Final = struct.Struct("<d")
+TIMES: Final = struct.Struct("<ddd")
 STATES: Final = tuple(State)
 REASONS: Final = (None, *Reason)
 STATE_CODES: Final = {state: code for code, state in enumerate(STATES)}

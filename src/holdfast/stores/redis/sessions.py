@@ -4,6 +4,7 @@ Over several shards, `spread` does what takes more than that.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from math import nan
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -11,12 +12,13 @@ from msgspec.structs import replace
 from holdfast.core.model import KEY_BYTES, Claim, Created, Lease, Limit, Loaded, Policy, Reason, Record, Ref, Scope
 from holdfast.core.ports import Index
 from holdfast.errors import BadInput, LimitReached
-from holdfast.stores.redis.codec import NUMBER, REASON_CODES, numbers, packed, record_of
+from holdfast.stores.redis.codec import NUMBER, REASON_CODES, TIMES, numbers, packed, record_of
 from holdfast.stores.redis.shards import Shards
 
 SCOPES: Final = {Scope.CLIENT: b"c", Scope.OWNER: b"o", Scope.PARENT: b"p", Scope.TOTAL: b"t"}
 POLICIES: Final = {Policy.REJECT: b"r", Policy.OLDEST: b"o", Policy.LEAST_RECENT: b"l"}
 NOWHERE: Final = b""
+REMEMBERED: Final = 16_384  # aliases whose place a process remembers
 
 
 class RedisSessions:
@@ -24,6 +26,7 @@ class RedisSessions:
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
+        self._places: dict[bytes, tuple[int, bytes]] = {}
 
     async def create(self, record: Record, limits: Sequence[Limit] = (), *, now: float) -> Created:
         """See `SessionStore.create`."""
@@ -41,12 +44,10 @@ class RedisSessions:
     ) -> Loaded | None:
         """See `SessionStore.load`."""
         ours = b"" if owner is None else b"=" + owner.encode()
-        times = numbers(now, touch_after, busy_until)
+        times = TIMES.pack(now, nan if touch_after is None else touch_after, busy_until)
         if isinstance(at, bytes):
-            answer = await self._load(self._shards.of_key(at), NOWHERE, at, NOWHERE, ours, times)
-        else:
-            answer = await self._load(self._shards.of_key(at.tree), at.key, NOWHERE, at.tree, ours, times)
-        return loaded(answer)
+            return loaded(await self._load_named(at, ours, times))
+        return loaded(await self._load(self._shards.of_key(at.tree), at.key, NOWHERE, at.tree, ours, times))
 
     async def replace(self, record: Record, *, now: float, fence: int | None = None) -> Record:
         """See `SessionStore.replace`."""
@@ -90,6 +91,30 @@ class RedisSessions:
         """See `SessionStore.claim`."""
         return await self._claim(0, kinds, worker=worker, now=now, ttl=ttl, count=count)
 
+    async def _load(self, shard: int, key: bytes, alias: bytes, tree: bytes, ours: bytes, times: bytes) -> Any:
+        return await self._shards.run("load", shard, key, alias, tree, ours, times)
+
+    async def _load_named(self, alias: bytes, ours: bytes, times: bytes) -> Any:
+        """Load by alias. Where it was the last time is tried first: the row says whether it still has that alias."""
+        if (place := self._places.get(alias)) is not None:
+            answer = await self._load(place[0], place[1], alias, NOWHERE, ours, times)
+            if answer != 0:
+                return answer
+            self._places.pop(alias, None)
+        shard = self._shards.of_key(alias)
+        answer = await self._load(shard, NOWHERE, alias, NOWHERE, ours, times)
+        if answer and answer[0] == NOWHERE:
+            _, key, shard = answer
+            answer = await self._load(shard, key, alias, NOWHERE, ours, times)
+        if answer:
+            self._remember(alias, shard, answer[0])
+        return answer
+
+    def _remember(self, alias: bytes, shard: int, key: bytes) -> None:
+        if len(self._places) >= REMEMBERED:
+            del self._places[next(iter(self._places))]
+        self._places[alias] = (shard, key)
+
     async def _create(
         self,
         record: Record,
@@ -109,9 +134,6 @@ class RedisSessions:
         if answer[0] == b"full":
             raise full(limits[answer[1]], record)
         return await self._shards.settled(answer, afterwards)
-
-    async def _load(self, shard: int, *arguments: bytes) -> Any:
-        return await self._shards.run("load", shard, *arguments)
 
     async def _delete(self, shard: int, refs: Sequence[Ref], fence: int | None) -> int:
         places = [part for ref in refs for part in (ref.key, ref.tree)]

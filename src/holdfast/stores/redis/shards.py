@@ -19,7 +19,7 @@ from holdfast.stores.redis.refusals import failure, refused
 from holdfast.stores.redis.scripts import Script, script
 from holdfast.stores.redis.servers import Servers
 
-PARTS: Final = (b"nodes", b"starts", b"leaves", b"leases", b"living", b"held", b"moving")
+PARTS: Final = (b"nodes", b"starts", b"leaves", b"leases", b"living", b"reserved", b"moving")
 ENTRY_BYTES: Final = 26
 AT_HOME: Final = frozenset({b"a", b"o", b"c", b"k"})
 TAG: Final = Struct("<HH")
@@ -34,7 +34,10 @@ class Shards:
         self.servers, self.number = servers, number
         self._prefix = namespace.encode()
         self._replicas, self._timeout = wait_replicas, timeout
-        self._keys = [tuple(self.key(shard, part) for part in PARTS) for shard in range(number)]
+        self._keys = [
+            [tuple(self.key(shard, part) for part in PARTS[:most]) for most in range(len(PARTS) + 1)]
+            for shard in range(number)
+        ]
         self._tags = [TAG.pack(shard, number) for shard in range(number)]
 
     def key(self, shard: int, *names: bytes) -> bytes:
@@ -63,10 +66,10 @@ class Shards:
         self, name: str, shard: int, *arguments: bytes | str | int, keys: Sequence[bytes] = (), writes: bool = False
     ) -> Any:
         """Run a script over a shard's trees and return its answer."""
-        fixed = self._keys[shard]
         chosen = script(name)
-        rest = (len(fixed) + len(keys), *fixed, *keys, self._tags[shard], *arguments)
-        return await self._evaluate(chosen, fixed[0], rest, writes)
+        own = self._keys[shard][chosen.keys]
+        rest = (len(own) + len(keys), *own, *keys, self._tags[shard], *arguments)
+        return await self._evaluate(chosen, own[0], rest, writes)
 
     async def step(self, name: str, shard: int, *arguments: bytes | str | int, keys: Sequence[bytes] = ()) -> list[Any]:
         """Run a script that writes or refuses; carry out elsewhere what is due there, and return the rest.
@@ -112,18 +115,17 @@ class Shards:
         return await gathered([_later(self.run, name, shard, *own) for shard, own in arguments.items()])
 
     async def _evaluate(self, chosen: Script, key: bytes, rest: tuple[Any, ...], writes: bool) -> Any:
+        ask = self._ask_and_wait if writes and self._replicas else self.servers.ask
         try:
             try:
-                return await self._ask(key, packed_command(b"EVALSHA", chosen.digest, *rest), writes)
+                return await ask(key, packed_command(b"EVALSHA", chosen.digest, *rest))
             except NoScriptError:
-                return await self._ask(key, packed_command(b"EVAL", chosen.text, *rest), writes)
+                return await ask(key, packed_command(b"EVAL", chosen.text, *rest))
         except ResponseError as exc:
             raise failure(exc) from exc
 
-    async def _ask(self, key: bytes, command: bytes, writes: bool) -> Any:
-        if writes and self._replicas:
-            return await self.servers.ask_and_wait(key, command, self._replicas, self._timeout)
-        return await self.servers.ask(key, command)
+    async def _ask_and_wait(self, key: bytes, command: bytes) -> Any:
+        return await self.servers.ask_and_wait(key, command, self._replicas, self._timeout)
 
 
 def place_of(entry: bytes) -> int:

@@ -2,9 +2,8 @@
 
 Within a tree everything is as atomic as on one server. What spans shards keeps its promises in this way:
 
-- An alias is reserved in its home before its node is written, and lapses if it never is. A load by alias asks the
-  home first, then the shard; where a node is, is remembered, so the next load is one round trip. The row is what
-  counts: an entry in a home that no row bears out finds nothing.
+- An alias is reserved in its home before its node is written, and lapses if it never is. A first load by alias asks
+  the home, and then the node's shard. The row is what counts: an entry in a home that no row bears out finds nothing.
 - Limits: see `queues`. Moves into another tree: see `moving`.
 - What is found by owner or client is found through its home; by kind, time, or at all, in all shards.
 """
@@ -16,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from holdfast.core.model import KEY_BYTES, Claim, Created, Limit, Loaded, Policy, Record, Ref, Scope
+from holdfast.core.model import KEY_BYTES, Claim, Created, Limit, Policy, Record, Ref, Scope
 from holdfast.core.policy import expires_at
 from holdfast.core.ports import Index
 from holdfast.errors import BadInput, SessionEnded, SessionError, SessionExists
@@ -24,10 +23,9 @@ from holdfast.stores.redis.codec import numbers, record_of
 from holdfast.stores.redis.entries import alias_entry, names_of
 from holdfast.stores.redis.moving import Moves
 from holdfast.stores.redis.queues import LAPSE_S, Queues
-from holdfast.stores.redis.sessions import NOWHERE, RedisSessions, loaded, records, sought
+from holdfast.stores.redis.sessions import RedisSessions, records, sought
 from holdfast.stores.redis.shards import Shards, gathered
 
-REMEMBERED = 16_384  # aliases and keys whose place a process remembers
 REFUSALS = (SessionError, BadInput)
 
 
@@ -39,7 +37,6 @@ class SpreadSessions(RedisSessions):
         self._clock = clock
         self._queues = Queues(shards, clock)
         self._moves = Moves(shards, clock)
-        self._places: dict[bytes, tuple[int, bytes]] = {}
 
     async def create(self, record: Record, limits: Sequence[Limit] = (), *, now: float) -> Created:
         """See `SessionStore.create`."""
@@ -63,33 +60,6 @@ class SpreadSessions(RedisSessions):
         except REFUSALS:
             await self._shards.settle(b"-" + name for name in names)
             raise
-
-    async def load(
-        self,
-        at: Ref | bytes,
-        *,
-        now: float,
-        touch_after: float | None = None,
-        busy_until: float = 0.0,
-        owner: str | None = None,
-    ) -> Loaded | None:
-        """See `SessionStore.load`."""
-        if not isinstance(at, bytes):
-            return await super().load(at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner)
-        rest = (b"" if owner is None else b"=" + owner.encode(), numbers(now, touch_after, busy_until))
-        if (place := self._places.get(at)) is not None:
-            answer = await self._load(place[0], place[1], at, NOWHERE, *rest)
-            if answer != 0:
-                return loaded(answer)
-            del self._places[at]
-        shard = self._shards.of_key(at)
-        answer = await self._load(shard, NOWHERE, at, NOWHERE, *rest)
-        if answer and answer[0] == b"":
-            _, key, shard = answer
-            answer = await self._load(shard, key, at, NOWHERE, *rest)
-        if answer:
-            self._remember(at, shard, answer[0])
-        return loaded(answer)
 
     async def rekey(self, record: Record, *, alias: bytes, mark: str, now: float, parent: Ref | None = None) -> Record:
         """See `SessionStore.rekey`."""
@@ -222,11 +192,6 @@ class SpreadSessions(RedisSessions):
                 break
             after = keys[-1]
         return rows[:count]
-
-    def _remember(self, alias: bytes, shard: int, key: bytes) -> None:
-        if len(self._places) >= REMEMBERED:
-            del self._places[next(iter(self._places))]
-        self._places[alias] = (shard, key)
 
 
 def _by_key(record: Record) -> Any:

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 5
 -- Lease a node nobody has leased, and write records.
 -- ARGV: shard, key, tree, now and until, 1 if it may have ended, then key and row of each record
 -- Answer: the fence; nothing while somebody has it.

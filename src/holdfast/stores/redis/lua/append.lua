@@ -1,4 +1,4 @@
--- uses: rows
+-- uses: rows; keys: 1
 -- Add an event to a stream of a node; the last key is the node's event log.
 -- ARGV: shard, key, tree, stream, data, now
 -- Answer: the event's number.

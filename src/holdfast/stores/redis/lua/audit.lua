@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes
+-- uses: rows list clocks nodes; keys: 6
 -- Compare a part of a shard's nodes, or of its list, with what there should be.
 -- ARGV: shard, `nodes` or `list`, cursor; or `have` or `bear` and entries
 -- Answer: of nodes, the next cursor, entries missing here, entries that belong to other shards' homes, and the keys of

@@ -1,5 +1,6 @@
--- What all scripts over the trees of one shard begin with. Each names on its first line which parts follow: rows, list,
--- clocks, nodes, steps. Making their functions is most of what a short script costs, so it takes no more than it uses.
+-- What all scripts over the trees of one shard begin with. Each names on its first line which parts follow, and how many
+-- of the shard's keys it is given (shards.py). Making functions is most of what a short script costs, so it takes no
+-- more parts than it uses.
 --
 -- All nodes of a shard are fields of one hash, so a script walks from a node to its ancestors within a declared key.
 -- A row is a fixed header and its texts (see codec.py). All indexes of a shard are one sorted list of entries of 26

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 4
 -- Lease what is due and wholly of some kinds, earliest first.
 -- ARGV: shard, now, until, count, number of kinds, the kinds, then the keys that may be leased (none: any)
 -- Answer: key, row and fence of each; with a count below 0, nothing is leased and the fence is empty.

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps crowds
+-- uses: rows list clocks nodes steps crowds; keys: 7
 -- Add a node below a live chain and within its limits.
 -- ARGV: shard, key, row, tree, now, 1 to try only, then for each limit: scope and policy (a letter each), most, and the keys spared
 -- Answer: keys and rows of what was marked to make room; of a try, the keys of the ancestors.

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Remove the nodes that have no children, in order.
 -- ARGV: shard, the last one's fence or '', then key and tree of each; the keys after the shard's are their event logs
 -- Answer: how many were removed.

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Mark a LIVE node ENDING.
 -- ARGV: shard, key, tree, reason, now, and if only an idle node may be marked, its version
 -- Answer: the row as it is now; nothing if it is absent, already marked, or not as it was.

@@ -1,4 +1,4 @@
--- uses: rows
+-- uses: rows; keys: 1
 -- Return events of a stream of a node, numbered higher than a number; the last key is the node's event log.
 -- ARGV: shard, key, tree, stream, after, count
 -- Answer: number, and instant with data, of each.

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Take a node and all below it out of their tree, into a parcel that lies here until it has arrived in another shard.
 -- ARGV: shard, key, tree, version, alias, mark, now, the new parent's key and tree, the parcel's lapse, target
 -- shard and name (18 bytes), then the keys of all below; the keys after the shard's are the event logs of these, and of the node, in this order

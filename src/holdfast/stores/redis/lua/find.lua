@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes
+-- uses: rows list clocks nodes; keys: 3
 -- Return nodes of one index: key and row of each, or key and shard where its row is not in this shard.
 -- ARGV: shard, index, value, after, count
 -- Answer: what is ordered by key comes in order, after the key `after`; what is ordered by time earliest first.

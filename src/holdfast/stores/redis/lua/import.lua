@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Unpack a parcel below its new parent. What is decided here, once, holds: the last key remembers it for an hour.
 -- ARGV: shard, parcel, now; the keys after the shard's are the event logs of its nodes in order, then the decision
 -- Answer: the moved node's row.

@@ -1,48 +1,63 @@
--- uses: rows list clocks
+-- uses: rows; keys: 3
 -- Return a node of a live chain and its ancestors' keys; record the use if that is asked for and due.
 -- ARGV: shard, key or '', alias or '', tree or '', owner (with a letter before it) or '', now, touch_after, busy_until
 -- Answer: nil, or {key, row, ancestors…}; 0 if there is no such node here; {'', key, shard} if it is in another shard.
 
 local key, alias, root, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local now, after, busy = unpacked('<ddd', ARGV[6])
-local node, elsewhere
-if key ~= '' then
-  node = read(key)
-  if node and (root ~= '' and tree(node) ~= root or alias ~= '' and text(node, ALIASED) ~= alias) then node = false end
-else
+
+local function fits(node)
+  return node and (root == '' or tree(node) == root) and (alias == '' or text(node, ALIASED) == alias) and node
+end
+
+-- Return the node with the alias, or where else it may be.
+local function look_up()
+  -- includes: list
+  local node, elsewhere
   scan('a' .. sub(alias, 1, 7), first('a' .. sub(alias, 1, 7)), function(entry)
-    if shard_of(entry) ~= HERE then
-      elsewhere = {'', key_of(entry), shard_of(entry)}
+    if shard_of(entry) == HERE then
+      node = fits(read(key_of(entry)))
     else
-      node = read(key_of(entry))
-      if node and text(node, ALIASED) ~= alias then node = false end
+      elsewhere = {'', key_of(entry), shard_of(entry)}
     end
     return node
   end)
+  return node, elsewhere
 end
+
+-- Move a node whose minute of last use, or of expiry, is over.
+local function move(node, used, ends)
+  -- includes: list clocks
+  local function exchange(letter, old, new)
+    if old == new then return end
+    drop(letter .. old .. node.key .. HERE_TAG)
+    put(letter .. new .. node.key .. HERE_TAG)
+  end
+  local tag = 'u' .. kind_tag(text(node, KINDED))
+  exchange(tag, pack('>I5', minute(used)), pack('>I5', minute(node[USED])))
+  exchange('e', pack('>I7', minute(ends)), pack('>I7', minute(expiry(node))))
+end
+
+-- core.policy.touched
+local function touch(node)
+  local used, ends = node[USED], expiry(node)
+  if node[SLIDING] == node[SLIDING] and now - node[SLID] >= node[SLIDES] then node[SLID] = now end
+  if now > used then node[USED] = now end
+  if busy > node[BUSY] then node[BUSY] = busy end
+  node.row = encode(node)
+  call('HSET', NODES, node.key, node.row)
+  if floor(used / 60) ~= floor(node[USED] / 60) or floor(ends / 60) ~= floor(expiry(node) / 60) then
+    move(node, used, ends)
+  end
+end
+
+local node, elsewhere
+if key ~= '' then node = fits(read(key)) else node, elsewhere = look_up() end
 if not node then return elsewhere or 0 end
 if owner ~= '' and text(node, OWNED) ~= sub(owner, 2) then return nil end
 local line = above(node)
 if not all_live(node, line, now) then return nil end
-
--- core.policy.touched; the list has minutes, so it is changed only if a minute is over
-if after == after and (now - node[USED] >= after or busy > node[BUSY]) then
-  local used, ends = minute(node[USED]), minute(expiry(node))
-  local slides = node[SLIDING] == node[SLIDING] and now - node[SLID] >= node[SLIDES]
-  if slides then node[SLID] = now end
-  node[USED], node[BUSY] = math.max(now, node[USED]), math.max(busy, node[BUSY])
-  node.row = encode(node)
-  call('HSET', NODES, node.key, node.row)
-  if used ~= minute(node[USED]) then
-    local tag = kind_tag(text(node, KINDED))
-    drop('u' .. tag .. pack('>I5', used) .. node.key .. HERE_TAG)
-    put('u' .. tag .. pack('>I5', minute(node[USED])) .. node.key .. HERE_TAG)
-  end
-  if ends ~= minute(expiry(node)) then
-    drop('e' .. pack('>I7', ends) .. node.key .. HERE_TAG)
-    put('e' .. pack('>I7', minute(expiry(node))) .. node.key .. HERE_TAG)
-  end
-end
+if after == after and (now - node[USED] >= after or busy > node[BUSY]) then touch(node) end
 local loaded = {node.key, node.row}
-for _, ancestor in ipairs(line) do loaded[#loaded + 1] = ancestor.key end
+for number, ancestor in ipairs(line) do loaded[number + 2] = ancestor.key end
 return loaded

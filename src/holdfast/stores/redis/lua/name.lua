@@ -1,4 +1,4 @@
--- uses: rows list
+-- uses: rows list; keys: 6
 -- Reserve a name, alias or key, in its home, until its node is written or the reservation lapses.
 -- ARGV: shard, entry, now, lapse, then entries that are known to be of no node that has the name
 -- Answer: nothing if it is reserved; else key, shard and 1 if only reserved of each that may have it, and its entry.

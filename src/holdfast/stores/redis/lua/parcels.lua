@@ -1,4 +1,4 @@
--- uses:
+-- uses: ; keys: 7
 -- Return the parcels that lie in a shard and whose time is over. ARGV: shard, now
 -- Answer: of each the shard it goes to, the parcel, its name, and the keys of all its nodes.
 

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Give a live node another alias and, with a parent, another place within this shard.
 -- ARGV: shard, key, tree, version, alias or '' to try only, mark, now, the parent's key or '', its tree or ''
 -- Answer: the row as it is now.

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 5
 -- Write records and let the next one acquire. A lease that went with its node needs no release.
 -- ARGV: shard, key, tree, fence, then key and row of each record
 

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 5
 -- Extend a lease that nobody has taken over, and write records.
 -- ARGV: shard, key, tree, fence, until, then key and row of each record
 

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Write over the same version: below a live chain, or under a fence.
 -- ARGV: shard, key, row, tree, now, fence or ''
 -- Answer: the row as it is now, without its payload.

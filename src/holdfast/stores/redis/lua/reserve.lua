@@ -1,4 +1,4 @@
--- uses: rows list
+-- uses: rows list; keys: 6
 -- Take a place in the queue of a scope that has a limit, or ask again how it stands.
 -- ARGV: shard, scope (eight bytes: how its entries begin), key of the new node, most, now, lapse
 -- Answer: how many are before us, then key and shard of what may count, if with those it may be too many.

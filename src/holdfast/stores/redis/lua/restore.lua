@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes steps
+-- uses: rows list clocks nodes steps; keys: 7
 -- Forget a parcel that has arrived, or unpack one that was refused where it came from.
 -- ARGV: shard, key, 1 to unpack it; the keys after the shard's are the event logs of its nodes in order
 

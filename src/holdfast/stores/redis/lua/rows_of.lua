@@ -1,4 +1,4 @@
--- uses: rows
+-- uses: rows; keys: 1
 -- Return the rows of some keys, false for those that are not here. ARGV: shard, keys
 
 local found = {}

@@ -1,4 +1,4 @@
--- uses: rows list
+-- uses: rows list; keys: 6
 -- Bring a home up to date with what was written in other shards.
 -- ARGV: shard, then what to do: `+` and an entry, to put it in and take its reservation away; `-` and an entry, to take
 -- both out; `!`, a scope and a key, to give a place in the scope's queue back

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes
+-- uses: rows list clocks nodes; keys: 5
 -- Count a shard's nodes. ARGV: shard, now
 -- Answer: all, expired, due, leased, and then kind, state and number; who lives is counted by the server all the time.
 

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes crowds
+-- uses: rows list clocks nodes crowds; keys: 5
 -- Count a shard's live nodes of a kind, and return those used least recently that may go.
 -- ARGV: shard, kind, now, how many may be needed (-1: all that may go), the keys spared
 -- Answer: the count, then key and row of each.

@@ -1,4 +1,4 @@
--- uses: rows
+-- uses: rows; keys: 1
 -- Drop all but the newest events of a stream, or of those only what is older; the last key is the node's event log.
 -- ARGV: shard, key, tree, stream, keep, before or ''
 -- Answer: how many were dropped.
