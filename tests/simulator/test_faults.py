@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -159,6 +160,35 @@ async def test_a_slow_answer_waits_as_long_as_the_rule_says(system: System, call
     await system.fault("delay", seconds=30)
     assert (await caller.call("GET", GRAPH)).status_code == 200
     assert system.gatekeeper.waiting == 1
+
+
+async def test_a_request_whose_sender_is_gone_before_its_end_is_not_carried_out(system: System, caller: Caller) -> None:
+    before, handle = await caller.source(), await caller.lock()
+    headers = {
+        "cookie": "; ".join(f"{name}={value}" for name, value in caller.cookies.items()),
+        "x-csrf-token": caller.token,
+        "x-sap-adt-sessiontype": "stateful",
+    }
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": SOURCE,
+        "query_string": f"lockHandle={handle}".encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    arriving = iter([{"type": "http.request", "body": b"* half", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(arriving)
+
+    async def send(message: object) -> None:
+        raise AssertionError(f"nobody is there to be told {message}")
+
+    asked = (await system.admin("GET", "/counters"))["requests"]
+    await system.sim.app(scope, receive, send)
+    assert (await system.admin("GET", "/counters"))["requests"] == asked
+    assert await caller.source() == before
+    assert (await caller.put(handle, "* whole")).status_code == 200
 
 
 NONSENSE = [{"effect": "nonsense"}, {"effect": "empty", "path": "("}, {"effect": "empty", "x": 1}, [1]]

@@ -119,14 +119,14 @@ def read_cookies(header: str) -> dict[str, str]:
     return cookies
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Read the request body to its end."""
+async def read_body(receive: Receive) -> bytes | None:
+    """Read the request body to its end; None if the client went before it had sent all of it."""
     chunks = []
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            return None
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(chunks)

@@ -35,8 +35,10 @@ class Gate:
         if scope["type"] != "http":
             await _accept_lifespan(scope, receive, send)
             return
-        system = self._system
-        call = Call(system, scope, await read_body(receive), system.clock())
+        system, body = self._system, await read_body(receive)
+        if body is None:
+            return  # half a request is none
+        call = Call(system, scope, body, system.clock())
         met = list(system.faults.take(call)) if system.faults.rules else []
         effects = [rule.effect for rule in met]
         answer: Answer | None = None
