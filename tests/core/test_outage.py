@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.outage import Mode, Switch, switched
+from core.outage import TIMEOUT_S, Mode, Switch, switched
 from core.world import TUNING, World, manager_on
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
@@ -188,14 +188,97 @@ async def test_uses_wait_on_if_the_store_goes_again_while_they_are_written(
     assert not manager.missed
 
 
-def test_what_is_kept_is_bounded_and_no_more_than_would_have_been_written() -> None:  # E8
+async def test_a_use_outlives_the_request_that_was_cancelled_while_it_recorded_it(
+    manager: Manager, world: World, switch: Switch
+) -> None:
+    session = await opened(manager)
+    world.now += 95.0
+    switch.set("down")
+    with pytest.raises(StoreUnavailable):
+        await load(manager, session)
+    switch.set("hanging")
+    with anyio.move_on_after(TIMEOUT_S / 5) as request:
+        await load(manager, session)
+    assert request.cancelled_caught
+    assert len(manager.missed) == 1
+    world.now += 10.0
+    switch.set("up")
+    await load(manager, session)
+    assert not manager.missed
+
+
+async def test_a_request_does_not_overtake_the_use_that_is_just_being_recorded(
+    manager: Manager, world: World, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await opened(manager)
+    world.now += 95.0
+    switch.set("down")
+    with pytest.raises(StoreUnavailable):
+        await load(manager, session)
+    switch.set("up")
+    world.now += 10.0
+    write, begun, go_on = manager.store.sessions.load, anyio.Event(), anyio.Event()
+
+    async def slowly(*args: Any, **more: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+        return await write(*args, **more)
+
+    monkeypatch.setattr(manager.store.sessions, "load", slowly, raising=False)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(manager.catch_up)
+            await begun.wait()
+            assert (await load(manager, session)).record.used_at == world.now
+            go_on.set()
+    assert not manager.missed
+
+
+async def test_leases_are_given_back_before_uses_are_recorded(
+    manager: Manager, world: World, switch: Switch
+) -> None:  # many uses take their time, and somebody waits for the lease
+    session = await opened(manager)
+    world.now += 95.0
+    with pytest.raises(StoreUnavailable):
+        async with manager.hold(session.ref):
+            switch.set("down")
+            await load(manager, session)
+    switch.set("up")
+    switch.calls.clear()
+    await manager.catch_up()
+    assert switch.calls == ["release", "load"]
+
+
+async def test_nothing_is_swept_while_uses_wait_to_be_recorded(manager: Manager, world: World, switch: Switch) -> None:
+    session, keeper = await opened(manager), Keeper(manager)
+    world.now += 95.0
+    switch.set("down")
+    with pytest.raises(StoreUnavailable):
+        await load(manager, session)
+    switch.set("up")  # the keeper has noticed nothing of it
+    world.now += TUNING.cleanup_interval
+    await keeper._sweep_if_due()
+    assert await manager.current(session.ref) is not None
+    await manager.catch_up()
+    await keeper._sweep_if_due()
+    assert await manager.current(session.ref) is None
+
+
+async def test_what_is_kept_is_bounded_and_no_more_than_would_have_been_written() -> None:  # E8
     missed, ann, bob = Missed(most=3), Use(b"a", "ann"), Use(b"a", "bob")
     for now in (0.0, 5.0, 10.0, 15.0, 20.0, 30.0):
         missed.add(ann, now=now, touch_after=10.0)
         missed.add(bob, now=now, touch_after=100.0)
-    assert list(missed.uses(b"a")) == [ann, bob]
-    assert list(missed.uses(b"b")) == []
-    assert missed._instants == {ann: [(0.0, 10.0), (10.0, 10.0)], bob: [(0.0, 100.0)]}
+    assert missed.uses(b"a") == missed.uses() == [ann, bob]
+    assert missed.uses(b"b") == []
+    assert missed.instants(ann) == [(0.0, 10.0), (10.0, 10.0)]
+    assert missed.instants(bob) == [(0.0, 100.0)]
+    for use in (ann, bob):
+        await missed.write(use, memory_store().sessions)
+    assert (len(missed), missed.uses()) == (0, [])
+    missed.add(ann, now=40.0, touch_after=10.0)
+    assert missed.instants(ann) == [(40.0, 10.0)]  # there is room again
 
 
 @settings(max_examples=100, deadline=None)

@@ -233,7 +233,7 @@ class Keeper:
 
     async def _sweep_if_due(self) -> None:
         manager = self._manager
-        if anyio.current_time() - self._out_at < GRACE_S:
+        if manager.missed or anyio.current_time() - self._out_at < GRACE_S:
             return
         most = manager.tuning.gc_threshold + self._staying
         now = manager.clock()

@@ -393,17 +393,17 @@ class Manager:
         await together(self._touch_call, {call.session.key: call.session for call in running}.values())
 
     async def catch_up(self) -> None:
-        """Do what an outage of the store has left undone: record uses, give leases back. The engine calls it in time.
+        """Do what an outage of the store has left undone: give leases back, record uses. The engine calls it in time.
 
         It never raises, and stops at the first sign that the store is not back.
         """
         with suppress(StoreUnavailable):
-            for use in self.missed.uses():
-                await self.missed.write(use, self.store.sessions)
-            for held in list(self.leaving):
+            for held in list(self.leaving):  # first: somebody waits for them
                 if not await held.give_back():
                     return
                 self.leaving.discard(held)
+            for use in self.missed.uses():
+                await self.missed.write(use, self.store.sessions)
 
     # -- what the keeper and the faces share
 

@@ -6,12 +6,12 @@ written as of that instant, before the session's idle clock is asked about again
 the outage ends when its idle clock says so, as it would have without one.
 """
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from holdfast.core.model import Ref
 from holdfast.core.ports import SessionStore
-from holdfast.errors import StoreUnavailable
+
+Instant: TypeAlias = tuple[float, float]  # when a session was used, and `touch_after` of its look-up
 
 MOST: Final = 100_000  # uses; further ones are not kept
 
@@ -24,35 +24,47 @@ class Use(NamedTuple):
 
 
 class Missed:
-    """The uses that are still to be written."""
+    """The uses that are still to be written. A use is forgotten once it is recorded, whoever does that."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._instants: dict[Use, list[tuple[float, float]]] = {}
-        self._most, self._kept = most, 0
+        self._kept: dict[Ref | bytes, dict[Use, list[Instant]]] = {}
+        self._most, self._count = most, 0
 
     def __len__(self) -> int:
-        return len(self._instants)
+        return self._count
 
     def add(self, use: Use, *, now: float, touch_after: float) -> None:
         """Keep a use, unless one was kept so shortly before that the store would not have recorded it either (E8)."""
-        instants = self._instants.get(use, [])
-        if self._kept < self._most and not (instants and now - instants[-1][0] < touch_after):
-            self._instants[use] = [*instants, (now, touch_after)]
-            self._kept += 1
+        kept = self.instants(use)
+        if self._count < self._most and not (kept and now - kept[-1][0] < touch_after):
+            self._kept.setdefault(use.at, {}).setdefault(use, []).append((now, touch_after))
+            self._count += 1
 
-    def uses(self, at: Ref | bytes | None = None) -> Iterable[Use]:
-        """Return what is kept: everything, or that of one session."""
-        return [use for use in self._instants if at is None or use.at == at]
+    def uses(self, at: Ref | bytes | None = None) -> list[Use]:
+        """Return whose uses are kept: everybody's, or those of one session."""
+        if at is not None:
+            return list(self._kept.get(at, ()))
+        return [use for uses in self._kept.values() for use in uses]
+
+    def instants(self, use: Use) -> list[Instant]:
+        """Return when a session was used, oldest first, and after how many seconds each use would be recorded."""
+        return self._kept.get(use.at, {}).get(use, [])
 
     async def write(self, use: Use, sessions: SessionStore) -> None:
         """Record a session's uses, oldest first; raise StoreUnavailable if the store is not back yet."""
-        instants = self._instants.pop(use, [])
-        while instants:
-            now, touch_after = instants[0]
-            try:
-                await sessions.load(use.at, now=now, touch_after=touch_after, owner=use.owner)
-            except StoreUnavailable:
-                self._instants[use] = instants + self._instants.get(use, [])
-                raise
-            del instants[0]
-            self._kept -= 1
+        while instants := self.instants(use):
+            oldest = now, touch_after = instants[0]
+            await sessions.load(use.at, now=now, touch_after=touch_after, owner=use.owner)
+            self._forget(use, oldest)
+
+    def _forget(self, use: Use, oldest: Instant) -> None:
+        instants = self.instants(use)
+        if instants[:1] != [oldest]:
+            return  # another has written it at the same time
+        del instants[0]
+        self._count -= 1
+        if not instants:
+            uses = self._kept[use.at]
+            del uses[use]
+            if not uses:
+                del self._kept[use.at]
