@@ -146,6 +146,7 @@ def options_of(arguments: Sequence[str] | None = None) -> Options:
         "jump": "seconds by which clocks jump at most",
         "delay_ms": "milliseconds a request to the ABAP system takes",
         "order": f"of a running request and the end of its context (A5): {', '.join(ORDERS)}",
+        "plant": "a fault of bench/chaos/planted.py, which has to be found",
         "report": "file to write the report to, as JSON",
         "keep": "folder for logs and files, kept afterwards",
     }

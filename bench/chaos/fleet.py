@@ -166,9 +166,9 @@ def lasting_ports(count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, count: int, env: Mapping[str, str]) -> AsyncIterator[Fleet]:
-    """Run workers behind the proxy until the block ends."""
-    command = [sys.executable, "-m", "bench.chaos.worker"]
+async def fleet(folder: Path, count: int, env: Mapping[str, str], *, plant: str = "") -> AsyncIterator[Fleet]:
+    """Run workers behind the proxy until the block ends, with a fault of `planted` if one is named."""
+    command = [sys.executable, "-m", "bench.chaos.worker", *filter(None, [plant])]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=256)
     async with (

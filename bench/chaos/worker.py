@@ -89,8 +89,8 @@ def stepping(
     return run
 
 
-def prepare() -> None:
-    """Import the server, and put the counting of awaits around everything that works under the lease of a logon."""
+def prepare(plant: str = "") -> None:
+    """Import the server, with a fault if one is named, and count the awaits of all that works under a logon's lease."""
     time.time = shifted_time  # before anything keeps a reference to it
     import holdfast.app
     import holdfast.cli
@@ -100,6 +100,10 @@ def prepare() -> None:
     from holdfast.adt.locking import Locking
     from holdfast.core.holding import Held
 
+    if plant:
+        from bench.chaos.planted import PLANTS
+
+        PLANTS[plant]()
     methods = (
         (Changing, "_update"),
         (Changing, "_unlock"),
@@ -144,7 +148,7 @@ def become_worker(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Fork a worker for each line."""
-    prepare()
+    prepare(*sys.argv[1:])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who were killed
     for line in iter(sys.stdin.readline, ""):
         job = json.loads(line)

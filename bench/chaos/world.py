@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     hold_limit: float = 5.0
     idle: float = 15.0
     order: str = "both"
+    plant: str = ""
     report: Path | None = None
     keep: Path | None = None
 
@@ -123,7 +124,7 @@ async def open_world(options: Options, folder: Path) -> AsyncIterator[World]:
         env = worker_environment(options, folder, store.url, url)
         if needs_migration(store.url):
             await _migrate(env)
-        async with fleet(folder, options.workers, env) as workers:
+        async with fleet(folder, options.workers, env, plant=options.plant) as workers:
             yield World(options, folder, Sap(url, http), store, workers)
 
 
