@@ -126,10 +126,11 @@ class Manager:
         named: bool = True,
         app: str = "",
         limits: Limits | None = None,
+        clocks: Clocks | None = None,
     ) -> Session:
         """Add a node and return it; with `named` it has a fresh id, which is known now and never again.
 
-        `limits` hold for this node in place of its kind's.
+        `limits` and `clocks` hold for this node in place of its kind's.
 
         Raises:
             SessionEnded: The parent is not live.
@@ -138,7 +139,8 @@ class Manager:
         if len(label.encode()) > LABEL_BYTES:
             raise BadInput(f"a label has at most {LABEL_BYTES} bytes")
         above = await self._parent(parent)
-        clocks, rules = self.rules(kind, app)
+        usual, rules = self.rules(kind, app)
+        clocks = clocks or usual
         now, key = self.clock(), new_key()
         session_id = self.ids.generate() if named else None
         values = dict(content or {})
