@@ -117,9 +117,7 @@ class PostgresCare:
     async def _patient(self) -> AsyncIterator[Connection]:
         """Lend a connection whose statements may take long."""
         async with borrowed(self._connections, self._timeout) as connection, asyncio.timeout(PATIENCE_S):
-            await connection.execute(
-                "SET statement_timeout = 0; SET enable_seqscan = on", timeout=self._timeout
-            )
+            await connection.execute("SET statement_timeout = 0; SET enable_seqscan = on", timeout=self._timeout)
             yield connection
 
     async def _missing(self, connection: Connection) -> list[Finding]:

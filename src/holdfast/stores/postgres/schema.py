@@ -54,8 +54,8 @@ def tables() -> str:
 @cache
 def functions() -> str:
     """Return the statements that make the functions."""
-    text = files(__package__).joinpath("functions.sql").read_text()
-    return text.replace("@depth@", str(MAX_DEPTH))
+    texts = (files(__package__).joinpath(name).read_text() for name in ("functions.sql", "leases.sql"))
+    return "".join(texts).replace("@depth@", str(MAX_DEPTH))
 
 
 @cache

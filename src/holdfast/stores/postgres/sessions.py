@@ -1,4 +1,4 @@
-"""Sessions and leases in PostgreSQL: one statement per call. What they do at the server stands in `functions.sql`."""
+"""Sessions and leases in PostgreSQL: one statement per call. What they do stands in `functions.sql`."""
 
 # ruff: noqa: S608 - the statements are put together from names of ours only, and values are bound
 
