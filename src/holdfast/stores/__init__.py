@@ -4,13 +4,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple, Never
 
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError
 from holdfast.stores.care import Care
 from holdfast.stores.memory import memory_store
 from holdfast.stores.sqlite import open_sqlite
+from holdfast.stores.sqlite.care import sqlite_care
 
 STORE_TIMEOUT_S: Final = 2.0  # how long a call may wait for its store (E26)
 REDIS: Final = ("redis", "rediss", "redis+sentinel", "redis+cluster")
@@ -44,26 +45,8 @@ async def open_store(
             as it says.
         StoreUnavailable: The store is out of reach.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        raise ConfigurationError("a store is named by a URL", hint=HINT)
-    if scheme == "memory":
-        yield memory_store()
-    elif scheme == "sqlite":
-        async with open_sqlite(_path(rest), namespace=namespace, clock=clock, timeout=timeout) as store:
-            yield store
-    elif scheme in REDIS:
-        with _driver("redis"):
-            from holdfast.stores.redis import open_redis  # noqa: PLC0415 - an extra
-        async with open_redis(url, namespace=namespace, clock=clock, timeout=timeout) as store:
-            yield store
-    elif scheme in POSTGRES:
-        with _driver("postgres"):
-            from holdfast.stores.postgres import open_postgres  # noqa: PLC0415 - an extra
-        async with open_postgres(url, namespace=namespace, clock=clock, timeout=timeout) as store:
-            yield store
-    else:
-        raise ConfigurationError(f"no store is called {scheme!r}", hint=HINT)
+    async with _sort(url).store(url, namespace=namespace, clock=clock, timeout=timeout) as store:
+        yield store
 
 
 @asynccontextmanager
@@ -74,27 +57,67 @@ async def open_care(url: str, *, namespace: str = "holdfast", timeout: float = S
         ConfigurationError: As `open_store`; and a store in memory needs no care.
         StoreUnavailable: The store is out of reach.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
-        from holdfast.stores.sqlite.care import sqlite_care  # noqa: PLC0415 - only commands need it
+    async with _sort(url).care(url, namespace=namespace, timeout=timeout) as care:
+        yield care
 
-        opened: AbstractAsyncContextManager[Care] = sqlite_care(_path(rest), namespace=namespace, timeout=timeout)
-    elif scheme in REDIS:
-        with _driver("redis"):
-            from holdfast.stores.redis import redis_care  # noqa: PLC0415 - an extra
-        opened = redis_care(url, namespace=namespace, timeout=timeout)
-    elif scheme in POSTGRES:
-        with _driver("postgres"):
-            from holdfast.stores.postgres import postgres_care  # noqa: PLC0415 - an extra
-        opened = postgres_care(url, namespace=namespace, timeout=timeout)
-    elif scheme == "memory":
+
+class _Sort(NamedTuple):
+    """How stores of one sort are opened: to be used, and to be looked after."""
+
+    store: Callable[..., AbstractAsyncContextManager[Store]]
+    care: Callable[..., AbstractAsyncContextManager[Care]]
+
+
+def _sort(url: str) -> _Sort:
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise ConfigurationError("a store is named by a URL", hint=HINT)
+    if scheme not in SORTS:
+        raise ConfigurationError(f"no store is called {scheme!r}", hint=HINT)
+    return SORTS[scheme]()
+
+
+def _memory() -> _Sort:
+    @asynccontextmanager
+    async def opened(url: str, **_: object) -> AsyncIterator[Store]:
+        yield memory_store()
+
+    def care(url: str, **_: object) -> Never:
         raise ConfigurationError(
             "a store in memory is gone with its process: there is nothing to look after", hint=HINT
         )
-    else:
-        raise ConfigurationError("the URL names no store", hint=HINT)
-    async with opened as care:
-        yield care
+
+    return _Sort(opened, care)
+
+
+def _sqlite() -> _Sort:
+    def opened(url: str, **how: Any) -> AbstractAsyncContextManager[Store]:
+        return open_sqlite(_path(url), **how)
+
+    def care(url: str, **how: Any) -> AbstractAsyncContextManager[Care]:
+        return sqlite_care(_path(url), **how)
+
+    return _Sort(opened, care)
+
+
+def _redis() -> _Sort:
+    with _driver("redis"):
+        from holdfast.stores.redis import open_redis, redis_care  # noqa: PLC0415 - an extra
+    return _Sort(open_redis, redis_care)
+
+
+def _postgres() -> _Sort:
+    with _driver("postgres"):
+        from holdfast.stores.postgres import open_postgres, postgres_care  # noqa: PLC0415 - an extra
+    return _Sort(open_postgres, postgres_care)
+
+
+SORTS: Final[dict[str, Callable[[], _Sort]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    **dict.fromkeys(REDIS, _redis),
+    **dict.fromkeys(POSTGRES, _postgres),
+}
 
 
 @contextmanager
@@ -108,8 +131,9 @@ def _driver(extra: str) -> Iterator[None]:
         ) from exc
 
 
-def _path(rest: str) -> Path:
-    """Return the file that a SQLite URL names after its first two slashes."""
+def _path(url: str) -> Path:
+    """Return the file that a SQLite URL names."""
+    rest = url.partition("://")[2]
     name = rest.removeprefix("/")
     if not name or name == rest:
         raise ConfigurationError("a SQLite store needs a file", hint=HINT)
