@@ -1,5 +1,6 @@
 """What the core does while the store is out of reach, and afterwards (E26)."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.outage import TIMEOUT_S, Mode, Switch, switched
 from core.world import TUNING, World, manager_on
+from holdfast.core.holding import Held
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
 from holdfast.core.missed import Missed, Use
@@ -362,6 +364,44 @@ async def test_a_slow_answer_does_not_lengthen_the_lease(
                 held.check()
             await anyio.sleep(0)
             pytest.fail("the holder went on")
+
+
+async def test_a_slow_answer_to_a_renewal_does_not_lengthen_the_lease_either(
+    manager: Manager, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await opened(manager)
+    mine = quick(manager, world)
+    renew = manager.store.leases.renew
+
+    async def slowly(*args: Any, **more: Any) -> Any:
+        lease = await renew(*args, **more)
+        await anyio.sleep(QUICK.lease_ttl / 4)
+        return lease
+
+    monkeypatch.setattr(manager.store.leases, "renew", slowly, raising=False)
+    async with mine.hold(session.ref) as held:
+        asked_at = anyio.current_time()
+        await held.renew()
+        assert held.deadline < asked_at + QUICK.lease_use + QUICK.lease_ttl / 8
+
+
+async def test_the_most_urgent_leases_are_renewed_first(
+    manager: Manager, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # few at a time: whose lease runs out soon must not stand behind those that have time
+    renewed: list[float] = []
+    renew = Held.renew
+
+    async def noted(held: Held) -> None:
+        renewed.append(held.deadline)
+        await renew(held)
+
+    monkeypatch.setattr(Held, "renew", noted)
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            await stack.enter_async_context(manager.hold((await opened(manager)).ref))
+        await manager.renew_held()
+    assert renewed == sorted(renewed)
+    assert len(set(renewed)) == 8
 
 
 async def test_a_renewal_moves_the_deadline_but_revives_nobody(manager: Manager, world: World) -> None:
