@@ -14,8 +14,8 @@ import asyncpg
 
 from holdfast.core.model import MAX_DEPTH
 from holdfast.errors import ConfigurationError
+from holdfast.stores.namespaces import check_namespace
 from holdfast.stores.postgres.connections import Connection
-from holdfast.stores.sqlite.schema import check_namespace
 
 VERSION: Final = 1
 LONGEST: Final = 63  # bytes of a name at the server

@@ -24,6 +24,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from holdfast.core.ports import Store
 from holdfast.stores.care import Care
+from holdfast.stores.namespaces import check_namespace
 from holdfast.stores.redis.address import Address, parse
 from holdfast.stores.redis.care import RedisCare
 from holdfast.stores.redis.channel import RedisChannel
@@ -35,7 +36,6 @@ from holdfast.stores.redis.servers import Servers, servers_at, servers_of
 from holdfast.stores.redis.sessions import RedisSessions
 from holdfast.stores.redis.shards import Shards
 from holdfast.stores.redis.spread import SpreadSessions
-from holdfast.stores.sqlite.schema import check_namespace
 
 TIMEOUT_S: Final = 2.0
 

@@ -8,11 +8,11 @@ from typing import Final
 
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError
+from holdfast.stores.namespaces import check_namespace
 from holdfast.stores.sqlite.channel import SqliteChannel
 from holdfast.stores.sqlite.counters import SqliteCounters
 from holdfast.stores.sqlite.database import open_database
 from holdfast.stores.sqlite.events import SqliteEventLog
-from holdfast.stores.sqlite.schema import check_namespace
 from holdfast.stores.sqlite.sessions import SqliteLeases, SqliteSessions
 
 MOUNTS: Final = Path("/proc/mounts")

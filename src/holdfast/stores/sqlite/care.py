@@ -15,10 +15,11 @@ import anyio.to_thread
 
 from holdfast.errors import ConfigurationError
 from holdfast.stores.care import Finding
+from holdfast.stores.namespaces import check_namespace
 from holdfast.stores.sqlite import MOUNTS, open_sqlite, refuse_network
 from holdfast.stores.sqlite.database import unavailable
 from holdfast.stores.sqlite.rows import EXPIRES
-from holdfast.stores.sqlite.schema import APPLICATION, TABLES, VERSION, check_namespace
+from holdfast.stores.sqlite.schema import APPLICATION, TABLES, VERSION
 
 HINT: Final = "Run `holdfast store migrate`."
 RESTORE: Final = "Stop all servers, keep a copy of the file, and restore it from a backup."

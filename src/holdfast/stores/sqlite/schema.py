@@ -7,7 +7,6 @@ a sweep among a million rows costs little more than among a few. The payload is 
 only where it is asked for.
 """
 
-import re
 import sqlite3
 from typing import Final
 
@@ -15,7 +14,6 @@ from holdfast.errors import ConfigurationError
 
 VERSION: Final = 1
 APPLICATION: Final = 0x486F6C64  # "Hold": marks the file as ours
-NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS "{ns}/node" (
@@ -45,15 +43,6 @@ CREATE TABLE IF NOT EXISTS "{ns}/message" (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, origin BLOB NOT NULL, topic TEXT NOT NULL,
   data BLOB NOT NULL);
 """
-
-
-def check_namespace(namespace: str) -> str:
-    """Return the namespace if it can stand in the name of a table, else raise ConfigurationError."""
-    if NAMESPACE.fullmatch(namespace) is None:
-        raise ConfigurationError(
-            f"the namespace {namespace!r} is not 1 to 64 letters, digits or ._:- that begin with a letter or digit"
-        )
-    return namespace
 
 
 def prepare(connection: sqlite3.Connection, namespace: str) -> None:
