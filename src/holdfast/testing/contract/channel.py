@@ -69,6 +69,12 @@ class ChannelContract(Contract):
             heard = [int((await _next(messages)).data) for _ in range(1_000)]
             assert heard == list(range(10, 1_010))
 
+    async def test_a_message_is_any_bytes_of_any_length(self) -> None:  # E21
+        async with self.open() as store, store.channel.subscribe("t: \u00e4/'\"") as messages:
+            for data in (bytes(range(256)), b"\xff\x00" * 50_000, b"short"):
+                await store.channel.publish("t: \u00e4/'\"", data)
+                assert await _next(messages) == Message("t: \u00e4/'\"", data)
+
 
 async def _next(messages: AsyncIterator[Message]) -> Message:
     with anyio.fail_after(PATIENCE_S):

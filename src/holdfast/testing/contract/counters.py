@@ -100,3 +100,11 @@ class CounterContract(Contract):
             await all_at_once(*(store.counters.once(f"m{i}", now=NOW + 2, ttl=1) for i in range(1_500)))
             assert await store.counters.read(["kept"], now=NOW + 2) == [7]
             assert not await store.counters.once("m3", now=NOW + 2, ttl=1)
+
+    async def test_names_are_any_text(self) -> None:  # E21
+        async with self.open() as store:
+            names = ["a b", "\u00e4", "{x}", "a:b", "a'b\"", "*", "n" * 300]
+            for place, name in enumerate(names, 1):
+                assert await store.counters.add(name, place, now=NOW) == place
+                assert await store.counters.once(name, now=NOW, ttl=60)
+            assert await store.counters.read(names, now=NOW) == [1, 2, 3, 4, 5, 6, 7]

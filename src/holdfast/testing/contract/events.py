@@ -92,6 +92,20 @@ class EventLogContract(Contract):
             assert await store.events.read(node.ref, "s") == []
             assert await store.events.append(node.ref, "s", b"", now=NOW) == 1
 
+    async def test_an_event_is_any_bytes_of_any_length(self) -> None:  # E21
+        async with self.open() as store:
+            node = await chain(store, root())
+            events = [b"", bytes(range(256)), b"\x00" * 300_000]
+            for data in events:
+                await store.events.append(node.ref, "a stream: \u00e4/'\"", data, now=NOW)
+            assert [entry.data for entry in await store.events.read(node.ref, "a stream: \u00e4/'\"")] == events
+
+    async def test_reading_and_trimming_change_no_node(self) -> None:  # E10, E24
+        async with self.open() as store:
+            node = await _filled(store, 3)
+            await store.events.trim(node.ref, "s", keep=1)
+            assert await store.sessions.find("key", node.key) == [node]
+
 
 async def _filled(store: Store, number: int) -> Record:
     """Return a node with that many events in stream `s`, one a second."""

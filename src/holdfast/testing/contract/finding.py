@@ -129,6 +129,23 @@ class FindContract(Contract):
             await store.sessions.end(node.ref, Reason.ADMIN, now=NOW)
             assert await _keys(store, "due", NOW) == [node.key]
 
+    async def test_values_are_any_text(self) -> None:  # E21
+        async with self.open() as store:
+            texts = ["a b", "\u00e4", "{x}", "a:b", "a'b\"", "*", "o" * 300]
+            nodes = {text: root(owner=text, client=text, label=text[:200]) for text in texts}
+            await chain(store, *nodes.values())
+            for text, node in nodes.items():
+                assert await store.sessions.find("owner", text) == [node]
+                assert await store.sessions.find("client", text) == [node]
+
+    async def test_what_moves_in_time_is_found_where_it_is(self) -> None:  # E10
+        async with self.open() as store:
+            node = await chain(store, root(idle=IDLE, due_at=NOW + 5))
+            changed = await store.sessions.replace(replace(node, idle=None, ends_at=float("inf"), due_at=None), now=NOW)
+            assert await _keys(store, "expired", NOW + 1e6) == await _keys(store, "due", NOW + 1e6) == []
+            await store.sessions.replace(replace(changed, sliding=5.0, slid_at=NOW, due_at=NOW - 5), now=NOW)
+            assert await _keys(store, "expired", NOW + 5) == await _keys(store, "due", NOW - 5) == [node.key]
+
 
 async def _keys(store: Store, index: Index, value: bytes | str | float) -> list[bytes]:
     return [node.key for node in await store.sessions.find(index, value)]

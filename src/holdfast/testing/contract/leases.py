@@ -209,6 +209,58 @@ class LeaseContract(Contract):
             with refused(LeaseLost):
                 await store.leases.release(lease, put=[node])
 
+    async def test_a_lease_that_another_has_had_since_is_lost_even_if_it_was_given_back(self) -> None:  # E15, E18
+        async with self.open() as store:
+            node = await chain(store, root())
+            lease = await _held(store, node)
+            await store.leases.release(await _held(store, node, now=NOW + TTL))
+            with refused(LeaseLost):
+                await store.leases.renew(lease, now=NOW + TTL, ttl=TTL)
+            with refused(LeaseLost):
+                await store.leases.release(lease)
+            assert await _acquire(store, node, now=NOW + TTL) is not None
+
+    async def test_a_renewal_that_cannot_write_puts_nothing_off(self) -> None:  # E24
+        async with self.open() as store:
+            node = await chain(store, root())
+            lease = await _held(store, node)
+            with refused(SessionConflict):
+                await store.leases.renew(lease, now=NOW + 10, ttl=TTL, put=[replace(node, version=4)])
+            with refused(BadInput):
+                await store.leases.renew(lease, now=NOW + 10, ttl=TTL, put=[root()])
+            with refused(BadInput):
+                await store.leases.release(lease, put=[root()])
+            assert await _acquire(store, node, now=NOW + TTL) is not None
+
+    async def test_what_identifies_a_node_stays_whatever_is_put(self) -> None:  # E4, E18
+        async with self.open() as store:
+            top = root()
+            node = await chain(store, top, below(top, name="id", mark="id", used_at=NOW))
+            claimed = replace(node, parent=None, alias=None, mark="x", kind="x", holds=True, held=9, used_at=NOW - 5)
+            lease = await _acquire(store, top, put=[claimed])
+            assert lease is not None
+            assert await stored(store, node) == replace(node, version=1)
+            await store.leases.renew(lease, now=NOW, ttl=TTL, put=[replace(claimed, version=1)])
+            await store.leases.release(lease, put=[replace(claimed, version=2, payload=b"p")])
+            assert await stored(store, node) == replace(node, version=3, payload=b"p")
+
+    async def test_what_is_leased_for_closing_can_be_written(self) -> None:  # E15
+        async with self.open() as store:
+            node = await chain(store, root())
+            ending = await store.sessions.end(node.ref, Reason.ADMIN, now=NOW)
+            assert ending is not None
+            put = [replace(ending, payload=b"x", attempts=1, due_at=NOW + 60)]
+            assert await store.leases.acquire(node.ref, worker="w", now=NOW, ttl=TTL, put=put, closing=True)
+            assert await stored(store, node) == replace(put[0], version=2)
+
+    async def test_below_what_has_expired_is_leased_for_closing_only(self) -> None:  # E9
+        async with self.open() as store:
+            top = root(idle=10.0)
+            leaf = await chain(store, top, below(top))
+            with refused(SessionEnded):
+                await _acquire(store, leaf, now=NOW + 10)
+            assert await store.leases.acquire(leaf.ref, worker="w", now=NOW + 10, ttl=TTL, closing=True)
+
 
 async def _acquire(store: Store, node: Record, *, now: float = NOW, put: list[Record] | None = None) -> Lease | None:
     return await store.leases.acquire(node.ref, worker="w", now=now, ttl=TTL, put=put or [])

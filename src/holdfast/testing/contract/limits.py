@@ -164,6 +164,14 @@ class LimitContract(Contract):
                 await store.sessions.create(below(root(), client="c"), [limit], now=NOW)
             assert await lives(store, old)
 
+    async def test_a_node_counts_by_its_own_clocks_whatever_is_above_it(self) -> None:  # E12
+        async with self.open() as store:
+            top = root(kind="http")
+            await chain(store, top, below(top, client="c"))
+            await store.sessions.end(top.ref, Reason.LOGOUT, now=NOW)
+            with refused(LimitReached):
+                await store.sessions.create(root(client="c"), [Limit(Scope.CLIENT, 1)], now=NOW)
+
 
 async def _several(store: Store, number: int) -> list[Record]:
     nodes = [root(client="c", used_at=NOW - place) for place in range(number)]

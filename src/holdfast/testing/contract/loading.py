@@ -237,3 +237,12 @@ class LoadContract(Contract):
             node = await chain(store, root(ends_at=float("inf")))
             assert await store.sessions.load(node.ref, now=NOW + 1000 * DAY) is not None
             assert await store.sessions.find("expired", NOW + 1000 * DAY) == []
+
+    async def test_a_use_is_that_of_the_node_alone(self) -> None:  # E7, E8
+        async with self.open() as store:
+            top = root(idle=IDLE, due_at=NOW + 5)
+            leaf = await chain(store, top, below(top, idle=IDLE, due_at=NOW + 5))
+            loaded = await store.sessions.load(leaf.ref, now=NOW + 60, touch_after=0.0)
+            assert loaded is not None
+            assert loaded.record == replace(leaf, used_at=NOW + 60)
+            assert await stored(store, top) == top

@@ -5,9 +5,9 @@
 from msgspec.structs import replace
 
 from holdfast.core.ids import alias_of
-from holdfast.core.model import MAX_DEPTH, Reason, Record, Ref
+from holdfast.core.model import MAX_DEPTH, Limit, Reason, Record, Ref, Scope
 from holdfast.core.ports import Store
-from holdfast.errors import BadInput, SessionConflict, SessionEnded, SessionExists
+from holdfast.errors import BadInput, LimitReached, SessionConflict, SessionEnded, SessionExists
 from holdfast.testing.contract.base import IDLE, NOW, Contract, below, chain, lives, refused, root, stored
 
 
@@ -170,6 +170,47 @@ class MoveContract(Contract):
             assert first is not None
             assert second is not None
             assert second.fence > first.fence
+
+    async def test_a_ref_of_another_tree_names_nothing(self) -> None:  # E20
+        async with self.open() as store:
+            node, _, target = await _subtree_and_target(store)
+            with refused(SessionConflict):
+                await store.sessions.rekey(replace(node, tree=root().key), alias=alias_of("new"), mark="", now=NOW)
+            with refused(SessionEnded):
+                wrong = Ref(node.tree, target.key)
+                await store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=wrong)
+            assert await stored(store, node) == node
+            assert await store.sessions.load(alias_of("new"), now=NOW) is None
+
+    async def test_a_refused_move_changes_nothing(self) -> None:  # E20
+        async with self.open() as store:
+            old, taken, target = root(), root(name="taken"), root()
+            node = below(old, name="node", holds=True)
+            leaf = below(node, holds=True)
+            await chain(store, old, taken, target, node, leaf)
+            with refused(SessionExists):
+                await store.sessions.rekey(node, alias=alias_of("taken"), mark="", now=NOW, parent=target.ref)
+            assert await _held(store, old, node, target) == [2, 1, 0]
+            for one in (leaf, taken, target):
+                assert await lives(store, one)
+            loaded = await store.sessions.load(alias_of("node"), now=NOW)
+            assert loaded is not None
+            assert loaded.above == (old.key,)
+
+    async def test_limits_and_indexes_follow_a_moved_subtree(self) -> None:  # E11, E20
+        async with self.open() as store:
+            node, leaf, target = await _subtree_and_target(store)
+            limit = [Limit(Scope.PARENT, 1)]
+            await store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=target.ref)
+            with refused(LimitReached):
+                await store.sessions.create(below(target), limit, now=NOW)
+            moved = await stored(store, leaf)
+            assert moved is not None
+            await store.sessions.replace(replace(moved, owner="ann", due_at=NOW), now=NOW)
+            assert [found.key for found in await store.sessions.find("owner", "ann")] == [leaf.key]
+            claims = await store.sessions.claim(["mcp"], worker="w", now=NOW, ttl=15, count=9)
+            assert [claim.lease.ref for claim in claims] == [Ref(target.key, leaf.key)]
+            assert await store.sessions.delete([Ref(target.key, leaf.key), Ref(target.key, node.key)]) == 2
 
 
 async def _held(store: Store, *nodes: Record) -> list[int]:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from holdfast.core.ids import alias_of
 from holdfast.core.model import Reason, Record, State
-from holdfast.core.ports import Store
+from holdfast.core.ports import Index, Store
 from holdfast.errors import LeaseLost, SessionConflict, SessionEnded
 from holdfast.testing.contract.base import (
     IDLE,
@@ -257,6 +257,64 @@ class WriteContract(Contract):
             assert not await lives(store, leaves[0])
             assert await stored(store, leaves[0]) == leaves[0]
             assert await store.sessions.delete([*(leaf.ref for leaf in leaves), top.ref]) == 1001
+
+    async def test_a_late_write_below_what_has_expired_is_refused(self) -> None:  # E9, E18
+        async with self.open() as store:
+            top = root(idle=10.0)
+            node = await chain(store, top, below(top))
+            await store.sessions.replace(node, now=NOW + 9)
+            with refused(SessionEnded):
+                await store.sessions.replace(replace(node, version=1), now=NOW + 10)
+
+    async def test_of_two_errors_the_lease_rules_over_the_chain_and_the_chain_over_the_version(self) -> None:  # E18
+        async with self.open() as store:
+            node = await chain(store, root())
+            lease = await store.leases.acquire(node.ref, worker="w", now=NOW, ttl=15)
+            assert lease is not None
+            await store.leases.acquire(node.ref, worker="x", now=NOW + 15, ttl=15)
+            stale = replace(await store.sessions.replace(node, now=NOW), version=7)
+            await store.sessions.end(node.ref, Reason.ADMIN, now=NOW)
+            with refused(SessionEnded):
+                await store.sessions.replace(stale, now=NOW)
+            with refused(SessionEnded):
+                await store.sessions.rekey(stale, alias=alias_of("new"), mark="", now=NOW)
+            with refused(SessionEnded):
+                await store.leases.acquire(node.ref, worker="w", now=NOW + 60, ttl=15, put=[stale])
+            with refused(LeaseLost):
+                await store.sessions.replace(stale, now=NOW, fence=lease.fence)
+            with refused(LeaseLost):
+                await store.leases.renew(lease, now=NOW, ttl=15, put=[stale])
+            with refused(LeaseLost):
+                await store.leases.release(lease, put=[stale])
+
+    async def test_what_is_stranded_is_not_marked_again(self) -> None:  # E14, E16
+        async with self.open() as store:
+            node = await chain(store, root())
+            stranded = await store.sessions.replace(replace(node, state=State.STRANDED), now=NOW)
+            assert await store.sessions.end(node.ref, Reason.ADMIN, now=NOW) is None
+            assert await stored(store, node) == stranded
+
+    async def test_one_call_removes_nodes_of_many_trees(self) -> None:  # E10
+        async with self.open() as store:
+            trees = [await _pair(store) for _ in range(12)]
+            leaves = [leaf.ref for _, leaf in trees]
+            assert await store.sessions.delete([*leaves, root().ref]) == 12
+            assert await store.sessions.delete([top.ref for top, _ in trees]) == 12
+            assert await store.sessions.find("all", b"") == []
+
+    async def test_a_node_of_a_deleted_key_begins_anew(self) -> None:  # E14, E18
+        async with self.open() as store:
+            node = await chain(store, root(name="id", owner="ann", due_at=NOW, idle=5.0))
+            await store.leases.acquire(node.ref, worker="w", now=NOW, ttl=15)
+            await store.sessions.delete([node.ref])
+            values: dict[Index, bytes | str | float] = {"owner": "ann", "due": NOW, "expired": NOW + 9, "all": b""}
+            for index, value in values.items():
+                assert await store.sessions.find(index, value) == []
+            again = await chain(store, root(key=node.key))
+            assert await stored(store, again) == again
+            lease = await store.leases.acquire(again.ref, worker="x", now=NOW, ttl=15)
+            assert lease is not None
+            assert await store.sessions.load(alias_of("id"), now=NOW) is None
 
 
 async def _pair(store: Store) -> tuple[Record, Record]:
