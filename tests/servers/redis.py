@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
 
 START_S = 10.0
 STOP_S = 5.0
@@ -82,7 +84,7 @@ class RedisServer:
 
     def ask(self, *words: str | int) -> Any:
         """Send one command over a connection of its own and return the answer as it is."""
-        with Redis(port=self.port, decode_responses=True) as client:
+        with Redis(port=self.port, decode_responses=True, retry=Retry(NoBackoff(), 0)) as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
 
@@ -92,8 +94,8 @@ class RedisServer:
             raise RuntimeError(f"the server did not start: {self._log()}")
         try:
             return bool(self.ask("PING") == "PONG")
-        except ResponseError as exc:
-            return "NOAUTH" in str(exc)  # it is there, and wants a password
+        except AuthenticationError:
+            return True
         except RedisError:
             return False  # not there yet, or still loading
 

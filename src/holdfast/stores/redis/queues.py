@@ -2,9 +2,10 @@
 
 Nodes of one client lie in many shards, so no script sees them all. A new node takes a place in the queue of each scope
 that limits it. Who is behind counts those before it as if they were there already; if that could be too many, it waits
-for them. Who is first looks at the nodes, decides, and marks what has to go. The place is given back once the node's
-entries stand in their homes, so every node is counted at least once and a limit is never exceeded. The place of a
-worker that died lapses: until then one session less than the limit may be open.
+for them. Who is first looks at the nodes, decides, and marks what has to go. A place comes with the node's entry in the
+scope's home and is given back once the node is written, so a node is counted at least once by the one or the other,
+whoever dies when, and a limit is never exceeded. The place of a worker that died lapses: until then one session less
+than the limit may be open.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -16,11 +17,11 @@ from msgspec.structs import replace
 
 from holdfast.core.model import Limit, Policy, Reason, Record, Scope, State
 from holdfast.core.policy import expires_at, victims
-from holdfast.errors import SessionConflict, StoreUnavailable
+from holdfast.errors import BadInput, SessionConflict, SessionError, SessionExists, StoreUnavailable
 from holdfast.stores.redis.codec import REASON_CODES, numbers, record_of
 from holdfast.stores.redis.entries import places, scope_of
 from holdfast.stores.redis.sessions import full, records
-from holdfast.stores.redis.shards import Shards
+from holdfast.stores.redis.shards import AT_HOME, HOME, Shards
 
 LAPSE_S: Final = 15.0  # after which what a worker has begun is undone or finished by others
 PATIENCE_S: Final = 5.0  # how long a new node waits for those before it; then the limit counts as full
@@ -28,6 +29,7 @@ NAP_S: Final = (0.001, 0.05)  # between two looks at a queue: for each that is b
 TURNS: Final = 50  # how often a decision is made anew because a node to be replaced has changed
 
 MANY: Final = 1_000_000
+REFUSALS: Final = (SessionError, BadInput)  # after which it is known that nothing was written
 
 Rivals = list[tuple[bytes, int]]
 
@@ -35,8 +37,8 @@ Rivals = list[tuple[bytes, int]]
 class Room:
     """The places that a new node has in queues, and what was marked so that it fits."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, record: Record, shard: int) -> None:
+        self._node = record.key, HOME.pack(shard)
         self._scopes: list[bytes] = []
         self.replaced: list[Record] = []
 
@@ -44,10 +46,12 @@ class Room:
         """Note that a place is taken, or may be."""
         self._scopes.append(scope)
 
-    def leave(self) -> list[bytes]:
-        """Return what gives all places back, once."""
+    def leave(self, *, refused: bool = False) -> list[bytes]:
+        """Return what gives all places back, once; and takes out the entries of a node that was refused."""
         scopes, self._scopes = self._scopes, []
-        return [b"!" + scope + self._key for scope in scopes]
+        key, shard = self._node
+        entries = [b"-" + scope + key + shard for scope in scopes if refused and scope[:1] in AT_HOME]
+        return [*entries, *(b"!" + scope + key for scope in scopes)]
 
 
 class Queues:
@@ -69,7 +73,8 @@ class Queues:
         for limit in limits:
             scope = scope_of(limit.scope, record)
             wanted[scope] = min(wanted.get(scope, limit), limit, key=lambda one: one.most)
-        room = Room(record.key)
+        room = Room(record, self._shards.of_key(record.tree))
+        refused = False
         try:
             standing: dict[bytes, Rivals | None] = {}
             for scope in sorted(wanted):  # in one order for all, so nobody waits in a circle
@@ -79,19 +84,22 @@ class Queues:
             if crowded:
                 room.replaced = await self._make_room(record, crowded, standing, ancestors, now)
             yield room
+        except REFUSALS as exc:
+            refused = not isinstance(exc, SessionExists)
+            raise
         finally:
-            if places_left := room.leave():
+            if places_left := room.leave(refused=refused):
                 with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # else they lapse
                     await self._shards.settle(places_left)
 
     async def _turn(self, scope: bytes, limit: Limit, record: Record, now: float) -> Rivals | None:
         """Wait until nobody is before us, or it does not matter; return who may count, or None if there is room."""
         deadline = anyio.current_time() + PATIENCE_S
-        home = self._shards.of_key(scope[1:])
+        shard, home = self._shards.of_key(record.tree), self._shards.of_key(scope[1:])
         while True:
-            clock = self._clock()
+            lapse = numbers(self._clock()), numbers(self._clock() + LAPSE_S)
             before, *found = await self._shards.run(
-                "reserve", home, scope, record.key, limit.most, numbers(clock), numbers(clock + LAPSE_S), writes=True
+                "reserve", home, scope, record.key, shard, limit.most, *lapse, writes=True
             )
             rivals = await self._children(record) if limit.scope is Scope.PARENT else places(found)
             number = await self._crowd(record.kind, now) if limit.scope is Scope.TOTAL else len(rivals)

@@ -1,9 +1,10 @@
 """What a server's or a script's refusal means to the caller: one of our errors, without a word of an address."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, OutOfMemoryError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from holdfast.errors import (
     BadInput,
@@ -16,30 +17,47 @@ from holdfast.errors import (
     StoreUnavailable,
 )
 
+CODES: Final = {  # the driver has classes for these, and takes the codes off their texts
+    "BusyLoadingError": "LOADING",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+    "TryAgainError": "TRYAGAIN",
+}
+IN_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # before Redis 7, a code stands in the middle of what the script says
 NOT_NOW: Final = {
-    "BusyLoadingError": "the server is still loading its data",
-    "ReadOnlyError": "the server has become a replica",
-    "ClusterDownError": "the cluster is down",
-    "MasterDownError": "the server has lost its primary",
-    "TryAgainError": "the cluster is moving these keys",
+    "LOADING": "the server is still loading its data",
+    "READONLY": "the server has become a replica",
+    "CLUSTERDOWN": "the cluster is down",
+    "MASTERDOWN": "the server has lost its primary",
+    "MISCONF": "the server cannot write to its disk",
+    "NOREPLICAS": "the server has too few replicas",
+    "OOM": "the server is out of memory (maxmemory)",
+    "TRYAGAIN": "the cluster is moving these keys",
     "MasterNotFoundError": "no Sentinel knows a primary",
     "TimeoutError": "the server takes no connection in time",
 }
+HINTS: Final = {"OOM": "Raise the server's maxmemory, or end sessions."}
+
+
+def code_of(exc: Exception) -> str:
+    """Return the code with which a server refuses a command, or the class of another fault."""
+    name = type(exc).__name__
+    words = str(exc)
+    inside = IN_A_SCRIPT.search(words) if "user_script" in words else None
+    first = inside[1] if inside is not None else words.partition(" ")[0]
+    return CODES.get(name) or (first if first.isupper() else name)
 
 
 def failure(exc: Exception) -> HoldfastError:
-    """Return our error for a driver's. Only names of classes and codes of the server are kept."""
-    name = type(exc).__name__
-    if isinstance(exc, OutOfMemoryError):
-        return StoreUnavailable("the server is out of memory", hint="Raise the server's maxmemory, or end sessions.")
-    if isinstance(exc, AuthenticationError | AuthorizationError | NoPermissionError) or "invalid username" in str(exc):
+    """Return our error for a driver's. Only codes and names of classes are kept: the rest may have a secret in it."""
+    if isinstance(exc, AuthenticationError | AuthorizationError | NoPermissionError):
         return ConfigurationError(
             "the server refuses this user, password or command", hint="Check user and password in the store's URL."
         )
-    code = str(exc).partition(" ")[0]
-    if code == "LOADING":
-        name = "BusyLoadingError"
-    return StoreUnavailable(f"redis: {NOT_NOW.get(name) or (code if code.isupper() else name)}")
+    code = code_of(exc)
+    return StoreUnavailable(f"redis: {NOT_NOW.get(code, code)}", hint=HINTS.get(code))
 
 
 def _hex(key: bytes) -> str:

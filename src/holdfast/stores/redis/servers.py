@@ -14,21 +14,20 @@ from redis.asyncio.sentinel import Sentinel
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import (
     AskError,
-    ClusterDownError,
     MovedError,
-    ReadOnlyError,
     ResponseError,
-    TryAgainError,
 )
 
 from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailable
-from holdfast.stores.redis.address import Address
+from holdfast.stores.redis.address import LINE, Address
 from holdfast.stores.redis.line import Line, packed_command
-from holdfast.stores.redis.refusals import failure
+from holdfast.stores.redis.refusals import code_of, failure
 
 Host = tuple[str, int]
 TURNS: Final = 4  # how often a command is sent on to where it belongs
 NAP_S: Final = 0.05
+DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING"})
+MISPLACED: Final = frozenset({"MovedError", "CLUSTERDOWN", "READONLY", "TRYAGAIN"})
 
 
 class Servers(Protocol):
@@ -74,14 +73,22 @@ class OneServer:
         """See `Servers.ask`."""
         try:
             return await self._line.ask(command)
-        except ReadOnlyError as exc:
-            error = failure(exc)
-            self._line.cut(error)
-            raise error from exc
+        except ResponseError as exc:
+            self._doubt(exc)
+            raise
 
     async def ask_and_wait(self, key: bytes, command: bytes, replicas: int, timeout: float) -> Any:
         """See `Servers.ask_and_wait`."""
-        return _acknowledged(await self._line.ask_all([command, _wait(replicas, timeout)]), replicas)
+        try:
+            return _acknowledged(await self._line.ask_all([command, _wait(replicas, timeout)]), replicas)
+        except ResponseError as exc:
+            self._doubt(exc)
+            raise
+
+    def _doubt(self, exc: ResponseError) -> None:
+        """Cut the line to a server that is no primary any more: Sentinel may know another."""
+        if code_of(exc) in DEMOTED:
+            self._line.cut(failure(exc))
 
     async def ask_everyone(self, command: bytes) -> list[Any]:
         """See `Servers.ask_everyone`."""
@@ -153,7 +160,9 @@ class ManyServers:
                 try:
                     answers = await self._line(self._slots[slot]).ask_all(commands)
                     return await self._followed(answers, commands)
-                except (MovedError, ClusterDownError, ReadOnlyError, TryAgainError) as exc:
+                except ResponseError as exc:
+                    if code_of(exc) not in MISPLACED:
+                        raise
                     error = failure(exc)
                     self._slots = []
                     if not isinstance(exc, MovedError):
@@ -220,12 +229,21 @@ def servers_at(address: Address, *, timeout: float) -> Servers:
 def servers_of(client: Redis | RedisCluster, *, timeout: float) -> Servers:
     """Return the servers that a client is connected to, with its user, its TLS and its Sentinels."""
     if isinstance(client, RedisCluster):
-        settings: Mapping[str, Any] = client.get_connection_kwargs()
         nodes = list(client.nodes_manager.startup_nodes.values())
-        cls = nodes[0].connection_class
-        hosts = [(str(node.host), int(node.port)) for node in nodes]
-        return ManyServers(lambda host: cls(**{**settings, "host": host[0], "port": host[1]}), hosts, timeout=timeout)
-    return OneServer(client.connection_pool.make_connection, timeout=timeout)
+        settings, cls = _plain(nodes[0].connection_kwargs), nodes[0].connection_class
+        return ManyServers(
+            lambda host: cls(**{**settings, "host": host[0], "port": host[1]}),
+            [(str(node.host), int(node.port)) for node in nodes],
+            timeout=timeout,
+        )
+    pool = client.connection_pool
+    return OneServer(lambda: pool.connection_class(**_plain(pool.connection_kwargs)), timeout=timeout)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a client's settings of a connection, with the timeouts, retries and protocol of a line."""
+    kept = {name: value for name, value in settings.items() if "maint_notifications" not in name}
+    return {**kept, **LINE, "socket_timeout": None}
 
 
 def _primary(address: Address, settings: dict[str, Any], timeout: float) -> Redis:

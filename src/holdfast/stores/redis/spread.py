@@ -18,15 +18,13 @@ from msgspec.structs import replace
 from holdfast.core.model import KEY_BYTES, Claim, Created, Limit, Policy, Record, Ref, Scope
 from holdfast.core.policy import expires_at
 from holdfast.core.ports import Index
-from holdfast.errors import BadInput, SessionEnded, SessionError, SessionExists
+from holdfast.errors import BadInput, SessionEnded, SessionExists
 from holdfast.stores.redis.codec import numbers, record_of
 from holdfast.stores.redis.entries import alias_entry, names_of
 from holdfast.stores.redis.moving import Moves
-from holdfast.stores.redis.queues import LAPSE_S, Queues
+from holdfast.stores.redis.queues import LAPSE_S, REFUSALS, Queues
 from holdfast.stores.redis.sessions import RedisSessions, records, sought
 from holdfast.stores.redis.shards import Shards, gathered
-
-REFUSALS = (SessionError, BadInput)
 
 
 class SpreadSessions(RedisSessions):
@@ -57,6 +55,8 @@ class SpreadSessions(RedisSessions):
                 still = [replace(limit, policy=Policy.REJECT) for limit in limits if limit.scope is Scope.PARENT]
                 await self._create(stored, still, now, afterwards=room.leave())
             return Created(stored, tuple(room.replaced))
+        except SessionExists:
+            raise  # the names may be those of the node that exists: they lapse if not
         except REFUSALS:
             await self._shards.settle(b"-" + name for name in names)
             raise
