@@ -13,6 +13,7 @@ from holdfast.core.model import Ref
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.postgres import open_postgres, postgres_care
+from holdfast.stores.postgres.connections import CLOSE_S, MOST
 from holdfast.testing.contract.base import NOW, all_at_once, chain, lives, root, stored
 from servers.postgres import PostgresServer, postgres_server
 
@@ -118,9 +119,11 @@ async def test_a_server_that_stands_still_is_unavailable_in_time_and_comes_back(
 async def test_a_store_can_be_closed_while_the_server_stands_still(server: PostgresServer) -> None:  # E26
     with anyio.fail_after(PATIENCE_S):
         async with opened(server) as store, store.channel.subscribe("t"):
-            await lives(store, root())
+            await all_at_once(*(lives(store, root()) for _ in range(2 * MOST)))
             server.pause()
+            began = anyio.current_time()
         server.resume()
+    assert anyio.current_time() - began < 3 * CLOSE_S  # not as often as there are connections
 
 
 async def test_a_cancelled_caller_of_a_server_that_stands_still_returns_at_once(

@@ -122,11 +122,7 @@ class OwnConnections:
             mending.cancel()
         await asyncio.gather(*self._mending, return_exceptions=True)
         idle, self._idle = self._idle, []
-        for connection in idle:
-            try:
-                await connection.close(timeout=CLOSE_S)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                connection.terminate()
+        await asyncio.gather(*map(_close, idle))
 
     async def _mend(self, connection: Connection) -> None:
         """Use a connection again once the server has answered on it; asyncpg has asked it to cancel the statement."""
@@ -193,6 +189,14 @@ class OwnConnections:
                 waiting.set_result(connection)
                 return True
         return False
+
+
+async def _close(connection: Connection) -> None:
+    """Take leave of the server, or leave without if it does not answer."""
+    try:
+        await connection.close(timeout=CLOSE_S)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        connection.terminate()
 
 
 class LentConnections:
