@@ -14,6 +14,7 @@ from holdfast.core.keeper import Duty, Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
+from holdfast.core.together import AT_ONCE, together
 from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.stores.memory import memory_store
 
@@ -29,6 +30,25 @@ def tuned(manager: Manager, world: World, kinds: list[Kind] | None = None, **val
         sink=world,
         tuning=msgspec.structs.replace(TUNING, **values),
     )
+
+
+# -- how many errands at once
+
+
+async def test_of_many_errands_sixteen_are_run_at_a_time_and_each_of_them_once() -> None:
+    running, most, done = 0, 0, []
+
+    async def errand(number: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.lowlevel.checkpoint()
+        running -= 1
+        done.append(number)
+
+    await together(errand, range(40))
+    assert sorted(done) == list(range(40))
+    assert most == AT_ONCE
 
 
 # -- how many nodes at once
@@ -48,8 +68,11 @@ class Hanging:
 
 
 async def test_a_keeper_looks_after_so_many_nodes_at_once_and_takes_the_next_when_one_is_done(
-    manager: Manager, world: World
+    manager: Manager, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # E10
+    monkeypatch.setattr(
+        "holdfast.core.keeper.SLOW_S", 60.0
+    )  # whoever is done wakes it: it does not look again by itself
     hanging = Hanging()
     mine = tuned(manager, world, [Kind(name="backend", closer=hanging, outside=True)], at_once=3, closer_timeout=60.0)
     for number in range(7):
