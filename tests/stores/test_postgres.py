@@ -127,6 +127,15 @@ async def test_a_text_that_the_server_cannot_keep_is_bad_input(store: Store, tex
     await chain(store, root())
 
 
+async def test_a_count_is_answered_whatever_becomes_of_the_sweep_behind_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E13: who is told that it failed would send the same again, and be refused as a repeat
+    monkeypatch.setattr("holdfast.stores.postgres.counters.SWEEP_EVERY", 1)
+    monkeypatch.setattr(store.counters, "_sweep", "SELECT FROM nowhere")
+    assert await store.counters.once("nonce", now=NOW, ttl=60)
+    assert not await store.counters.once("nonce", now=NOW, ttl=60)
+
+
 async def test_a_large_payload_is_kept_and_touched(store: Store) -> None:  # E6, E8
     node = await chain(store, root(payload=bytes(range(256)) * 4_096, idle=IDLE))
     loaded = await store.sessions.load(node.ref, now=NOW + 60, touch_after=30)

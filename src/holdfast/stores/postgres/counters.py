@@ -1,8 +1,10 @@
 """Counters in PostgreSQL: a row each, with what it counts and when it may be forgotten."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
+from holdfast.errors import StoreUnavailable
 from holdfast.stores.bucket import taken
 from holdfast.stores.postgres.database import Database
 from holdfast.stores.postgres.schema import placed
@@ -65,5 +67,6 @@ class PostgresCounters:
         found = await self._rows(statement, *arguments)
         self._writes += 1
         if self._writes % SWEEP_EVERY == 0:
-            await self._rows(self._sweep, now, SWEEP_MOST)
+            with suppress(StoreUnavailable):  # what was asked for is done
+                await self._rows(self._sweep, now, SWEEP_MOST)
         return found
