@@ -194,6 +194,24 @@ async def test_connections_that_the_server_closes_are_replaced(store: Store, ser
     assert results == [True] * 30
 
 
+async def test_a_connection_that_ends_between_two_steps_of_a_call_is_said_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E26
+    node = await chain(store, root())
+    prepare = asyncpg.Connection._get_statement
+
+    async def end_after(self: asyncpg.Connection, *given: object, **named: object) -> object:
+        found = await prepare(self, *given, **named)
+        self.terminate()
+        return found
+
+    monkeypatch.setattr(asyncpg.Connection, "_get_statement", end_after)
+    with pytest.raises(StoreUnavailable):
+        await lives(store, node)
+    monkeypatch.undo()
+    assert await lives(store, node)
+
+
 async def test_a_channel_hears_again_when_the_server_is_back(store: Store, server: PostgresServer) -> None:  # E26
     async with store.channel.subscribe("t") as messages, opened(server) as other:
         with stopped(server):

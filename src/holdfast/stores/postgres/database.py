@@ -95,7 +95,7 @@ class Database:
         if self._looking is None:
             self._looking = self._loop.call_later(self._look_every, self._look)
         try:
-            found = await connection.fetch(statement, *arguments)
+            found = await _fetch(connection, statement, arguments)
         except BaseException as exc:
             del self._busy[connection]
             await (connections.give if _harmless(exc) else connections.drop)(connection)
@@ -113,6 +113,16 @@ class Database:
             if self._left(began) <= self._look_every:
                 connection.terminate()
         self._looking = self._loop.call_later(self._look_every, self._look) if self._busy else None
+
+
+async def _fetch(connection: Connection, statement: str, arguments: tuple[Any, ...]) -> list[asyncpg.Record]:
+    """Return the rows. A connection that ends between two steps of asyncpg leaves it without a protocol: say so."""
+    try:
+        return await connection.fetch(statement, *arguments)
+    except AttributeError as exc:
+        if connection.is_closed():
+            raise asyncpg.ConnectionDoesNotExistError("the connection has ended") from exc
+        raise
 
 
 def _harmless(exc: BaseException) -> bool:
