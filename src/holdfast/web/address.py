@@ -7,7 +7,7 @@ list"; OWASP on spoofed client addresses.
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from holdfast._asgi import Scope
@@ -48,11 +48,8 @@ class Proxies:
         return address
 
     def _in_networks(self, address: str) -> bool:
-        try:
-            found = ip_address(address)
-        except ValueError:
-            return False
-        return any(found in network for network in self._networks)
+        found = _ip(address)
+        return found is not None and any(found in network for network in self._networks)
 
 
 def _bare(entry: str) -> str | None:
@@ -60,10 +57,17 @@ def _bare(entry: str) -> str | None:
     host = entry[1:].partition("]")[0] if entry.startswith("[") else entry
     if host.count(":") == 1:
         host = host.partition(":")[0]
+    found = _ip(host)
+    return None if found is None else str(found)
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address; of an IPv4 one in the clothes of IPv6 (`::ffff:10.0.0.7`) the IPv4 one."""
     try:
-        return str(ip_address(host))
+        found = ip_address(text)
     except ValueError:
         return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
