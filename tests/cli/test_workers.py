@@ -41,7 +41,9 @@ async def test_a_worker_that_cannot_start_is_the_only_one_that_tries() -> None:
     assert said == []
 
 
-async def test_a_worker_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_dies_is_replaced_later_and_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(workers, "SHORTEST_PAUSE_S", 0.01)
     script = (
         f"echo $$ >>{tmp_path}/started; echo up; "
@@ -49,6 +51,7 @@ async def test_a_worker_that_dies_is_replaced(tmp_path: Path, monkeypatch: pytes
     )
     assert await run(workers_of(script, count=1), lambda: None) == 0
     assert len((tmp_path / "started").read_text().split()) == 4
+    assert [record.getMessage().rpartition(" in ")[2] for record in caplog.records] == ["0.02 s", "0.04 s", "0.08 s"]
 
 
 async def test_a_worker_that_does_not_end_is_killed_and_the_exit_code_tells() -> None:

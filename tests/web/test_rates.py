@@ -1,5 +1,7 @@
 """How many requests a key may send, counted by several workers over one store (E13)."""
 
+from typing import Any
+
 import anyio
 import pytest
 from hypothesis import given, settings
@@ -65,7 +67,7 @@ async def test_of_requests_at_once_as_many_are_served_as_are_allowed() -> None:
 
 
 async def test_of_many_requests_few_cost_a_trip_to_the_store_and_those_refused_cost_none() -> None:
-    [limit], _, switch, _ = limits(1, burst=1000.0)
+    [limit], clock, switch, _ = limits(1, burst=1000.0)
     for _ in range(1000):
         assert await granted(limit) == 0.0
     assert len(switch.calls) <= SHARE + 2
@@ -73,6 +75,25 @@ async def test_of_many_requests_few_cost_a_trip_to_the_store_and_those_refused_c
     for _ in range(100):
         assert await granted(limit) > 0.0
     assert len(switch.calls) <= before + 2
+    for before in range(len(switch.calls), len(switch.calls) + 10):
+        clock.advance(1.0)
+        assert await granted(limit) == 0.0
+        assert len(switch.calls) == before + 1, "who lives from hand to mouth does not ask for a share"
+
+
+async def test_who_waits_while_another_asks_the_store_takes_of_what_it_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    [limit], _, switch, counters = limits(1, burst=160.0)
+    take = counters.take
+
+    async def slowly(*args: Any, **more: Any) -> float:
+        await anyio.lowlevel.checkpoint()
+        return await take(*args, **more)
+
+    monkeypatch.setattr(counters, "take", slowly, raising=False)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(limit.take, "k")
+    assert switch.calls.count("take") == 10
 
 
 async def test_a_batch_counts_as_what_is_in_it_and_bars_no_smaller_one() -> None:
