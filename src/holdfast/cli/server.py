@@ -43,17 +43,24 @@ class Server(uvicorn.Server):
         """Serve until SIGTERM or SIGINT, and return.
 
         Raises:
-            SystemExit: The application could not be opened.
+            SystemExit: The application could not be opened, or has failed since: a supervisor starts it anew.
         """
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises what it caught once more when it is done
             signal.signal(number, self.handle_exit)
         self.run(sockets=[bound_socket])
+        if self.lifespan.error_occurred:
+            raise SystemExit(1)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then tell."""
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to go down: told to, or because nothing can be served any more."""
+        failed: bool = self.lifespan.error_occurred
+        return await super().on_tick(counter) or failed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuse what is new, wait for what runs, give up what takes too long, and close."""
