@@ -25,7 +25,6 @@ AGAIN = {
     "store_unavailable",
     "server_stopping",
     "backend_unavailable",
-    "unavailable",
     "session_conflict",
 }
 OVER = {"session_expired", "lock_lost", "session_not_found", "session_ended"}

@@ -99,8 +99,8 @@ def _read(response: httpx2.Response) -> End:
         return Answered(message["result"])
     error = message.get("error", {})
     code = (error.get("data") or {}).get("code", "")
-    if status == 503:
-        return Refused(code or "unavailable", str(error.get("message")))
+    if status == 503 and code:
+        return Refused(code, str(error.get("message")))
     return Fault(f"HTTP {status}: {text[:300]}")
 
 

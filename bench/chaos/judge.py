@@ -19,6 +19,7 @@ from holdfast.stores import open_store
 TAKEOVER_S = 20.0  # A5
 SWEEP_S = 10.0
 LOOK_S = 0.1
+TRACEBACK = "Traceback (most recent call last)"
 
 
 class Quiet(msgspec.Struct, frozen=True):
@@ -38,6 +39,7 @@ class Judge:
         self._world, self._model, self._faults, self._foreign = world, model, faults, foreign
         self.left: Counter[str] = Counter()
         self.checks: list[Quiet] = []
+        self._read: dict[str, int] = {}
 
     async def check(self) -> None:
         """Wait until nothing is left, then compare every acknowledged fact."""
@@ -54,6 +56,7 @@ class Judge:
         self._model.check_counts(await self._world.sap.puts())
         checked = len(self._model.touched)
         await self._check_sources()
+        self._check_logs()
         logons = len(await self._world.sap.ours("sm05"))
         self.checks.append(Quiet(self._faults.counts["kills"], round(free, 1), round(empty, 1), logons, checked))
 
@@ -77,6 +80,17 @@ class Judge:
                 if wrong:
                     self._model.violate("lost", name, f"{version}: {wrong}", time.time())
         self._model.touched.clear()
+
+    def _check_logs(self) -> None:
+        """See that no worker has met an error that it did not know."""
+        for log in sorted(self._world.folder.glob("worker-*.log")):
+            with log.open() as lines:
+                lines.seek(self._read.get(log.name, 0))
+                text = lines.read()
+                self._read[log.name] = lines.tell()
+            if TRACEBACK in text:
+                told = text[text.index(TRACEBACK) :].splitlines()
+                self._model.violate("an error in the log", log.name, " / ".join(told[:2] + told[-3:]), time.time())
 
     def _judge_suspects(self) -> None:
         suspects, self._model.suspects = self._model.suspects, []
