@@ -27,6 +27,7 @@ from holdfast.adt.desk import Caller
 from holdfast.adt.names import own_name
 from holdfast.adt.service import Abap
 from holdfast.adt.types import TYPES, ObjectType
+from holdfast.core.events import ADDRESS
 from holdfast.mcp.dispatch import Context
 from holdfast.mcp.protocol import Era
 from holdfast.mcp.tool import Annotations, Tool
@@ -220,9 +221,8 @@ def abap_tools(abap: Abap) -> list[Tool]:
 def caller_of(context: Context) -> Caller:
     """Return who calls: sessions of the legacy era hang on the client's own, modern ones begin the tree."""
     owner = context.principal or LOCAL
-    address = (context.scope.get("client") or ("",))[0]
     parent = context.session.ref if context.era is Era.LEGACY and context.session is not None else None
-    return Caller(owner=owner, client=context.principal or address, parent=parent)
+    return Caller(owner=owner, client=context.principal or ADDRESS.get(), parent=parent)
 
 
 def _session_tools(abap: Abap) -> list[Tool]:
