@@ -98,6 +98,15 @@ async def test_of_many_locks_at_once_as_many_are_taken_as_the_sap_user_may_hold(
         assert len(world.locks) == 2
 
 
+async def test_nobody_loses_a_lock_to_another_whatever_the_settings_say() -> None:
+    replacing = KindSettings(policy="replace_oldest")
+    async with open_world(quotas={"quota_locks": 1}, kinds={"lock": replacing, "backend": replacing}) as world:
+        await world.locked()
+        with pytest.raises(QuotaExceeded):
+            await world.locked(OTHER, "ZCL_TWO")
+        assert world.locks == [("DEVELOPER", CLASS)]
+
+
 async def test_one_client_may_not_take_it_all_from_another() -> None:
     async with open_world(kinds={"lock": KindSettings(per_principal=1)}) as world:
         session_id, _ = await world.locked()
@@ -148,6 +157,7 @@ async def test_a_call_refused_by_the_quota_was_not_sent_and_its_lock_stays() -> 
                 with pytest.raises(QuotaExceeded):
                     await call
         assert world.sent == before
+        assert (await world.abap.list_drafts(ME))["drafts"] == []  # nothing is lost: the same call is sent again
         assert (await world.update(session_id, handle))["outcome"] == "applied"
         assert world.requests(before) == ["PUT main"]
 
