@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import anyio
 import pytest
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import AbstractConnection
 
 from holdfast.core.ids import alias_of
 from holdfast.core.model import Message
@@ -61,6 +62,22 @@ async def unavailable(store: Store) -> float:
     with pytest.raises(StoreUnavailable):
         await store.sessions.load(alias_of("one"), now=NOW)
     return time.monotonic() - began
+
+
+async def test_a_connection_hung_up_while_a_command_is_on_its_way_out_is_an_outage_and_made_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E26
+    await back(store)
+    write = AbstractConnection._send_packed_command
+
+    async def hang_up_first(self: AbstractConnection, command: object) -> None:
+        await self.disconnect(nowait=True)
+        await write(self, command)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AbstractConnection, "_send_packed_command", hang_up_first)
+        assert await unavailable(store) < TIMEOUT_S
+    await back(store)
 
 
 async def back(store: Store) -> None:

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from holdfast.core.model import Message
 from holdfast.errors import StoreUnavailable
 from holdfast.stores.hub import Hub
-from holdfast.stores.redis.line import connected, packed_command
+from holdfast.stores.redis.line import connected, packed_command, send
 from holdfast.stores.redis.refusals import failure
 from holdfast.stores.redis.servers import Servers
 
@@ -105,7 +105,7 @@ class RedisChannel:
         """Send a command on the listening connection; a fault is noticed where it is read."""
         with suppress(*FAULTS):
             names = [self._name(topic) for topic in sorted(topics)]
-            await connection.send_packed_command([packed_command(verb, *names)], check_health=False)
+            await send(connection, packed_command(verb, *names))
 
     async def _listen(self) -> None:
         pause = PAUSE_S[0]
@@ -130,7 +130,7 @@ class RedisChannel:
         while True:
             heard = await self._next(connection, HEARTBEAT)
             if heard is None:
-                await connection.send_packed_command([packed_command(b"PING")], check_health=False)
+                await send(connection, packed_command(b"PING"))
                 heard = await self._next(connection, self._timeout)
                 if heard is None:
                     return

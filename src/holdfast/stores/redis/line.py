@@ -134,7 +134,7 @@ class Line:
                 await filled.wait()
                 filled.clear()
                 batch, self._batch = self._batch, []
-                await connection.send_packed_command(batch, check_health=False)
+                await send(connection, *batch)
         except CONNECTION_FAULTS as exc:
             self.cut(failure(exc))
 
@@ -172,6 +172,16 @@ def packed_command(*words: bytes | str | int) -> bytes:
     """Return a command as it goes over a line."""
     packed: bytes = pack_command(words)  # type: ignore[arg-type] # its stub has a tuple of one
     return packed
+
+
+async def send(connection: AbstractConnection, *commands: bytes) -> None:
+    """Send packed commands. Once another task has hung up, redis-py has no writer left: a fault like any other."""
+    try:
+        await connection.send_packed_command(commands, check_health=False)
+    except AttributeError as exc:
+        if connection.is_connected:
+            raise
+        raise ConnectionError("the connection has ended") from exc
 
 
 async def connected(connection: AbstractConnection) -> None:
