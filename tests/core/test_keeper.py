@@ -340,6 +340,46 @@ async def test_an_upkeep_that_fails_is_due_again_soon(manager: Manager, keeper: 
     assert world.facts()[-1] is Fact.CLOSING_FAILED
 
 
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_a_duty_cannot_write_harms_neither_the_keeper_nor_what_was_stored(
+    manager: Manager, world: World, ends: bool
+) -> None:  # E6, E10
+    async def learn_too_much(duty: Duty) -> float:
+        duty.session.content = {"cookies": "x" * 2000}
+        duty.held.put(duty.session)
+        if ends:
+            raise RuntimeError("not closed")
+        return duty.now + 50.0
+
+    kinds = [Kind(name="lock", upkeep=learn_too_much, closer=learn_too_much, outside=True)]  # type: ignore[arg-type]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    lock = await mine.open("lock", {"handle": "old"}, due_at=world.now, named=False)
+    if ends:
+        await mine.end(lock, Reason.CLIENT)
+    assert await Keeper(mine).turn() == 1
+    stored = await mine.current(lock.ref)
+    assert stored is not None
+    assert (await mine.read(stored)).content == {"handle": "old"}
+    assert stored.due_at == world.now + (1.0 if ends else 50.0), "else it would be tried again without a pause"
+    assert "PayloadTooLarge" in [event.detail for event in world.events if event.fact is Fact.CLOSING_FAILED]
+    async with mine.hold(lock.ref, wait=0.01, closing=True):
+        pass
+
+
+async def test_a_closer_that_meets_an_ended_session_has_not_closed(manager: Manager, world: World) -> None:  # E14, E16
+    async def reach_elsewhere(duty: Duty) -> None:
+        raise SessionEnded("another session has ended")
+
+    kinds = [Kind(name="lock", closer=reach_elsewhere, outside=True)]
+    mine = manager_on(manager.store, world, kinds=kinds)
+    lock = await mine.open("lock", named=False)
+    await mine.end(lock, Reason.CLIENT)
+    await Keeper(mine).turn()
+    stored = await mine.current(lock.ref)
+    assert stored is not None
+    assert stored.attempts == 1
+
+
 async def test_an_upkeep_may_end_its_node(manager: Manager, world: World) -> None:  # A3
     async def give_up(duty: Duty) -> float | None:
         await duty.manager.end(duty.session, Reason.IDLE)

@@ -177,8 +177,15 @@ class Held:
             raise
         except Exception:  # what cannot be written must not keep the next one waiting
             with suppress(HoldfastError):
-                await self._send([], release=True)
+                await self._leave_content()
             raise
+
+    async def _leave_content(self) -> None:
+        """Release; of what was put write all but the content: when a node is due again, above all."""
+        try:
+            await self._send([session.record for session in self._put.values()], release=True)
+        except SessionConflict:
+            await self._send([], release=True)
 
     def _over(self) -> bool:
         early = self._manager.tuning.lease_ttl - self._manager.tuning.lease_use

@@ -1,7 +1,8 @@
 """What is due in the outside world: closing what has ended, keeping alive what lives, sweeping what has expired (E10).
 
 Any worker may do any of it: a node is claimed with a lease, and what a dead worker left half done is done again from
-its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out.
+its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out. It is one long file, for
+closing, keeping and sweeping share what is being worked on and when the store was away.
 """
 
 import random
@@ -32,6 +33,10 @@ FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, o
 SWEEPER_TURN_S: Final = 30.0
 TREE: Final = 2_000  # nodes of a tree that are read at once: to be closed, all of them have to be known
 GRACE_S: Final = 10.0  # after an outage: uses that it kept from being recorded are written before anything is removed
+
+
+class Gone(Exception):
+    """The row of a node is not there any more: somebody has closed it."""
 
 
 class Run:
@@ -162,6 +167,8 @@ class Keeper:
                 await self._close(claim.record, held)
         except (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict):
             return  # somebody else has it, or will have it when the lease runs out
+        except Exception as exc:  # noqa: BLE001 - what a face has put cannot be written: the old content stays (E6)
+            self._manager.tell(Fact.CLOSING_FAILED, claim.record, detail=type(exc).__name__)
 
     async def sweep(self) -> int:
         """Remove what has expired, and mark what still has something outside or below; return how many.
@@ -342,8 +349,8 @@ class Keeper:
                 await self._call_closer(kind, record, run)
         except (Busy, LeaseLost, StoreUnavailable):
             busy.append(record)
-        except SessionEnded:
-            return  # the row has gone: somebody has closed it
+        except Gone:
+            return
         except Exception as exc:  # noqa: BLE001 - a face's closer may fail in any way; it is tried again
             run.unreadable |= isinstance(exc, Unreadable)
             if not closing.certainly_gone(kind, run.began, manager.clock()):
@@ -362,7 +369,10 @@ class Keeper:
         if record.key in run.held:
             yield
             return
-        ours = await self._manager.lease(record.ref, closing=True)
+        try:
+            ours = await self._manager.lease(record.ref, closing=True)
+        except SessionEnded as exc:
+            raise Gone from exc
         if ours is None:
             raise Busy("a request is still running below the session that ends")
         async with ours as held:
