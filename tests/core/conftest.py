@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from core.outage import Switch, switched
 from core.world import World, world_on_memory
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
@@ -28,3 +29,10 @@ def manager(started: tuple[World, Manager, Keeper]) -> Manager:
 @pytest.fixture
 def keeper(started: tuple[World, Manager, Keeper]) -> Keeper:
     return started[2]
+
+
+@pytest.fixture
+def switch(manager: Manager) -> Switch:
+    """The manager's store is behind a switch."""
+    manager.store, made = switched(manager.store)
+    return made

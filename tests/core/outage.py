@@ -7,12 +7,15 @@ from typing import Any, Literal
 import anyio
 import msgspec
 
+from holdfast.core.manager import Manager
 from holdfast.core.model import Message
 from holdfast.core.ports import Store
+from holdfast.core.session import Session
 from holdfast.errors import StoreUnavailable
 
 TIMEOUT_S = 0.05
 Mode = Literal["up", "down", "hanging", "mute"]
+AWAY: list[Mode] = ["down", "hanging"]
 
 
 class Switch:
@@ -96,3 +99,12 @@ def switched(store: Store) -> tuple[Store, Switch]:
     switch = Switch()
     ports = {name: _Port(getattr(store, name), switch) for name in ("sessions", "leases", "events", "counters")}
     return msgspec.structs.replace(store, **ports, channel=_Channel(store.channel, switch)), switch
+
+
+async def opened(manager: Manager, **more: Any) -> Session:
+    return await manager.open("http", {"n": 1}, owner="ann", **more)
+
+
+async def load(manager: Manager, session: Session, owner: str = "ann") -> Session:
+    assert session.id is not None
+    return await manager.load(session.id, kind="http", owner=owner)
