@@ -8,6 +8,7 @@ that says so, or not at all, is asked again; anything else that is no answer bre
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -94,9 +95,14 @@ class Agent:
                 self.workflows["finished"] += 1
             except Walk as walk:
                 self.workflows[str(walk)] += 1
-                if self._session and self._maybe(0.5):
-                    await self._once("", "CloseSession", session_id=self._session)
-                self._session = ""
+                await self._leave_session()
+
+    async def _leave_session(self) -> None:
+        """Close the session, or leave it behind: then its idle clock has to see to it."""
+        session, self._session = self._session, ""
+        if session and self._maybe(0.5):
+            with suppress(Walk):
+                await self._once("", "CloseSession", session_id=session)
 
     # -- the workflow
 
@@ -135,8 +141,9 @@ class Agent:
     async def _create(self, name: str) -> None:
         if self._maybe(0.5):
             await self._about(name, "ValidateClass")
-        await self._about(name, "CreateClass")  # that it is there already may come of an answer that was lost
-        self._model.fact("created")
+        answer = await self._about(name, "CreateClass")  # that it is there already may come of an answer that was lost
+        if answer["success"]:
+            self._model.fact("created")
         if name not in SHARED:
             self._own.append(name)
 

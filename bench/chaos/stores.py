@@ -4,7 +4,6 @@ Redis and PostgreSQL are servers that are stopped and started again. A SQLite fi
 that holds its write lock is what puts it out of reach for writing.
 """
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -94,8 +93,3 @@ def _server(name: str) -> AbstractContextManager[Any]:
     from servers.postgres import postgres_server
 
     return postgres_server()
-
-
-def needs_migration(url: str) -> bool:
-    """Say whether the schema has to be made before anybody serves."""
-    return url.startswith("postgresql:") and "HOLDFAST_CHAOS_MIGRATED" not in os.environ

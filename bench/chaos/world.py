@@ -16,7 +16,7 @@ import httpx2
 import msgspec
 from bench.chaos import ROOT
 from bench.chaos.fleet import Fleet, fleet
-from bench.chaos.stores import Kept, kept, needs_migration
+from bench.chaos.stores import Kept, kept
 
 from e2e.abap_world import PASSWORD, START_S, USER, environment, simulator
 from holdfast.core.sealing import new_key_text
@@ -122,7 +122,7 @@ async def open_world(options: Options, folder: Path) -> AsyncIterator[World]:
         httpx2.AsyncClient(timeout=20.0) as http,
     ):
         env = worker_environment(options, folder, store.url, url)
-        if needs_migration(store.url):
+        if store.url.startswith("postgresql:"):
             await _migrate(env)
         async with fleet(folder, options.workers, env, plant=options.plant) as workers:
             yield World(options, folder, Sap(url, http), store, workers)
