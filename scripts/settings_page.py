@@ -120,7 +120,7 @@ def type_of(field: FieldInfo) -> str:
 def named(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return " or ".join(f"`{value}`" for value in arguments)
+        return " or ".join(f"`{value}`" if value else "empty" for value in arguments)
     if origin in (UnionType, Union):
         return " or ".join(named(part) for part in arguments if part is not type(None))
     if origin is list:
@@ -140,7 +140,7 @@ def default_of(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, str):
+    if isinstance(value, str | list):
         return f"`{value}`"
     sizes = [f" ({value // size} {unit})" for size, unit in BINARY.items() if value >= size and not value % size]
     return f"{value}{next(iter(sizes), '')}"

@@ -140,6 +140,22 @@ class Settings(BaseSettings):
     """Values of `Host` that are served, besides local ones; `*` allows all."""
     trusted_proxies: list[str] = []
     """Addresses or networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
+    dialect: Literal["", "fast-mcp"] = ""
+    """`fast-mcp` takes clients that open MCP sessions by GET and name them in `X-Session-ID` or `?session_id=`."""
+    preset: Literal["", "fast-mcp"] = ""
+    """`fast-mcp` gives MCP sessions the times and limits of that server, where nothing else is set."""
+    session_events: Literal["auto", "on", "off"] = "auto"
+    """Whether MCP streams tell of their session's life; `auto`: in the dialect, and to clients that ask for it."""
+    session_warnings: list[float] = [300.0, 60.0]
+    """Seconds before its end at which an MCP session with an open stream is warned, once each."""
+    fingerprint: Literal["off", "warn", "reject"] = "warn"
+    """What it means if an MCP session is used from another address or program: `reject` answers 404."""
+    fingerprint_prefix: int = Field(default=64, ge=1, le=128)
+    """Bits of an IPv6 address that count for the fingerprint; of an IPv4 address all do."""
+    session_debug: bool = False
+    """Log each use of an MCP session at DEBUG: its data, connections and times."""
+    serializer: Literal["msgpack", "json"] = "msgpack"
+    """How the content of sessions is written before it is sealed; either is read."""
     rate_limit_per_session: float = Field(default=6000, ge=0)
     """Requests a minute in one session, counted over all workers; 0: no limit."""
     rate_limit_per_client: float = Field(default=0, ge=0)
@@ -158,6 +174,8 @@ class Settings(BaseSettings):
     """Seconds after which what cannot be closed is *stranded*: listed, and tried again hourly."""
     cleanup_interval: float = Field(default=300.0, gt=0)
     """Seconds between two removals of expired rows; expiry itself never waits for it."""
+    gc_threshold: int = Field(default=1000, ge=1)
+    """Expired rows from which on they are removed sooner than that."""
     lock_hold_limit: float = Field(default=900.0, gt=0)
     """Seconds after which a lock that nobody has used is released."""
     session_state: Literal["sealed", "plain"] = "sealed"

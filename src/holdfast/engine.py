@@ -183,7 +183,9 @@ def _tuning(settings: Settings) -> Tuning:
         closer_timeout=settings.closer_timeout,
         closing_patience=settings.closing_patience,
         cleanup_interval=settings.cleanup_interval,
+        gc_threshold=settings.gc_threshold,
         max_payload_bytes=settings.max_payload_bytes,
+        serializer=settings.serializer,
     )
 
 

@@ -262,6 +262,14 @@ async def test_an_unreadable_payload_is_an_absent_session_told_once(manager: Man
     assert world.facts().count(Fact.UNREADABLE) == 1
 
 
+async def test_content_is_written_as_json_where_that_is_set_and_either_is_read(manager: Manager, world: World) -> None:
+    # E6: the setting may change while sessions live
+    other = manager_on(manager.store, world, tuning=msgspec.structs.replace(TUNING, serializer="json"))
+    ours, theirs = await opened(manager), await opened(other)
+    assert KEYS.open(theirs.record.payload, theirs.key + b"http") == b'{"cart":1}'
+    assert (await other.get(ours.ref)).content == (await manager.get(theirs.ref)).content == {"cart": 1}
+
+
 async def test_a_sealed_text_that_is_no_message_is_unreadable(manager: Manager, world: World) -> None:  # E6
     session = await opened(manager)
     sealed = KEYS.seal(b"\xc1", session.key + b"http")

@@ -91,10 +91,12 @@ class World:
 TUNING = Tuning(closer_timeout=0.5, max_payload_bytes=1000)
 
 
-def manager_on(store: Store, world: World, worker: str = "one", kinds: list[Kind] | None = None) -> Manager:
+def manager_on(
+    store: Store, world: World, worker: str = "one", kinds: list[Kind] | None = None, tuning: Tuning = TUNING
+) -> Manager:
     """Return a manager for the world's kinds."""
     chosen = world.kinds() if kinds is None else kinds
-    return Manager(store, KEYS, chosen, worker=worker, clock=world, sink=world, tuning=TUNING)
+    return Manager(store, KEYS, chosen, worker=worker, clock=world, sink=world, tuning=tuning)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
-from holdfast.core.session import Codec, Session, records_of
+from holdfast.core.session import Codec, Serializer, Session, records_of
 from holdfast.core.together import together
 from holdfast.core.turns import Turns
 from holdfast.errors import (
@@ -63,6 +63,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     siblings: int = 8
     at_once: int = 64  # nodes a keeper looks after at a time, those that have taken long apart
     max_payload_bytes: int = 1024 * 1024
+    serializer: Serializer = "msgpack"
 
     @property
     def lease_use(self) -> float:
@@ -98,7 +99,7 @@ class Manager:
         self.ids = ids or make_ids()
         self.sink = sink or Silence()
         self.tuning = tuning or Tuning()
-        self.codec = Codec(keys, self.tuning.max_payload_bytes)
+        self.codec = Codec(keys, self.tuning.max_payload_bytes, self.tuning.serializer)
         self.kinds = {kind.name: kind for kind in kinds}
         if len(self.kinds) != len(kinds):
             raise ConfigurationError("two kinds have the same name")

@@ -1,13 +1,16 @@
 """A live node, opened: its record and its content. What faces hold in their hands; the manager reads and writes it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
 from holdfast.core.model import Record, Ref
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.errors import PayloadTooLarge
+
+Serializer = Literal["msgpack", "json"]
+JSON_OBJECT: Final = b"{"  # what no mapping in MessagePack begins with
 
 
 class Session:
@@ -51,13 +54,17 @@ class Session:
 
 
 class Codec:
-    """Content to sealed payload and back. The payload is bound to key and kind: it opens in its own row only (E5)."""
+    """Content to sealed payload and back. The payload is bound to key and kind: it opens in its own row only (E5).
 
-    def __init__(self, keys: KeyRing, max_payload_bytes: int) -> None:
+    Content is written as MessagePack or JSON; either is read, so the setting may be changed while sessions live (E6).
+    """
+
+    def __init__(self, keys: KeyRing, max_payload_bytes: int, serializer: Serializer = "msgpack") -> None:
         self._keys = keys
         self._most = max_payload_bytes
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encode = (msgspec.json if serializer == "json" else msgspec.msgpack).Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+        self._decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 
     def seal(self, content: dict[str, Any], key: bytes, kind: str) -> bytes:
         """Return the payload for a node; raise PayloadTooLarge over the limit."""
@@ -70,8 +77,8 @@ class Codec:
         """Return a node's content, or raise Unreadable."""
         plain = self._keys.open(record.payload, record.key + record.kind.encode())
         try:
-            return self._decode(plain)
-        except msgspec.DecodeError as exc:
+            return self._decode_json(plain) if plain[:1] == JSON_OBJECT else self._decode(plain)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Unreadable from exc
 
 
