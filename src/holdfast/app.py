@@ -12,6 +12,7 @@ from holdfast.core.events import Sink
 from holdfast.engine import Engine
 from holdfast.errors import HoldfastError
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
+from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
 from holdfast.web.address import Proxies
@@ -59,6 +60,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             proxies=Proxies(settings.trusted_proxies),
             rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
             max_body_bytes=settings.max_body_bytes,
+            rules=rules_of(settings),
         )
         probes = Probes(
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout

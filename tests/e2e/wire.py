@@ -21,6 +21,7 @@ class Event:
     def __init__(self, block: str) -> None:
         fields = [line.partition(": ") for line in block.split("\n") if not line.startswith(":")]
         self.id = next((value for name, _, value in fields if name == "id"), None)
+        self.name = next((value for name, _, value in fields if name == "event"), "message")
         self.retry = next((value for name, _, value in fields if name == "retry"), None)
         self.data = "\n".join(value for name, _, value in fields if name == "data")
 
@@ -95,7 +96,8 @@ class Wire:
     def __init__(
         self, app: ASGIApp, *, path: str = "/mcp", address: str = "127.0.0.1", client: str = "127.0.0.1", **headers: str
     ) -> None:
-        self.app, self.path, self.address, self.client = app, path, address, client
+        self.app, self.address, self.client = app, address, client
+        self.path, _, self.query = path.partition("?")
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def send(
@@ -151,7 +153,7 @@ class Wire:
             "type": "http",
             "method": method,
             "path": self.path,
-            "query_string": b"",
+            "query_string": self.query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
             "server": (self.address, 8765),
             "client": (self.client, 50000),

@@ -1,5 +1,6 @@
 """The decision table, row by row: as data, and over the wire."""
 
+from contextlib import AsyncExitStack
 from itertools import product
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from e2e.mcp_world import LEGACY, META, MODERN, World, initialize, notification, request, world
 from e2e.wire import JSON_HEADERS, Exchange
 from holdfast.mcp.decision import TABLE, Body, Facts, Named, Refusal, Route, Row, Version, decide
+from holdfast.mcp.rules import SessionRules
 
 BODIES: dict[Body, Any] = {
     Body.NONE: None,
@@ -32,9 +34,12 @@ def example(row: Row) -> Facts:
         row.body or tuple(Body),
         row.meta or (Version.ABSENT, Version.MODERN, Version.UNKNOWN, Version.LEGACY),
         (False, True) if row.stateless is None else (row.stateless,),
+        (False, True) if row.dialect is None else (row.dialect,),
+        (False, True) if row.full is None else (row.full,),
     )
-    for method, trusted, version, session, body, meta, stateless in candidates:
-        facts = Facts(method, trusted, version, session, body, meta, stateless)
+    for candidate in candidates:
+        facts = Facts(*candidate)
+        method, body, meta = facts.method, facts.body, facts.meta
         possible = (body is Body.NONE) == (method != "POST") and (
             meta is Version.ABSENT or body in (Body.REQUEST, Body.INITIALIZE)
         )
@@ -59,7 +64,12 @@ async def sent(made: World, facts: Facts) -> Exchange:
         said = {**META, "io.modelcontextprotocol/protocolVersion": VERSIONS[facts.meta]}
         body = {**body, "params": {**body["params"], "_meta": said}}
         headers.append(("mcp-method", body["method"]))
-    if facts.method == "GET" and facts.session is Named.ONE and facts.version in (Version.ABSENT, Version.LEGACY):
+    if facts.full:
+        async with AsyncExitStack() as streams:
+            for _ in range(3 if facts.dialect else 1):
+                await streams.enter_async_context(wire.open("GET", headers=dict(headers)))
+            return await wire.send(facts.method, headers=headers)
+    if isinstance(decide(facts), Route) and facts.method == "GET":
         async with wire.open("GET", headers=dict(headers)) as stream:
             return stream
     return await wire.send(facts.method, body, headers=headers)
@@ -73,6 +83,8 @@ SEEN = {  # what each route looks like from outside
     Route.MODERN: lambda seen: seen.status == 404 and seen.json["error"]["code"] == -32601,  # ping was removed
     Route.ACCEPTED: lambda seen: seen.status == 202 and not seen.body,
     Route.STREAM: lambda seen: seen.status == 200 and seen.headers["content-type"] == "text/event-stream",
+    Route.NEW_STREAM: lambda seen: [event.name for event in seen.events] == ["session", "endpoint"],
+    Route.FAREWELL: lambda seen: [event.name for event in seen.events] == ["session-expired", "error"],
     Route.END: lambda seen: seen.status == 204,
 }
 
@@ -81,7 +93,7 @@ SEEN = {  # what each route looks like from outside
 async def test_every_row_holds_over_the_wire(row: Row) -> None:
     # M1
     facts = example(row)
-    async with world(stateless=facts.stateless) as made:
+    async with world(stateless=facts.stateless, rules=SessionRules(dialect=facts.dialect)) as made:
         seen = await sent(made, facts)
     if isinstance(row.then, Route):
         assert SEEN[row.then](seen), (seen.status, seen.body)
@@ -97,7 +109,8 @@ async def test_every_row_holds_over_the_wire(row: Row) -> None:
 
 def test_every_possible_request_is_decided() -> None:
     # M1
-    every = product(("POST", "GET", "DELETE", "PUT"), (True, False), Version, Named, Body, Version, (True, False))
+    yes_or_no, methods = (True, False), ("POST", "GET", "DELETE", "PUT")
+    every = product(methods, yes_or_no, Version, Named, Body, Version, yes_or_no, yes_or_no, yes_or_no)
     decided = {facts: decide(Facts(*facts)) for facts in every}
     assert all(isinstance(then, Route | Refusal) for then in decided.values())
 
@@ -131,6 +144,21 @@ def test_every_possible_request_is_decided() -> None:
         (Facts("DELETE", session=Named.DEAD), 404),
         (Facts("POST", session=Named.TWO, body=Body.REQUEST), 400),
         (Facts("PUT"), 405),
+        (Facts("GET", session=Named.ONE, full=True), 409),
+        (Facts("POST", session=Named.TWO, body=Body.INITIALIZE), 400),
+        # M8, M11, M28: what the source's dialect has beside it
+        (Facts("GET", dialect=True), Route.NEW_STREAM),
+        (Facts("GET", dialect=True, stateless=True), 400),
+        (Facts("GET", session=Named.ONE, dialect=True), Route.STREAM),
+        (Facts("GET", session=Named.ONE, dialect=True, full=True), 429),
+        (Facts("GET", session=Named.DEAD, dialect=True), Route.FAREWELL),
+        (Facts("GET", session=Named.TWO, dialect=True), 400),
+        (Facts("POST", session=Named.DEAD, body=Body.REQUEST, dialect=True), 404),
+        (Facts("DELETE", session=Named.DEAD, dialect=True), 404),
+        (Facts("POST", session=Named.ONE, body=Body.REQUEST, dialect=True), Route.LEGACY),
+        (Facts("POST", body=Body.REQUEST, dialect=True), Route.STATELESS),
+        (Facts("GET", version=Version.MODERN, dialect=True), 405),
+        (Facts("GET", version=Version.UNKNOWN, dialect=True), -32022),
     ],
 )
 def test_the_table_says_what_the_specification_says(facts: Facts, expected: Route | int) -> None:

@@ -28,6 +28,7 @@ from holdfast.mcp.endpoint import McpEndpoint
 from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.modern import Answers
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
+from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tool import Tool
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import StaticBearer
@@ -154,6 +155,7 @@ class McpApp:
                 answers=self._answers,
                 stateless=self._stateless,
                 max_body_bytes=self._settings.max_body_bytes,
+                rules=rules_of(self._settings),
             )
             async with endpoint.running():
                 self._endpoint = endpoint

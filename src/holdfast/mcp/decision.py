@@ -1,7 +1,8 @@
 """What happens to a request, as a table: the first row that fits decides. Source: mcp.md §8 and §6.5.
 
 The table is data so that tests and readers go through it row by row. `decide` looks only at facts; where the fact is
-in the store (is this session known?), the endpoint asks again with `Named.DEAD` after the store has said no.
+in the store (is this session known? has it room for a stream?), the endpoint asks again with `Named.DEAD` or `full`
+after the store has said no. Where a setting chooses between two answers, both have a row that carries the setting.
 """
 
 import enum
@@ -61,6 +62,8 @@ class Route(enum.StrEnum):
     MODERN = "modern request"
     ACCEPTED = "202"
     STREAM = "legacy stream"
+    NEW_STREAM = "open a legacy session, and its stream"
+    FAREWELL = "a stream that says that the session is no more"
     END = "end a legacy session"
 
 
@@ -71,6 +74,7 @@ class Refusal(msgspec.Struct, frozen=True):
     number: int | None
     message: str = ""
     allow: str = ""
+    code: str = ""  # our own, in the error's data
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -83,6 +87,8 @@ class Facts(msgspec.Struct, frozen=True):
     body: Body = Body.NONE
     meta: Version = Version.ABSENT
     stateless: bool = False  # the setting: legacy requests without a session are served
+    dialect: bool = False  # the setting: the source's dialect is spoken beside the protocol (M8, M11, M28)
+    full: bool = False  # the session has as many streams as it may
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +102,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     body: tuple[Body, ...] = ()
     meta: tuple[Version, ...] = ()
     stateless: bool | None = None
+    dialect: bool | None = None
+    full: bool | None = None
 
     def fits(self, facts: Facts) -> bool:
         """Say whether this row is about such a request."""
@@ -107,6 +115,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             and (not self.body or facts.body in self.body)
             and (not self.meta or facts.meta in self.meta)
             and (self.stateless is None or facts.stateless is self.stateless)
+            and (self.dialect is None or facts.dialect is self.dialect)
+            and (self.full is None or facts.full is self.full)
         )
 
 
@@ -117,7 +127,13 @@ DELETE: Final = ("DELETE",)
 UNVERSIONED: Final = Refusal(400, UNSUPPORTED_VERSION, "the protocol version is not served here")
 SESSIONLESS: Final = Refusal(400, INVALID_REQUEST, "the header Mcp-Session-Id is missing; initialize first")
 AMBIGUOUS: Final = Refusal(400, INVALID_REQUEST, "two different session ids in one request")
-NO_SESSION: Final = Refusal(404, INVALID_REQUEST, "there is no such session; initialize again")
+NO_SESSION: Final = Refusal(
+    404, INVALID_REQUEST, "there is no such session; initialize again", code="session_not_found"
+)
+BUSY_STREAM: Final = Refusal(409, INVALID_REQUEST, "this session has a stream already")
+TOO_MANY_STREAMS: Final = Refusal(
+    429, INVALID_REQUEST, "this session has as many streams as it may have", code="limit_reached"
+)
 POST_ONLY: Final = Refusal(405, INVALID_REQUEST, "this revision has POST only", allow="POST")
 
 TABLE: Final[tuple[Row, ...]] = (
@@ -159,13 +175,18 @@ TABLE: Final[tuple[Row, ...]] = (
         then=Refusal(400, HEADER_MISMATCH, "the header MCP-Protocol-Version is not what params._meta says"),
     ),
     # the legacy era
-    Row(method=POST, version=OLD, body=(Body.INITIALIZE,), then=Route.OPEN),
     Row(method=("POST", "GET", "DELETE"), version=OLD, session=(Named.TWO,), then=AMBIGUOUS),
+    Row(method=POST, version=OLD, body=(Body.INITIALIZE,), then=Route.OPEN),
+    Row(method=GET, version=OLD, session=(Named.DEAD,), dialect=True, then=Route.FAREWELL),
     Row(method=("POST", "GET", "DELETE"), version=OLD, session=(Named.DEAD,), then=NO_SESSION),
     Row(method=POST, version=OLD, session=(Named.ONE,), body=(Body.BATCH,), then=Route.BATCH),
     Row(method=POST, version=OLD, session=(Named.ONE,), then=Route.LEGACY),
     Row(method=POST, version=OLD, stateless=True, body=(Body.REQUEST, Body.NOTIFICATION), then=Route.STATELESS),
+    Row(method=POST, version=OLD, dialect=True, body=(Body.REQUEST, Body.NOTIFICATION), then=Route.STATELESS),
+    Row(method=GET, version=OLD, session=(Named.NONE,), dialect=True, stateless=False, then=Route.NEW_STREAM),
     Row(method=("POST", "GET", "DELETE"), version=OLD, session=(Named.NONE,), then=SESSIONLESS),
+    Row(method=GET, version=OLD, full=True, dialect=True, then=TOO_MANY_STREAMS),
+    Row(method=GET, version=OLD, full=True, then=BUSY_STREAM),
     Row(method=GET, version=OLD, then=Route.STREAM),
     Row(method=DELETE, version=OLD, then=Route.END),
     # anything else

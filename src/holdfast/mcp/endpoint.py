@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
+
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS, Event, Fact
 from holdfast.core.ids import mark_of
 from holdfast.core.manager import Manager
 from holdfast.core.model import Ref
-from holdfast.errors import HoldfastError, SessionEnded, SessionNotFound
+from holdfast.errors import HoldfastError, LimitReached, SessionEnded, SessionNotFound
 from holdfast.mcp import envelope, jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
@@ -35,6 +37,7 @@ from holdfast.mcp.protocol import (
     STATUS_OF,
     UNSUPPORTED_VERSION,
 )
+from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
 from holdfast.web.address import Proxies
@@ -74,6 +77,7 @@ class McpEndpoint:
         stateless: Legacy requests without a session are served, and `initialize` opens none.
         max_body_bytes: The largest body taken.
         keep_alive: Seconds of silence after which a stream shows that it is alive.
+        rules: What may be chosen for legacy sessions; the protocol's own ways if left out.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class McpEndpoint:
         max_body_bytes: int = MAX_BODY_BYTES,
         keep_alive: float = KEEP_ALIVE_S,
         patience: float = PATIENCE_S,
+        rules: SessionRules | None = None,
     ) -> None:
         self._manager, self._dispatcher = manager, dispatcher
         self._guard, self._bearer = guard or Guard(), bearer or StaticBearer()
@@ -97,7 +102,8 @@ class McpEndpoint:
         self._stateless, self._max_body_bytes = stateless, max_body_bytes
         self._calls = Calls(patience=patience, keep_alive=keep_alive)
         self._inbox = Inbox(manager, self._calls.withdraw)
-        self._streams = Streams(manager, self._inbox, keep_alive=keep_alive)
+        self._rules = rules or SessionRules()
+        self._streams = Streams(manager, self._inbox, keep_alive=keep_alive, rules=self._rules)
         self._modern = Modern(dispatcher, self._calls, answers=answers)
         self._legacy = Legacy(
             manager,
@@ -109,6 +115,7 @@ class McpEndpoint:
             answers=answers,
             keep_alive=keep_alive,
             stateless=stateless,
+            rules=self._rules,
         )
         self._stopping = False
 
@@ -133,11 +140,13 @@ class McpEndpoint:
 
     async def tell(self, session: Ref, method: str, params: object = None) -> None:
         """Send a notification on the stream of a legacy session, at whichever worker that is; lost without one."""
-        await self._streams.push(session.key, jsonrpc.notification(method, params))
+        await self._streams.push(session, jsonrpc.notification(method, params))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         head = head_of(scope)
+        if self._rules.dialect:
+            head.take_query(scope.get("query_string", b""))
         principal = self._bearer.principal_of(head.fields.get(b"authorization"))
         address = self._proxies.client_of(scope)
         exchange = Exchange(scope, receive, send, head, principal or "", address)
@@ -200,6 +209,7 @@ class McpEndpoint:
             body=body,
             meta=_classified(meta.version if isinstance(meta.version, str) else None),
             stateless=self._stateless,
+            dialect=self._rules.dialect,
         )
 
     async def _route(
@@ -226,9 +236,6 @@ class McpEndpoint:
             return
         try:
             await self._serve(route, exchange, message, meta, batch)
-        except (SessionNotFound, SessionEnded):
-            dead = Facts(facts.method, version=facts.version, session=Named.DEAD, body=facts.body)
-            await self._refuse(exchange, dead, request_id=known_id)
         except NotAcceptable:
             await exchange.refuse(NOT_TAKEN, request_id=known_id)
         except RpcError as exc:
@@ -240,7 +247,23 @@ class McpEndpoint:
         except RateLimited as exc:
             await self._slow_down(exchange, exc, known_id)
         except HoldfastError as exc:
-            await exchange.fail(exc, request_id=known_id)
+            await self._fail(exchange, exc, facts, route, known_id)
+
+    async def _fail(
+        self, exchange: Exchange, error: HoldfastError, facts: Facts, route: Route, request_id: RequestId | None
+    ) -> None:
+        """Answer with an error; where it tells more of the session, the table says what to do."""
+        if isinstance(error, SessionNotFound | SessionEnded):
+            facts = msgspec.structs.replace(facts, session=Named.DEAD)
+        elif isinstance(error, LimitReached) and route is Route.STREAM:
+            facts = msgspec.structs.replace(facts, full=True)
+        else:
+            await exchange.fail(error, request_id=request_id)
+            return
+        if decide(facts) is Route.FAREWELL:
+            await self._legacy.farewell(exchange)
+        else:
+            await self._refuse(exchange, facts, request_id=request_id)
 
     async def _serve(
         self, route: Route, exchange: Exchange, message: Incoming | None, meta: Meta, batch: Sequence[Incoming]
@@ -250,6 +273,8 @@ class McpEndpoint:
                 await self._legacy.batch(exchange, batch)
             case Route.STREAM:
                 await self._legacy.stream(exchange)
+            case Route.NEW_STREAM:
+                await self._legacy.open_stream(exchange)
             case Route.END:
                 await self._legacy.end(exchange)
             case Route.ACCEPTED:

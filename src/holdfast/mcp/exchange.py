@@ -15,21 +15,27 @@ logger = logging.getLogger(__name__)
 
 
 class Exchange:
-    """A request on its way through the endpoint."""
+    """A request on its way through the endpoint. `fresh_id` is the new id that its session got meanwhile."""
 
-    __slots__ = ("address", "head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
+    __slots__ = ("address", "fresh_id", "head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str, address: str = ""
     ) -> None:
         self.scope, self.receive, self.send = scope, receive, send
         self.head, self.principal, self.address = head, principal, address
+        self.fresh_id = ""
         self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
 
     @property
     def client(self) -> str:
         """What limits count by: the principal, else the address."""
         return self.principal or self.address
+
+    def naming(self, session_id: str | None = None) -> tuple[Header, ...]:
+        """Return the header that tells the client the id of its session, if that is new."""
+        fresh = session_id or self.fresh_id
+        return ((b"mcp-session-id", fresh.encode()),) if fresh else ()
 
     async def refuse(
         self,
@@ -45,6 +51,8 @@ class Exchange:
         if refusal.number is None:
             await reply(self.send, refusal.status, headers=headers)
             return
+        if data is None and refusal.code:
+            data = {"code": refusal.code}
         body = jsonrpc.error(request_id, refusal.number, message or refusal.message, data)
         await reply(self.send, refusal.status, body, (JSON_TYPE, *headers))
 

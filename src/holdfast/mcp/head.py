@@ -6,6 +6,7 @@ uvicorn with httptools passes on white space at the end of values; HTTP says it 
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
+from urllib.parse import parse_qsl
 
 from holdfast._asgi import Scope
 
@@ -14,6 +15,8 @@ LENGTH_DIGITS: Final = 18  # more are cut off: whatever the rest says, such a bo
 PARAM_PREFIX: Final = b"mcp-param-"
 ROUTING: Final = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: the source's name is the same header
+QUERY_NAME: Final = "session_id"
+QUERY_BYTES: Final = 8192
 READ: Final = frozenset(
     {
         *ROUTING,
@@ -25,6 +28,7 @@ READ: Final = frozenset(
         b"origin",
         b"host",
         b"authorization",
+        b"user-agent",
     }
 )
 
@@ -47,13 +51,21 @@ class Head:
 
     def _take(self, name: bytes, value: bytes) -> None:
         if name in SESSION_HEADERS:
-            session_id = value.decode("latin-1")
-            if session_id not in self.session_ids:
-                self.session_ids.append(session_id)
+            self._name_session(value.decode("latin-1"))
             return
         if name in ROUTING and name in self.fields:
             self.twice = name.decode()
         self.fields[name] = value
+
+    def take_query(self, query: bytes) -> None:
+        """Take the ids of sessions that the query names: the source's dialect has them there (M7)."""
+        for name, value in parse_qsl(query[:QUERY_BYTES].decode("latin-1"), keep_blank_values=True):
+            if name == QUERY_NAME:
+                self._name_session(value)
+
+    def _name_session(self, session_id: str) -> None:
+        if session_id not in self.session_ids:
+            self.session_ids.append(session_id)
 
     def text(self, name: bytes) -> str | None:
         """Return a header's value, None if it is absent."""

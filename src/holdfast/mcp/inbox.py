@@ -129,11 +129,21 @@ class Inbox:
         """Ask another worker whether it serves a stream; silence for a second means that it does not."""
         if address == self.address:
             return stream in self.held
-        with self._expecting(stream) as (number, waiting):
-            await self._send(address, _Note(stream, number, reply_to=self.address))
+        return await self.confirmed(
+            stream, lambda number: self._send(address, _Note(stream, number, reply_to=self.address))
+        )
+
+    async def confirmed(self, about: bytes, deliver: Callable[[str], Awaitable[None]]) -> bool:
+        """Send something under a number, and say whether that was confirmed within a second."""
+        with self._expecting(about) as (number, waiting):
+            await deliver(number)
             with anyio.move_on_after(PROBE_S):
                 await waiting.arrived.wait()
         return waiting.note is not None
+
+    async def confirm(self, about: bytes, number: str) -> None:
+        """Tell the worker that waits under a number that it was done."""
+        await self._send(number.partition(".")[0], _Note(about, number))
 
     def _expecting(self, about: bytes) -> "_Expectation":
         return _Expectation(self._waiting, f"{self.address}.{next(self._numbers)}", _Waiting(about))

@@ -5,6 +5,7 @@ of log messages it wants, what it subscribes to. Each request loads it in one ro
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,8 +14,9 @@ from msgspec import UNSET, Raw
 from holdfast.core.manager import Manager
 from holdfast.core.model import LABEL_BYTES, Reason
 from holdfast.core.session import Session
-from holdfast.errors import LimitReached
-from holdfast.mcp import jsonrpc
+from holdfast.errors import SessionNotFound
+from holdfast.mcp import jsonrpc, session_events, sse
+from holdfast.mcp.admission import Admission
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.calls import Calls, Withdrawn
 from holdfast.mcp.decision import Refusal
@@ -38,6 +40,7 @@ from holdfast.mcp.protocol import (
     Era,
     at_least,
 )
+from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.settle import Failure, give, settled
 from holdfast.mcp.standalone import Streams, write
 from holdfast.web.rates import Rates
@@ -50,7 +53,6 @@ LOG_LEVEL: Final = "log_level"
 INITIALIZED: Final = "initialized"
 SUBSCRIPTION: Final = "subscription "  # followed by a URI: one key each, so that two workers' changes both stay
 
-BUSY_STREAM: Final = Refusal(409, INVALID_REQUEST, "this session has a stream already")
 NO_BATCHES: Final = Refusal(400, INVALID_REQUEST, "this session's revision has no batches")
 UNKNOWN_EVENT: Final = Refusal(400, INVALID_REQUEST, "Last-Event-ID names no event of this session")
 
@@ -87,10 +89,12 @@ class Legacy:
         answers: Answers,
         keep_alive: float,
         stateless: bool,
+        rules: SessionRules,
     ) -> None:
         self._manager, self._dispatcher, self._calls = manager, dispatcher, calls
         self._inbox, self._streams, self._rates = inbox, streams, rates
         self._answers, self._keep_alive, self._stateless = answers, keep_alive, stateless
+        self._rules, self._admission = rules, Admission(manager, streams, rules)
 
     # -- sessions
 
@@ -108,14 +112,28 @@ class Legacy:
         context = self._context(exchange, settled_on, meta, None, answer, content)
         result = await settled(self._outcome(context, answer, exchange), _id(message), {})
         if not self._stateless:
+            form = session_events.form_of(self._rules, wanted.capabilities)
+            told = {session_events.FORM: form} if form else {}
             try:
-                session = await self._manager.open(
-                    SESSION, content, owner=exchange.principal, client=exchange.client, label=_label(wanted.client)
-                )
+                session = await self._settled_in(exchange, {**content, **told}, _label(wanted.client))
             except OverflowError:  # JSON may hold integers of any size, the store keeps 64 bits
                 raise RpcError(INVALID_PARAMS, "params of initialize: an integer is too large") from None
             answer = self._answer(exchange, None, version, session_id=session.id)
         await answer.finish(jsonrpc.response(_id(message), result))
+
+    async def open_stream(self, exchange: Exchange) -> None:
+        """Serve a GET that names no session: open one, say its id and where to send messages (M8)."""
+        version = exchange.head.text(b"mcp-protocol-version") or ASSUMED
+        form = session_events.form_of(self._rules)
+        session = await self._opened(exchange, {VERSION: version, **({session_events.FORM: form} if form else {})})
+        endpoint = sse.event(str(exchange.scope["path"]).encode(), name=session_events.ENDPOINT)
+        await self._streams.serve(
+            session, exchange.receive, exchange.send, greeting=session_events.begun(session) + endpoint
+        )
+
+    async def farewell(self, exchange: Exchange) -> None:
+        """Answer a GET that names no living session with a stream that says so (M28)."""
+        await reply(exchange.send, 200, session_events.not_found(), sse.HEADERS)
 
     async def end(self, exchange: Exchange) -> None:
         """End the session that DELETE names; from now on its id is unknown."""
@@ -129,10 +147,8 @@ class Legacy:
         if last_seen:
             await self._resume(exchange, session, last_seen)
             return
-        try:
-            await self._streams.serve(session, exchange.receive, exchange.send)
-        except LimitReached:
-            await exchange.refuse(BUSY_STREAM)
+        greeting = session_events.begun(session) if exchange.fresh_id else session_events.resumed(session)
+        await self._streams.serve(session, exchange.receive, exchange.send, greeting=greeting)
 
     # -- messages
 
@@ -141,7 +157,7 @@ class Legacy:
         session = await self._load(exchange)
         if message.shape is not Shape.REQUEST:
             await self._take(exchange, message, meta, session)
-            await reply(exchange.send, 202)
+            await reply(exchange.send, 202, headers=exchange.naming())
             return
         answer = self._answer(exchange, session, session.content[VERSION])
         context = self._context(exchange, message, meta, session, answer, session.content)
@@ -163,7 +179,7 @@ class Legacy:
         if session.content[VERSION] != BATCHES_UNTIL:
             await exchange.refuse(NO_BATCHES)
             return
-        answer = Answer(exchange.send, exchange.receive, may_stream=False)
+        answer = Answer(exchange.send, exchange.receive, may_stream=False, headers=exchange.naming())
         answers: list[bytes] = []
         for message in messages:
             if message.shape is not Shape.REQUEST:
@@ -174,16 +190,34 @@ class Legacy:
         if answers:
             await answer.finish(jsonrpc.batch(answers))
         else:
-            await reply(exchange.send, 202)
+            await reply(exchange.send, 202, headers=exchange.naming())
 
     # -- inside
 
     async def _load(self, exchange: Exchange, messages: int = 1) -> Session:
         """Return the session that a request names, and count what it sends in it."""
-        session = await self._manager.load(exchange.head.session_ids[0], kind=SESSION, owner=exchange.principal)
+        session = await self._admission.load(exchange)
         if self._rates is not None:
             await self._rates.session.take(session.record.key.hex(), messages)
         return session
+
+    async def _settled_in(self, exchange: Exchange, content: dict[str, Any], label: str) -> Session:
+        """Return the session for `initialize`: in the dialect the one that a GET has opened, else a new one."""
+        if self._rules.dialect and exchange.head.session_ids:
+            with suppress(SessionNotFound):
+                session = await self._load(exchange)
+                await self._manager.merge(session, content)
+                return session
+        return await self._opened(exchange, content, label)
+
+    async def _opened(self, exchange: Exchange, content: dict[str, Any], label: str = "") -> Session:
+        return await self._manager.open(
+            SESSION,
+            {**content, **self._admission.marks(exchange)},
+            owner=exchange.principal,
+            client=exchange.client,
+            label=label,
+        )
 
     def _answer(
         self, exchange: Exchange, session: Session | None, version: str, *, session_id: str | None = None
@@ -195,7 +229,7 @@ class Legacy:
             exchange.receive,
             may_stream=streams,
             must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
-            headers=((b"mcp-session-id", session_id.encode()),) if session_id else (),
+            headers=exchange.naming(session_id),
             journal=Journal(self._manager, session.ref) if session is not None and primed else None,
         )
 

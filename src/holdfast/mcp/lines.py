@@ -64,7 +64,7 @@ class LegacyLine:
     async def tell_aside(self, method: str, params: object) -> None:
         """Send a notification on the session's own stream."""
         if self._session is not None:
-            await self._streams.push(self._session.key, jsonrpc.notification(method, params))
+            await self._streams.push(self._session.ref, jsonrpc.notification(method, params))
 
     async def ask_aside(self, method: str, params: object, timeout: float | None) -> dict[str, Any]:
         """Ask on the session's own stream."""
@@ -73,7 +73,7 @@ class LegacyLine:
             raise NoWayBack(method)
 
         async def deliver(question: bytes) -> bool:
-            await self._streams.push(session.key, question)
+            await self._streams.push(session.ref, question)
             return True
 
         return await self._inbox.ask(session.key, deliver, method, params, timeout)
