@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from functools import cache
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,21 +23,14 @@ from holdfast.stores import open_store
 from holdfast.stores.memory import memory_store
 
 EMBEDDED: Final = ("memory", "sqlite")
-SERVERS: Final = {"redis": ("servers.redis", "redis_server"), "cluster": ("servers.redis", "redis_cluster")} | {
-    "postgres": ("servers.postgres", "postgres_server")
+SERVERS: Final = {
+    "redis": ("servers.redis", "redis_server"),
+    "cluster": ("servers.redis", "redis_cluster"),
+    "postgres": ("servers.postgres", "postgres_server"),
 }
 
 
-def there(sort: str) -> bool:
-    """Say whether a store and its test server are part of this tree."""
-    package = "postgres" if sort == "postgres" else "redis"
-    try:
-        return all(find_spec(name) is not None for name in (SERVERS[sort][0], f"holdfast.stores.{package}"))
-    except ModuleNotFoundError:
-        return False
-
-
-SORTS: Final = (*EMBEDDED, *(sort for sort in SERVERS if there(sort)))
+SORTS: Final = (*EMBEDDED, *SERVERS)
 _numbers = itertools.count(1)
 
 
@@ -74,7 +67,7 @@ class Servers:
 
     def _start(self, sort: str) -> Any:
         module, name = SERVERS[sort]
-        server: AbstractContextManager[Any] = getattr(__import__(module, fromlist=[name]), name)()
+        server: AbstractContextManager[Any] = getattr(import_module(module), name)()
         return self._stack.enter_context(server)
 
 
