@@ -1,12 +1,15 @@
 """The process that keeps workers running: when it replaces them, gives up, and loses patience."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import Process
 from typer.testing import CliRunner
 
 from holdfast.cli import app, workers
@@ -52,6 +55,28 @@ async def test_a_worker_that_dies_is_replaced_later_and_later(
     assert await run(workers_of(script, count=1), lambda: None) == 0
     assert len((tmp_path / "started").read_text().split()) == 4
     assert [record.getMessage().rpartition(" in ")[2] for record in caplog.records] == ["0.02 s", "0.04 s", "0.08 s"]
+
+
+async def test_a_worker_for_which_the_machine_has_no_room_is_tried_again_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "SHORTEST_PAUSE_S", 0.01)
+    script = (
+        f"echo $$ >>{tmp_path}/started; echo up; trap 'exit 0' TERM; "
+        f"case $(wc -l <{tmp_path}/started) in 2) exit 1;; 3) kill -TERM $PPID;; esac; read wait"
+    )
+    opened, open_process = [], anyio.open_process
+
+    async def no_third(*args: Any, **more: Any) -> Process:
+        opened.append(args)
+        if len(opened) == 3:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return await open_process(*args, **more)
+
+    monkeypatch.setattr(anyio, "open_process", no_third)
+    assert await run(workers_of(script), lambda: None) == 0
+    assert len((tmp_path / "started").read_text().split()) == 3
+    assert "a worker could not be started (Cannot allocate memory)" in caplog.text
 
 
 async def test_a_worker_that_does_not_end_is_killed_and_the_exit_code_tells() -> None:

@@ -85,20 +85,24 @@ class Workers:
         pause, once = SHORTEST_PAUSE_S, False
         while not self._stopping.is_set():
             began = anyio.current_time()
-            async with self._worker() as process:
-                if await _serves(process) and not once:
-                    task_status.started()
-                    once = True
-                code = await process.wait()
+            try:
+                async with self._worker() as process:
+                    if await _serves(process) and not once:
+                        task_status.started()
+                        once = True
+                    code = await process.wait()
+                ended = f"worker {process.pid} ended with {code}"
+            except OSError as exc:
+                ended, code = f"a worker could not be started ({exc.strerror})", 1
             if self._stopping.is_set():
                 break
             if not once:
-                log.error("worker %d ended with %d before it served", process.pid, code)
+                log.error("%s: none has served in its place yet", ended)
                 self._code = code
                 self._stop(signal.SIGTERM)
                 break
             pause = SHORTEST_PAUSE_S if anyio.current_time() - began >= STEADY_S else min(2 * pause, LONGEST_PAUSE_S)
-            log.warning("worker %d ended with %d; another one starts in %.2f s", process.pid, code, pause)
+            log.warning("%s; another one starts in %.2f s", ended, pause)
             with anyio.move_on_after(pause):
                 await self._stopping.wait()
         if not once:
