@@ -4,6 +4,8 @@
 whose calls are slow and get lost, while workers are killed and cut off. What is stored is looked at after every single
 step, what clients get is compared with what was stored when they asked, and what was acknowledged with what came of it.
 At the end the weather clears, everything is ended, and nothing may be left outside.
+
+It is one file because it is one world: each act of an agent is an attempt, and what is held against it, side by side.
 """
 
 import random

@@ -3,6 +3,8 @@
 It shares nothing with the stores that ship but `core.policy`, which the contract names. Every method walks over all
 there is, so that it can be read against the docstrings line by line. `Weather` says how slow and how unreliable the
 way to it is; `Ground.watch` is called after every step, with everything as it stands in that instant.
+
+All five ports stand in this one file, so that faults can be planted in a copy of it.
 """
 
 import math
