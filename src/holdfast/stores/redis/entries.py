@@ -39,7 +39,7 @@ def scope_of(scope: Scope, record: Record) -> bytes:
         case Scope.PARENT:
             return b"p" + (record.parent or b"")[:7].ljust(7, b"\0")
         case _:
-            return b"t" + kind + bytes(5)
+            return b"*" + kind + bytes(5)
 
 
 def places(found: Sequence[bytes | int]) -> list[tuple[bytes, int]]:

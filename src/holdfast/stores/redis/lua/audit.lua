@@ -7,8 +7,8 @@
 
 local function has(entry)
   local _, leaf = leaf_of(entry)
-  local cut = place(leaf or '', entry)
-  return leaf and sub(leaf, cut + 1, cut + WIDTH) == entry
+  local cut = place(leaf, entry)
+  return sub(leaf, cut + 1, cut + WIDTH) == entry
 end
 
 local function all_of(node)

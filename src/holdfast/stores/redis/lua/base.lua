@@ -9,7 +9,8 @@
 --
 --   a alias           o owner and kind     k key, where a node is not in its key's own shard
 --   p parent          c client and kind    n every node
---   e minute in which a live node expires  d microsecond at which a node is due  u kind, and minute of last use
+--   t tree, of what is not its root        u kind, and span of last use
+--   e span in which a live node expires    d microsecond at which a node is due
 --
 -- The entries a, o, c and k are kept in the shard that their value names (its home), all others beside their node.
 -- What belongs to another shard's home is returned in `away`, and the caller takes it there.
@@ -18,14 +19,17 @@ local NODES, STARTS, LEAVES, LEASES, LIVING = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, sub, floor = redis.call, string.sub, math.floor
 local pack, unpacked = struct.pack, struct.unpack
 local HERE, SHARDS = unpacked('<HH', ARGV[1])
-local away = {}
+local away, finish = {}, nil
 
 local function refuse(code, ...) error({code, ...}, 0) end
 
--- Run a script's body; a refusal is its answer too. An answer is 0, what has to be done elsewhere, and the rest.
+-- Run a script's body; a refusal, before which nothing was written, is its answer too. An answer is 0, what has to be done elsewhere, and the rest.
 local function answer(body)
   local done, result = pcall(body)
-  if done then return {0, away, unpack(result or {})} end
+  if done then
+    if finish then finish() end
+    return {0, away, unpack(result or {})}
+  end
   if type(result) == 'table' then return result end
   return error(result, 0)
 end

@@ -10,12 +10,22 @@ for number = 5, 4 + kinds do known[ARGV[number]] = true end
 for number = 5 + kinds, #ARGV do chosen[ARGV[number]] = true end
 local any, dry = #ARGV == 4 + kinds, count < 0
 
+-- Say whether a node and all below it is of the kinds; below a root is its whole tree, which needs no walk.
 local function closable(node)
   if not known[text(node, KINDED)] then return false end
-  for _, child in ipairs(children(node.key)) do
-    if not closable(child) then return false end
+  if parent(node) then
+    for _, child in ipairs(children(node.key)) do
+      if not closable(child) then return false end
+    end
+    return true
   end
-  return true
+  local whole, prefix = true, 't' .. sub(node.key, 1, 7)
+  scan(prefix, first(prefix), function(entry)
+    local below = read(key_of(entry))
+    whole = not below or tree(below) ~= node.key or known[text(below, KINDED)]
+    return not whole
+  end)
+  return whole
 end
 
 return answer(function()

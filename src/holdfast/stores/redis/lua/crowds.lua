@@ -3,7 +3,7 @@
 -- Count them without reading them: those in state LIVE, less those that have expired, less some that are leaving.
 local function crowd(kind, now, leaving)
   local number = tonumber(call('HGET', LIVING, kind) or 0)
-  local last = minute(now)
+  local last = coarse(now, 16)
   scan('e', first('e'), function(entry)
     if unpacked('>I7', entry, 2) > last then return true end
     local node = read(key_of(entry))
@@ -24,7 +24,7 @@ local function may_go(node, now, spare, leaving)
   return true
 end
 
--- Return those that may go, by the minute of their last use: as many whole minutes as hold `excess` of them.
+-- Return those that may go, by the span of their last use: as many whole spans as hold `excess` of them.
 local function least_recent(kind, now, excess, spare, leaving)
   local found, last, prefix = {}, nil, 'u' .. kind_tag(kind)
   scan(prefix, first(prefix), function(entry)

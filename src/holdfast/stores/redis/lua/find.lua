@@ -44,14 +44,21 @@ local function by_kind()
   add_sorted(own)
 end
 
+-- The root has no entry: it comes in where its key belongs.
 local function in_tree()
-  local list, top = {}, read(value)
-  local function walk(node)
-    list[#list + 1] = node.key
-    for _, child in ipairs(children(node.key)) do walk(child) end
-  end
-  if top and not parent(top) then walk(top) end
-  add_sorted(list)
+  local top, prefix = read(value), 't' .. sub(value, 1, 7)
+  if not top or parent(top) then return end
+  local pending = after == '' or by_key(after, value)
+  scan(prefix, behind(prefix), function(entry)
+    local key = key_of(entry)
+    if pending and by_key(value, key) then
+      pending = false
+      if add(top.key, top.row) then return true end
+    end
+    local node = read(key)
+    return node and tree(node) == value and add(key, node.row)
+  end)
+  if pending and #found < 2 * count then add(top.key, top.row) end
 end
 
 -- An owner's or a client's nodes stand by kind, and by key within a kind: take the first of each kind.
@@ -87,10 +94,10 @@ local function by_place()
   end)
 end
 
--- Everything whose minute has begun, sorted within each minute.
+-- Everything whose span has begun, sorted within each span.
 local function expired()
   local instant = unpacked('<d', value)
-  local last, current, batch = minute(instant), nil, {}
+  local last, current, batch = coarse(instant, 16), nil, {}
   local function flush()
     table.sort(batch, function(one, other)
       if one.ends ~= other.ends then return one.ends < other.ends end

@@ -22,19 +22,29 @@ local function place(leaf, entry) -- Lua compares texts by the server's locale, 
   return low * WIDTH
 end
 
+-- Leaves that this script has changed; `finish` writes each of them once, when all is done.
+local changed = {}
+
+local function leaf_at(start) return changed[start] or call('HGET', LEAVES, start) or '' end
+
 local function leaf_of(entry)
-  local start = call('ZREVRANGEBYLEX', STARTS, '[' .. entry, '-', 'LIMIT', 0, 1)[1]
-  if not start then return '', call('HGET', LEAVES, '') or '', true end
-  return start, call('HGET', LEAVES, start)
+  local start = call('ZREVRANGEBYLEX', STARTS, '[' .. entry, '-', 'LIMIT', 0, 1)[1] or ''
+  return start, leaf_at(start)
 end
 
-local function grow(start, leaf)
-  call('HSET', LEAVES, start, leaf)
-  call('ZADD', STARTS, 0, start)
+function finish()
+  for start, leaf in pairs(changed) do
+    if leaf == '' then
+      call('HDEL', LEAVES, start)
+      call('ZREM', STARTS, start)
+    else
+      call('HSET', LEAVES, start, leaf)
+    end
+  end
 end
 
 local function put(entry)
-  local start, leaf, new = leaf_of(entry)
+  local start, leaf = leaf_of(entry)
   local cut = place(leaf, entry)
   if sub(leaf, cut + 1, cut + WIDTH) == entry then return end
   if #leaf >= MOST then -- a list that grows at its end leaves full leaves behind
@@ -46,22 +56,19 @@ local function put(entry)
     else
       right = sub(right, 1, cut - half) .. entry .. sub(right, cut - half + 1)
     end
-    grow(sub(right, 1, WIDTH), right)
+    changed[sub(right, 1, WIDTH)] = right
+    call('ZADD', STARTS, 0, sub(right, 1, WIDTH))
   else
     leaf = sub(leaf, 1, cut) .. entry .. sub(leaf, cut + 1)
   end
-  if new then grow(start, leaf) else call('HSET', LEAVES, start, leaf) end
+  changed[start] = leaf
 end
 
 local function drop(entry)
   local start, leaf = leaf_of(entry)
   local cut = place(leaf, entry)
-  if sub(leaf, cut + 1, cut + WIDTH) ~= entry then return end
-  if #leaf > WIDTH then
-    call('HSET', LEAVES, start, sub(leaf, 1, cut) .. sub(leaf, cut + WIDTH + 1))
-  else
-    call('HDEL', LEAVES, start)
-    call('ZREM', STARTS, start)
+  if sub(leaf, cut + 1, cut + WIDTH) == entry then
+    changed[start] = sub(leaf, 1, cut) .. sub(leaf, cut + WIDTH + 1)
   end
 end
 
@@ -76,7 +83,7 @@ local function scan(prefix, from, visit)
     end
     start = call('ZRANGEBYLEX', STARTS, '(' .. start, '+', 'LIMIT', 0, 1)[1]
     if not start then return end
-    leaf, cut = call('HGET', LEAVES, start), 0
+    leaf, cut = leaf_at(start), 0
   end
 end
 

@@ -25,7 +25,7 @@ local function look_up()
   return node, elsewhere
 end
 
--- Move a node whose minute of last use, or of expiry, is over.
+-- Move a node in the list, where its use or its expiry has come into another span.
 local function move(node, used, ends)
   -- includes: list clocks
   local function exchange(letter, old, new)
@@ -33,9 +33,9 @@ local function move(node, used, ends)
     drop(letter .. old .. node.key .. HERE_TAG)
     put(letter .. new .. node.key .. HERE_TAG)
   end
-  local tag = 'u' .. kind_tag(text(node, KINDED))
-  exchange(tag, pack('>I5', minute(used)), pack('>I5', minute(node[USED])))
-  exchange('e', pack('>I7', minute(ends)), pack('>I7', minute(expiry(node))))
+  exchange('u' .. kind_tag(text(node, KINDED)), use_span(used), use_span(node[USED]))
+  exchange('e', expiry_span(ends), expiry_span(expiry(node)))
+  finish()
 end
 
 -- core.policy.touched
@@ -46,7 +46,7 @@ local function touch(node)
   if busy > node[BUSY] then node[BUSY] = busy end
   node.row = encode(node)
   call('HSET', NODES, node.key, node.row)
-  if floor(used / 60) ~= floor(node[USED] / 60) or floor(ends / 60) ~= floor(expiry(node) / 60) then
+  if floor(used / 16) ~= floor(node[USED] / 16) or floor(ends / 16) ~= floor(expiry(node) / 16) then
     move(node, used, ends)
   end
 end

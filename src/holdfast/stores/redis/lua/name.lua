@@ -19,4 +19,5 @@ if #others == 0 then
   put(entry)
   call('HSET', KEYS[6], entry, ARGV[4])
 end
+finish()
 return others

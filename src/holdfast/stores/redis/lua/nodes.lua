@@ -11,6 +11,7 @@ local function by_text(node)
   if node[ALIASED] > 0 then entries[4] = 'a' .. sub(text(node, ALIASED), 1, 7) .. tail end
   if above_it then
     entries[#entries + 1] = 'p' .. sub(above_it, 1, 7) .. tail
+    entries[#entries + 1] = 't' .. sub(tree(node), 1, 7) .. tail
     if home(key) ~= HERE then entries[#entries + 1] = 'k' .. sub(key, 1, 7) .. tail end
   end
   return entries
@@ -28,6 +29,10 @@ local function carry(sign, entry)
   end
 end
 
+local function carry_all(sign, entries)
+  for _, entry in ipairs(entries) do carry(sign, entry) end
+end
+
 local function exchange(old, new)
   local there = {}
   for _, entry in ipairs(old) do there[entry] = true end
@@ -43,8 +48,8 @@ end
 
 local function insert(node)
   call('HSET', NODES, node.key, node.row)
-  exchange({}, by_text(node))
-  exchange({}, by_clock(node))
+  carry_all('+', by_text(node))
+  carry_all('+', by_clock(node))
   count_living(node, 1)
 end
 
@@ -52,8 +57,8 @@ end
 local function remove(node)
   call('HDEL', NODES, node.key)
   call('HDEL', LEASES, node.key)
-  exchange(by_text(node), {})
-  exchange(by_clock(node), {})
+  carry_all('-', by_text(node))
+  carry_all('-', by_clock(node))
   count_living(node, -1)
 end
 

@@ -35,4 +35,5 @@ scan(scope, first(scope), function(entry)
   end
 end)
 if #found / 2 + before < most then found = {} end
+finish()
 return {before, unpack(found)}

@@ -8,4 +8,5 @@ for number = 2, #ARGV do
   if sign == '+' then put(entry) elseif sign == '-' then drop(entry) end
   call('HDEL', KEYS[6], entry)
 end
+finish()
 return {0, {}}

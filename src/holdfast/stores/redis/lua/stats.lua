@@ -3,7 +3,7 @@
 -- Answer: all, expired, due, leased, and then kind, state and number; who lives is counted by the server all the time.
 
 local now, expired, due, leased, counts = unpacked('<d', ARGV[2]), 0, 0, 0, {}
-local last, answered = minute(now), {}
+local last, answered = coarse(now, 16), {}
 
 scan('e', first('e'), function(entry)
   if unpacked('>I7', entry, 2) > last then return true end
