@@ -38,6 +38,7 @@ from holdfast.mcp.protocol import (
     UNSUPPORTED_VERSION,
 )
 from holdfast.mcp.rules import SessionRules
+from holdfast.mcp.sessions import Sessions
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
 from holdfast.web.address import Proxies
@@ -63,7 +64,8 @@ _SHAPES: Final = {
 class McpEndpoint:
     """Serves MCP on one path.
 
-    It must be `running()` while it serves; whoever composes the server sees to that, and to the path.
+    It must be `running()` while it serves; whoever composes the server sees to that, and to the path. An application
+    reaches the sessions of legacy clients by `sessions`.
 
     Args:
         manager: Keeps the sessions. It must know `holdfast.mcp.KINDS`.
@@ -104,6 +106,7 @@ class McpEndpoint:
         self._inbox = Inbox(manager, self._calls.withdraw)
         self._rules = rules or SessionRules()
         self._streams = Streams(manager, self._inbox, keep_alive=keep_alive, rules=self._rules)
+        self.sessions = Sessions(manager, self._streams.delivery)
         self._modern = Modern(dispatcher, self._calls, answers=answers)
         self._legacy = Legacy(
             manager,

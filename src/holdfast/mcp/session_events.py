@@ -62,6 +62,14 @@ def told(session: Session, name: str, data: Mapping[str, Any]) -> bytes:
             return b""
 
 
+def of_ours(session: Session, name: str, data: object) -> bytes:
+    """Return an event of an application's own: it is sent to every session, as an event if that chose no form."""
+    if session.content.get(FORM) == AS_NOTIFICATION:
+        params = data if isinstance(data, Mapping) else {"data": data}
+        return sse.message(jsonrpc.notification(METHOD_PREFIX + name, params))
+    return named(name, data)
+
+
 def begun(session: Session) -> bytes:
     """Return the event that gives a client the id of its session, and when it will end unless it is used."""
     return told(session, BEGUN, {"session_id": session.id, "expires_at": iso(expires_at(session.record))})
