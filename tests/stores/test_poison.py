@@ -41,7 +41,7 @@ POISONS: dict[str, Callable[[Record, Record], bytes]] = {
     "sealed pickle": lambda record, other: resealed(record, pickle.dumps(Bomb())),
     "no mapping": lambda record, other: resealed(record, msgspec.msgpack.encode([1, 2])),
     "extension": lambda record, other: resealed(record, b"\x81\xa1a\xc7\x04\x05bomb\xff"),
-    "json": lambda record, other: resealed(record, b'{"a": "__import__"}'),
+    "json with code": lambda record, other: resealed(record, b'{"a": __import__("os").getpid()}'),
     "empty": lambda record, other: b"",
     "one byte": lambda record, other: record.payload[:1],
     "truncated": lambda record, other: record.payload[:-1],
