@@ -1,6 +1,6 @@
 """Run parts of the checks, each with a time budget: printed at the end, and failing at double.
 
-python scripts/parts.py lint unit stores adt-peers mcp-peers docs
+python scripts/parts.py lint unit stores adt-peers mcp-peers e2e chaos docs
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = ["pytest", "-q"]
+TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
 COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
 
@@ -35,9 +36,11 @@ PARTS = {
             [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
         ],
     ),
-    "stores": Part(4, [[*PYTEST, "tests/stores"]]),
+    "stores": Part(5, [[*PYTEST, *TWO, "tests/stores"]]),
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
-    "mcp-peers": Part(5, [[*PYTEST, "-n", "2", "--dist", "loadfile", "tests/peers/mcp", "tests/e2e"]]),
+    "mcp-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
+    "e2e": Part(8, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
+    "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }
 

@@ -28,8 +28,6 @@ SERVERS: Final = {
     "cluster": ("servers.redis", "redis_cluster"),
     "postgres": ("servers.postgres", "postgres_server"),
 }
-
-
 SORTS: Final = (*EMBEDDED, *SERVERS)
 _numbers = itertools.count(1)
 
@@ -77,13 +75,18 @@ def servers() -> Iterator[Servers]:
         yield Servers(stack)
 
 
-@pytest.fixture(params=SORTS)
+def params(*sorts: str) -> list[Any]:
+    """Return parameters for these stores; `-m "not servers"` leaves out those whose server has to be started."""
+    return [pytest.param(sort, marks=[pytest.mark.servers] if sort in SERVERS else []) for sort in sorts]
+
+
+@pytest.fixture(params=params(*SORTS))
 def place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     """A place on each store in turn, fresh and empty."""
     return fresh(request.param, servers, tmp_path)
 
 
-@pytest.fixture(params=[sort for sort in SORTS if sort != "memory"])
+@pytest.fixture(params=params(*SORTS[1:]))
 def shared_place(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Place:
     """A place on each store that several processes can use."""
     return fresh(request.param, servers, tmp_path)
