@@ -209,6 +209,28 @@ async def test_leases_are_renewed_in_the_background() -> None:  # E15
                     await anyio.sleep(0.01)
 
 
+async def test_what_an_outage_has_left_undone_is_done_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:  # E26
+    async def down(*_: object, **__: object) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr("holdfast.engine.STORE_DOWN_S", 0.01)
+    with anyio.fail_after(5):
+        async with open_engine(kinds=[HTTP], keeper=False) as engine:
+            session = await engine.manager.open("http")
+            with monkeypatch.context() as patch:
+                patch.setattr(engine.store.leases, "release", down)
+                patch.setattr(engine.store.sessions, "load", down)
+                with pytest.raises(StoreUnavailable):
+                    async with engine.manager.hold(session.ref):
+                        pass
+                with pytest.raises(StoreUnavailable):
+                    await engine.manager.get(session.ref, touch=True)
+            while engine.manager.leaving or engine.manager.missed:
+                await anyio.sleep(0.01)
+            async with engine.manager.hold(session.ref, wait=0.0):
+                pass
+
+
 async def test_a_store_that_is_down_for_a_while_costs_no_running_call(monkeypatch: pytest.MonkeyPatch) -> None:  # E26
     asked = 0
 
