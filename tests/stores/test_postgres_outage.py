@@ -13,7 +13,8 @@ from holdfast.core.model import Ref
 from holdfast.core.ports import Store
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.postgres import open_postgres, postgres_care
-from holdfast.stores.postgres.connections import CLOSE_S, MOST
+from holdfast.stores.postgres.connections import CLOSE_S, MOST, OwnConnections
+from holdfast.stores.postgres.database import Database
 from holdfast.testing.contract.base import NOW, all_at_once, chain, lives, root, stored
 from servers.postgres import PostgresServer, postgres_server
 
@@ -210,6 +211,41 @@ async def test_a_connection_that_ends_between_two_steps_of_a_call_is_said_so(
         await lives(store, node)
     monkeypatch.undo()
     assert await lives(store, node)
+
+
+async def test_who_waits_for_a_connection_may_open_one_in_the_place_of_one_that_is_lost(
+    server: PostgresServer,
+) -> None:  # E26
+    connections = OwnConnections(server.url, PATIENCE_S, most=1)
+    lost, taken = await connections.take(PATIENCE_S), []
+
+    async def wait() -> None:
+        taken.append(await connections.take(PATIENCE_S))
+
+    with anyio.fail_after(PATIENCE_S / 2):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert taken == []
+            lost.terminate()
+            await connections.drop(lost)
+    assert taken[0] is not lost
+    await connections.give(taken[0])
+    await connections.close()
+
+
+async def test_what_others_stood_in_the_way_of_is_done_again_until_the_time_is_over(
+    server: PostgresServer,
+) -> None:  # E12, E26
+    connections = OwnConnections(server.url, TIMEOUT_S)
+    database = Database(connections, TIMEOUT_S)
+    await database.rows("CREATE SEQUENCE IF NOT EXISTS tries")
+    again = "SELECT CASE WHEN nextval('tries') < $1::int8 THEN holdfast.refuse('40001', '') END, currval('tries')"
+    [(_, tries)] = await database.rows(again, 3)
+    assert tries == 3
+    with anyio.fail_after(IN_TIME_S), pytest.raises(StoreUnavailable):
+        await database.rows(again, 1_000_000)
+    await database.close()
 
 
 async def test_a_channel_hears_again_when_the_server_is_back(store: Store, server: PostgresServer) -> None:  # E26
