@@ -32,6 +32,13 @@ def own() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[RedisServers]:
+    """A Cluster that only these tests stop and start."""
+    with redis_cluster() as servers:
+        yield servers
+
+
 @pytest.fixture
 async def store(own: RedisServer) -> AsyncIterator[Store]:
     async with open_redis(own.url, namespace=f"outage{next(_numbers)}", timeout=TIMEOUT_S) as opened:
@@ -113,28 +120,26 @@ async def test_a_store_that_is_away_says_so_in_time_and_comes_back(
 
 @pytest.mark.parametrize("away", [stopped, paused])
 async def test_a_cluster_that_is_away_says_so_in_time_and_comes_back(
-    away: Callable[[RedisServers], AbstractContextManager[None]],
+    own_cluster: RedisServers, away: Callable[[RedisServers], AbstractContextManager[None]]
 ) -> None:  # E26
-    with redis_cluster() as cluster:
-        async with open_redis(cluster.url, timeout=TIMEOUT_S) as store:
-            node = await chain(store, root(name="one"))
-            with away(cluster):
-                for _ in range(3):
-                    assert await unavailable(store) < TIMEOUT_S + SLACK_S
-            await back(store)
-            assert await lives(store, node)
+    async with open_redis(own_cluster.url, namespace=f"outage{next(_numbers)}", timeout=TIMEOUT_S) as store:
+        node = await chain(store, root(name="one"))
+        with away(own_cluster):
+            for _ in range(3):
+                assert await unavailable(store) < TIMEOUT_S + SLACK_S
+        await back(store)
+        assert await lives(store, node)
 
 
-async def test_one_fallen_node_of_a_cluster_makes_nothing_hang() -> None:  # E26
-    with redis_cluster() as cluster:
-        async with open_redis(cluster.url, timeout=TIMEOUT_S) as store:
-            nodes = [await chain(store, root()) for _ in range(30)]
-            with stopped(cluster.nodes[1]):
-                began = time.monotonic()
-                await all_at_once(*(store.sessions.load(node.ref, now=NOW) for node in nodes))
-                assert time.monotonic() - began < 2 * TIMEOUT_S + SLACK_S
-            await back(store)
-            assert all([await lives(store, node) for node in nodes])
+async def test_one_fallen_node_of_a_cluster_makes_nothing_hang(own_cluster: RedisServers) -> None:  # E26
+    async with open_redis(own_cluster.url, namespace=f"outage{next(_numbers)}", timeout=TIMEOUT_S) as store:
+        nodes = [await chain(store, root()) for _ in range(30)]
+        with stopped(own_cluster.nodes[1]):
+            began = time.monotonic()
+            await all_at_once(*(store.sessions.load(node.ref, now=NOW) for node in nodes))
+            assert time.monotonic() - began < 2 * TIMEOUT_S + SLACK_S
+        await back(store)
+        assert all([await lives(store, node) for node in nodes])
 
 
 async def test_what_was_acknowledged_survives_a_restart(store: Store, own: RedisServer) -> None:  # E27

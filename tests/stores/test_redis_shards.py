@@ -245,3 +245,16 @@ async def test_nothing_moves_below_what_ended_in_another_shard(bench: Bench) -> 
             await store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=target.ref)
         assert await lives(store, lock)
         assert await bench.wrong() == set()
+
+
+async def test_the_first_of_all_shards_are_found_however_they_are_spread(bench: Bench) -> None:  # E10, E21
+    nodes = [in_shard(3, due_at=NOW - place, idle=float(place)) for place in range(60)]
+    nodes += [in_shard(place % SHARDS, due_at=NOW - 2.5 * place, idle=2.5 * place) for place in range(21)]
+    async with bench.open() as store:
+        await chain(store, *nodes)
+        for count in (1, 10, 40, 100):
+            found = {index: await store.sessions.find(index, NOW + 100, count=count) for index in ("all", "due")}
+            expired = await store.sessions.find("expired", NOW + 100, count=count)
+            assert found["all"] == sorted(nodes, key=lambda row: row.key)[:count]
+            assert found["due"] == sorted(nodes, key=lambda row: (row.due_at, row.key))[:count]
+            assert expired == sorted(nodes, key=lambda row: (row.idle, row.key))[:count]

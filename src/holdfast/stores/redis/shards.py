@@ -110,7 +110,7 @@ class Shards:
             return [await self.run(name, 0, *arguments)]
         return await gathered([_later(self.run, name, shard, *arguments) for shard in range(self.number)])
 
-    async def each(self, name: str, arguments: Mapping[int, Sequence[bytes]]) -> list[Any]:
+    async def each(self, name: str, arguments: Mapping[int, Sequence[bytes | str | int]]) -> list[Any]:
         """Run a script in some shards at the same time, each with its own arguments; return the answers in order."""
         return await gathered([_later(self.run, name, shard, *own) for shard, own in arguments.items()])
 

@@ -26,6 +26,8 @@ from holdfast.stores.redis.queues import LAPSE_S, REFUSALS, Queues
 from holdfast.stores.redis.sessions import RedisSessions, records, sought
 from holdfast.stores.redis.shards import Shards, gathered
 
+FEW = 8  # nodes that a shard is asked for at least, where all are asked
+
 
 class SpreadSessions(RedisSessions):
     """Implements `SessionStore` over several shards."""
@@ -112,8 +114,7 @@ class SpreadSessions(RedisSessions):
             case _:
                 if index == "due":
                     await self._moves.finish()
-                pages = await self._shards.everywhere("find", index, sought(value), after, count)
-                return sorted((row for page in pages for row in records(page)), key=ORDERS.get(index, _by_key))[:count]
+                return await self._merged(index, sought(value), after, count)
 
     async def claim(self, kinds: Collection[str], *, worker: str, now: float, ttl: float, count: int) -> list[Claim]:
         """See `SessionStore.claim`. It asks all shards what is due, and claims the earliest where they are."""
@@ -181,6 +182,24 @@ class SpreadSessions(RedisSessions):
         here = [record_of(key, row) for key, row in pairs if isinstance(row, bytes)]
         there = await self._queues.rows((key, row) for key, row in pairs if isinstance(row, int))
         return [key for key, _ in pairs], sorted([*here, *there], key=_by_key)
+
+    async def _merged(self, index: Index, value: bytes | str, after: bytes, count: int) -> list[Record]:
+        """Return the first nodes of all shards: a few of each, and more of those that may have more of the first."""
+        order = ORDERS.get(index, _by_key)
+        found: dict[int, list[Record]] = {}
+        asked = dict.fromkeys(range(self._shards.number), min(count, 2 * count // self._shards.number + FEW))
+        while True:
+            pages = await self._shards.each("find", {s: (index, value, after, most) for s, most in asked.items()})
+            found.update(zip(asked, map(records, pages), strict=True))
+            merged = sorted((row for page in found.values() for row in page), key=order)[:count]
+            asked = {
+                shard: min(4 * most, count)
+                for shard, most in asked.items()
+                if len(found[shard]) == most < count
+                and (len(merged) < count or order(found[shard][-1]) < order(merged[-1]))
+            }
+            if not asked:
+                return merged
 
     async def _of_scope(self, index: Index, value: str, after: bytes, count: int) -> list[Record]:
         """Return an owner's or a client's nodes; entries that no row bears out are passed over."""
