@@ -1,5 +1,6 @@
 """What leaves through `core.events.Sink`: log lines, an audit trail, counters."""
 
-from holdfast.observe.sinks import AuditTrail, Counts, LogLines, Sinks
+from holdfast.core.events import LogLines, Sinks
+from holdfast.observe.sinks import AuditTrail, Counts
 
 __all__ = ["AuditTrail", "Counts", "LogLines", "Sinks"]

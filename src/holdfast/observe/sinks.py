@@ -4,42 +4,10 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Final
 
-import msgspec
+from holdfast.core.events import FACTS_LOG, SECURITY, Event, Fact, as_line
 
-from holdfast.core.events import Event, Fact, Sink
-
-SECURITY: Final = frozenset(
-    {
-        Fact.UNKNOWN_ID,
-        Fact.FOREIGN_ID,
-        Fact.TWO_IDS,
-        Fact.FINGERPRINT,
-        Fact.LOGON_FAILED,
-        Fact.ROTATED,
-        Fact.RATE_LIMITED,
-        Fact.LIMIT_REACHED,
-        Fact.UNREADABLE,
-        Fact.FORCED_END,
-    }
-)
-LOUD: Final = SECURITY | {Fact.CLOSING_FAILED, Fact.STRANDED, Fact.UNCLAIMED}
-log = logging.getLogger("holdfast.events")
-
-
-def as_line(event: Event) -> str:
-    """Return a fact as one line of JSON, without its empty fields."""
-    values = msgspec.to_builtins(event)
-    return msgspec.json.encode({name: value for name, value in values.items() if value not in ("", None)}).decode()
-
-
-class LogLines:
-    """One structured line per fact: what needs a look at WARNING, everything else at DEBUG."""
-
-    def emit(self, event: Event) -> None:
-        """Log the fact."""
-        log.log(logging.WARNING if event.fact in LOUD else logging.DEBUG, "%s", as_line(event))
+log = logging.getLogger(FACTS_LOG)
 
 
 class AuditTrail:
@@ -71,15 +39,3 @@ class Counts:
     def emit(self, event: Event) -> None:
         """Count the fact."""
         self.of[event.fact] += 1
-
-
-class Sinks:
-    """Hands every fact to several sinks."""
-
-    def __init__(self, *sinks: Sink) -> None:
-        self._sinks = sinks
-
-    def emit(self, event: Event) -> None:
-        """Hand the fact on."""
-        for sink in self._sinks:
-            sink.emit(event)
