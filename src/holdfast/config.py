@@ -206,6 +206,30 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
+    "fast-mcp": (
+        {"cleanup_interval": 300.0, "gc_threshold": 1000, "fingerprint": "reject", "namespace": "mcp:sessions"},
+        {
+            "mcp": {"sliding": 1800.0, "slides_after": 1500.0, "idle": 300.0, "per_client": 5},
+            "stream": {"per_parent": 3},
+        },
+    )
+}
+"""What a preset sets where nothing else is set: settings, and clocks and limits by kind."""
+
+
+def preset_applied(settings: Settings) -> Settings:
+    """Return the settings with what their preset sets."""
+    values, kinds = PRESETS.get(settings.preset, ({}, {}))
+    mine = {name: value for name, value in values.items() if name not in settings.model_fields_set}
+    named = {
+        kind: KindSettings(**{**clocks, **(given.model_dump(exclude_none=True) if given else {})})
+        for kind, clocks in kinds.items()
+        for given in [settings.kinds.get(kind)]
+    }
+    return settings.model_copy(update={**mine, "kinds": {**settings.kinds, **named}})
+
+
 def data_folder() -> Path:
     """Return the user's data folder, made if need be: the embedded store and its key live there."""
     return Path(platformdirs.user_data_dir(APP, ensure_exists=True))
@@ -229,7 +253,8 @@ def load_settings(**overrides: Any) -> Settings:
     _refuse_unknown_variables()
     try:
         settings = Settings(**_single_system(_file_values()))
-        return settings.model_copy(update={name: value for name, value in overrides.items() if value is not None})
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return preset_applied(settings.model_copy(update=given))
     except ValidationError as exc:
         wrong = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
         raise ConfigurationError(f"settings: {wrong}") from exc

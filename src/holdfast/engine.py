@@ -6,7 +6,7 @@ import secrets
 import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,7 @@ class Engine(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_engine(
-    url: str = "memory://",
+    url: str | Store = "memory://",
     *,
     kinds: Sequence[Kind],
     keys: KeyRing | str | None = None,
@@ -57,7 +57,7 @@ async def open_engine(
     worker: str | None = None,
     keeper: bool = True,
 ) -> AsyncIterator[Engine]:
-    """Open a store and run an engine on it until the block ends.
+    """Open a store and run an engine on it until the block ends. A store that is open already stays so.
 
     With `keeper`, what is due is done in the background: closing, keep-alive, sweeping. A store in memory goes with
     the process, so its sessions are ended first, for 10 s at most; any other store keeps them for the next worker.
@@ -67,15 +67,15 @@ async def open_engine(
     """
     settings = settings or load_settings()
     given = keys or settings.keys.get_secret_value()
-    if not given and url.partition("://")[0] in (*REDIS, *POSTGRES):
+    if not given and (url.shared if isinstance(url, Store) else url.partition("://")[0] in (*REDIS, *POSTGRES)):
         raise ConfigurationError(
             "a shared store needs a configured sealing key",
             hint="Set HOLDFAST_KEYS to what `holdfast keys new` prints.",
         )
-    async with open_store(url, namespace=settings.namespace, clock=clock, timeout=settings.store_timeout) as store:
+    async with _store(url, settings, clock) as store:
         manager = Manager(
             store,
-            _ring(given, url),
+            _ring(given, "memory:" if isinstance(url, Store) else url),
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
@@ -104,6 +104,12 @@ async def open_engine(
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
+
+
+def _store(url: str | Store, settings: Settings, clock: Callable[[], float]) -> AbstractAsyncContextManager[Store]:
+    if isinstance(url, Store):
+        return nullcontext(url)
+    return open_store(url, namespace=settings.namespace, clock=clock, timeout=settings.store_timeout)
 
 
 async def end_all(manager: Manager, timeout: float = DRAIN_S) -> bool:

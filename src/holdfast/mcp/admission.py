@@ -7,7 +7,6 @@ it, under a fresh id: who knew the old one is out. Elsewhere clients could not f
 """
 
 import hashlib
-import logging
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
@@ -29,7 +28,6 @@ FINGERPRINT: Final = "fingerprint"
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
 DIGITS: Final = 16
-log = logging.getLogger("holdfast.mcp.sessions")
 
 
 class Admission:
@@ -116,7 +114,7 @@ class Admission:
             "created": session_events.iso(record.created_at),
             "last_accessed": session_events.iso(record.used_at),
         }
-        log.debug("%s", msgspec.json.encode(shown).decode())
+        self._rules.log.debug("%s", msgspec.json.encode(shown).decode())
 
 
 @lru_cache(maxsize=1024)

@@ -8,27 +8,33 @@ closes with the event loop.
 
 import asyncio
 import gc
+import inspect
 import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.config import Settings, load_settings
 from holdfast.core.events import Sink
+from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
 from holdfast.engine import open_engine
+from holdfast.errors import ConfigurationError
 from holdfast.mcp.dispatch import Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
 from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.modern import Answers
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
-from holdfast.mcp.rules import rules_of
+from holdfast.mcp.options import Chosen
+from holdfast.mcp.options import chosen as options_chosen
+from holdfast.mcp.rules import SessionEvents, rules_of
+from holdfast.mcp.sessions import Sessions
 from holdfast.mcp.tool import Tool
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import StaticBearer
@@ -44,7 +50,7 @@ YOUNG_OBJECTS: Final = 50_000
 def asgi(
     server: object,
     *,
-    store: str = "memory://",
+    store: str | Store = "memory://",
     keys: KeyRing | str | None = None,
     settings: Settings | None = None,
     token: str | None = None,
@@ -56,13 +62,17 @@ def asgi(
     stateless: bool = False,
     sink: Sink | None = None,
     calm_gc: bool = True,
+    dialect: Literal["", "fast-mcp"] | None = None,
+    preset: Literal["", "fast-mcp"] | None = None,
+    session_events: SessionEvents | None = None,
+    **options: Any,
 ) -> "McpApp":
     """Return an ASGI application that serves an MCP server.
 
     Args:
         server: An SDK `MCPServer` or low-level `Server`, a FastMCP 4 server, or a sequence of `Tool`.
-        store: Where the sessions are kept; with any other than `memory://`, every process with the same store
-            serves every session.
+        store: Where the sessions are kept, a URL or a store that is open; with any other than `memory://`, every
+            process with the same store serves every session.
         keys: Seal what is stored; needed for a store that several machines share.
         settings: Everything else; read from file and environment if left out.
         token: The bearer token clients must send; `settings.token` if left out, empty for none.
@@ -73,22 +83,27 @@ def asgi(
         answers: See `McpEndpoint`.
         stateless: See `McpEndpoint`.
         sink: Takes the facts the engine tells.
+        dialect: `fast-mcp` speaks the dialect of that server beside the protocol; `settings.dialect` if left out.
+        preset: `fast-mcp` gives its times and limits; `settings.preset` if left out.
+        session_events: Whether streams tell of their session's life; `settings.session_events` if left out.
+        options: The options of that server under their own names, such as `session_timeout=1800`: see the manual.
         calm_gc: Take what exists at start out of garbage collection, and collect less often (`calm_garbage_collector`).
 
     Raises:
-        ConfigurationError: The server is none that can be served, or a setting is wrong.
+        ConfigurationError: The server is none that can be served, or a setting or option is wrong.
     """
+    options |= {"dialect": dialect, "preset": preset, "session_events": session_events}
+    chosen = options_chosen(settings or load_settings(), options, sink, beside=inspect.signature(asgi).parameters)
     return McpApp(
         dispatcher_for(server, name=name, instructions=instructions),
-        settings or load_settings(),
-        store=store,
+        chosen,
+        store=store if chosen.store is None else chosen.store,
         keys=keys,
         token=token,
         principal=principal,
         path=path,
         answers=answers,
         stateless=stateless,
-        sink=sink,
         calm_gc=calm_gc,
     )
 
@@ -108,22 +123,24 @@ class McpApp:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        settings: Settings,
+        chosen: Chosen,
         *,
-        store: str,
+        store: str | Store,
         keys: KeyRing | str | None,
         token: str | None,
         principal: str,
         path: str,
         answers: Answers,
         stateless: bool,
-        sink: Sink | None,
         calm_gc: bool,
     ) -> None:
-        self._dispatcher, self._settings, self._store, self._keys = dispatcher, settings, store, keys
-        self._bearer = StaticBearer(settings.token.get_secret_value() if token is None else token, principal=principal)
+        self._dispatcher, self._settings, self._store, self._keys = dispatcher, chosen.settings, store, keys
+        self._chosen = chosen
+        self._bearer = StaticBearer(
+            self._settings.token.get_secret_value() if token is None else token, principal=principal
+        )
         self._path, self._answers, self._stateless = path, answers, stateless
-        self._sink, self._calm_gc = sink, calm_gc
+        self._calm_gc = calm_gc
         self._endpoint: McpEndpoint | None = None
         self._host: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[McpEndpoint] | None = None
@@ -139,11 +156,19 @@ class McpApp:
             endpoint = self._endpoint or await self._opened_now()
             await endpoint(scope, receive, send)
 
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of legacy clients, to send events to; there while the server runs (M30)."""
+        if self._endpoint is None:
+            raise ConfigurationError("the server is not running", hint="Use `sessions` from within its lifespan.")
+        return self._endpoint.sessions
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[McpEndpoint]:
         """Open engine and endpoint until the block ends."""
+        chosen = self._chosen
         async with open_engine(
-            self._store, kinds=KINDS, keys=self._keys, settings=self._settings, sink=self._sink
+            self._store, kinds=KINDS, keys=self._keys, settings=self._settings, sink=chosen.sink, ids=chosen.ids
         ) as engine:
             endpoint = McpEndpoint(
                 engine.manager,
@@ -155,7 +180,7 @@ class McpApp:
                 answers=self._answers,
                 stateless=self._stateless,
                 max_body_bytes=self._settings.max_body_bytes,
-                rules=rules_of(self._settings),
+                rules=rules_of(self._settings, chosen.logger),
             )
             async with endpoint.running():
                 self._endpoint = endpoint

@@ -1,5 +1,6 @@
 """How an endpoint treats its legacy sessions: the settings of this face, as one value that its parts share."""
 
+import logging
 from typing import Final, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from holdfast.mcp.kinds import STREAM
 
 SessionEvents = Literal["auto", "on", "off"]
 Fingerprint = Literal["off", "warn", "reject"]
+LOG: Final = logging.getLogger("holdfast.mcp.sessions")
 DIALECT_CONNECTIONS: Final = 3  # the source's `max_connections_per_session`
 
 
@@ -23,6 +25,7 @@ class SessionRules(msgspec.Struct, frozen=True, kw_only=True):
         fingerprint: What a request from another address or program than the session's means (M13).
         fingerprint_prefix: Bits of an IPv6 address that count.
         debug: Every use of a session is logged.
+        log: Where to.
     """
 
     dialect: bool = False
@@ -32,6 +35,7 @@ class SessionRules(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint = "warn"
     fingerprint_prefix: int = 64
     debug: bool = False
+    log: logging.Logger = LOG
 
     @property
     def most_streams(self) -> int | None:
@@ -39,7 +43,7 @@ class SessionRules(msgspec.Struct, frozen=True, kw_only=True):
         return DIALECT_CONNECTIONS if self.connections is None and self.dialect else self.connections
 
 
-def rules_of(settings: Settings) -> SessionRules:
+def rules_of(settings: Settings, log: logging.Logger | None = None) -> SessionRules:
     """Return the rules that settings make."""
     streams = settings.kinds.get(STREAM)
     return SessionRules(
@@ -50,4 +54,5 @@ def rules_of(settings: Settings) -> SessionRules:
         fingerprint=settings.fingerprint,
         fingerprint_prefix=settings.fingerprint_prefix,
         debug=settings.session_debug,
+        log=log or LOG,
     )
