@@ -5,7 +5,9 @@ Within a tree everything is as atomic as on one server. What spans shards keeps 
 - An alias is reserved in its home before its node is written, and lapses if it never is. A first load by alias asks
   the home, and then the node's shard. The row is what counts: an entry in a home that no row bears out finds nothing.
 - Limits: see `queues`. Moves into another tree: see `moving`.
-- What is found by owner or client is found through its home; by kind, time, or at all, in all shards.
+- What is found by owner or client is found through its home; by kind, time, or at all, in all shards. A home is told
+  after the row is written. A worker that dies in between leaves a new session, whose id nobody was told, out of its
+  owner's and client's; or a session under the owner it had before. `holdfast store check` tells, `migrate` mends.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
