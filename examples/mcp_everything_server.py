@@ -17,9 +17,11 @@ import anyio
 import uvicorn
 from mcp.server import ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.prompts.base import Prompt, UserMessage
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 from mcp.types import (
+    INTERNAL_ERROR,
     MISSING_REQUIRED_CLIENT_CAPABILITY,
     AudioContent,
     Completion,
@@ -46,6 +48,7 @@ from mcp.types import (
 from pydantic import BaseModel, Field
 
 import holdfast.mcp
+from holdfast.mcp import AsTask
 
 # The suite still tests what the newest revision has deprecated.
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
@@ -397,6 +400,73 @@ async def test_missing_capability(ctx: Context) -> str:
     return "Client declared sampling capability; proceeding."
 
 
+# -- tools that run as tasks (extension io.modelcontextprotocol/tasks)
+
+TASKS = {
+    "slow_compute": AsTask(idempotent=True),
+    "failing_job": AsTask(required=True),
+    "protocol_error_job": AsTask(),
+    "confirm_delete": AsTask(),
+    "multi_input": AsTask(),
+    # What it asks for, it asks in the call; what takes longer than a fifth of a second becomes a task.
+    "test_tool_with_task": AsTask(required=True, prompt=0.2),
+}
+
+
+@server.tool()
+async def greet(name: str) -> str:
+    """Say hello at once."""
+    return f"Hello, {name}!"
+
+
+@server.tool()
+async def slow_compute(seconds: float, label: str = "") -> str:
+    """Take some seconds."""
+    await anyio.sleep(seconds)
+    return f"{label} computed in {seconds} s"
+
+
+@server.tool()
+async def failing_job() -> str:
+    """Fail after a second."""
+    await anyio.sleep(1.0)
+    raise ToolError("This job always fails.")
+
+
+@server.tool()
+async def protocol_error_job() -> str:
+    """Come to a protocol error."""
+    raise MCPError(code=INTERNAL_ERROR, message="This job breaks the protocol.")
+
+
+@server.tool()
+async def confirm_delete(filename: str, ctx: Context) -> str | InputRequiredResult:
+    """Ask before something is deleted."""
+    confirmed = said(ctx, "confirm", "confirm")
+    if confirmed is None:
+        return needs(confirm=ask_user(f"Delete {filename}?", confirm="boolean"))
+    return f"{filename} deleted" if confirmed == "True" else f"{filename} kept"
+
+
+@server.tool()
+async def multi_input(ctx: Context) -> str | InputRequiredResult:
+    """Ask for two things at once."""
+    first, second = said(ctx, "first", "name"), said(ctx, "second", "name")
+    if first is None or second is None:
+        return needs(first=ask_user("First name?", name="string"), second=ask_user("Second name?", name="string"))
+    return f"{first} and {second}"
+
+
+@server.tool()
+async def test_tool_with_task(ctx: Context) -> str | InputRequiredResult:
+    """Ask for a name in the call, then take half a second."""
+    name = said(ctx, "user_name", "name")
+    if name is None:
+        return needs(user_name=ask_user("What is your name?", name="string"))
+    await anyio.sleep(0.5)
+    return f"Hello, {name}!"
+
+
 # -- lists that change
 
 
@@ -520,7 +590,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--answers", choices=("auto", "stream", "json"), default="auto")
     given = parser.parse_args(arguments)
     answers: Literal["auto", "stream", "json"] = given.answers
-    app = holdfast.mcp.asgi(server, store=given.store, answers=answers)
+    app = holdfast.mcp.asgi(server, store=given.store, answers=answers, tasks=TASKS)
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning")
 
 

@@ -5,19 +5,24 @@ compose several faces on one engine; their manager must know `KINDS`.
 """
 
 from holdfast.mcp.compose import asgi, calm_garbage_collector, dispatcher_for, told_to_stop
-from holdfast.mcp.dispatch import Context, Dispatcher
+from holdfast.mcp.dispatch import AsTask, Context, Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
+from holdfast.mcp.handles import HandleGone, Handles
 from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
 from holdfast.mcp.protocol import Era
-from holdfast.mcp.tool import Annotations, Tool, ToolResult, tool
+from holdfast.mcp.tool import Annotations, InputRequired, Tool, ToolResult, tool
 
 __all__ = [
     "KINDS",
     "Annotations",
+    "AsTask",
     "Context",
     "Dispatcher",
     "Era",
+    "HandleGone",
+    "Handles",
+    "InputRequired",
     "McpEndpoint",
     "NativeDispatcher",
     "ServerInfo",

@@ -12,7 +12,7 @@ import inspect
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Final, Literal
@@ -26,7 +26,7 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
 from holdfast.engine import open_engine
 from holdfast.errors import ConfigurationError
-from holdfast.mcp.dispatch import Dispatcher
+from holdfast.mcp.dispatch import AsTask, Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
 from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.modern import Answers
@@ -65,6 +65,8 @@ def asgi(
     dialect: Literal["", "fast-mcp"] | None = None,
     preset: Literal["", "fast-mcp"] | None = None,
     session_events: SessionEvents | None = None,
+    tasks: Mapping[str, AsTask] | None = None,
+    state_once: Collection[str] = (),
     **options: Any,
 ) -> "McpApp":
     """Return an ASGI application that serves an MCP server.
@@ -88,6 +90,8 @@ def asgi(
         session_events: Whether streams tell of their session's life; `settings.session_events` if left out.
         options: The options of that server under their own names, such as `session_timeout=1800`: see the manual.
         calm_gc: Take what exists at start out of garbage collection, and collect less often (`calm_garbage_collector`).
+        tasks: Which tools run as tasks for clients that declare the extension, and how (modern era).
+        state_once: The tools that take each `requestState` only once.
 
     Raises:
         ConfigurationError: The server is none that can be served, or a setting or option is wrong.
@@ -105,6 +109,8 @@ def asgi(
         answers=answers,
         stateless=stateless,
         calm_gc=calm_gc,
+        tasks=tasks,
+        state_once=state_once,
     )
 
 
@@ -133,6 +139,8 @@ class McpApp:
         answers: Answers,
         stateless: bool,
         calm_gc: bool,
+        tasks: Mapping[str, AsTask] | None,
+        state_once: Collection[str],
     ) -> None:
         self._dispatcher, self._settings, self._store, self._keys = dispatcher, chosen.settings, store, keys
         self._chosen = chosen
@@ -141,6 +149,7 @@ class McpApp:
         )
         self._path, self._answers, self._stateless = path, answers, stateless
         self._calm_gc = calm_gc
+        self._tasks, self._state_once = tasks, state_once
         self._endpoint: McpEndpoint | None = None
         self._host: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[McpEndpoint] | None = None
@@ -180,6 +189,8 @@ class McpApp:
                 answers=self._answers,
                 stateless=self._stateless,
                 max_body_bytes=self._settings.max_body_bytes,
+                tasks=self._tasks,
+                state_once=self._state_once,
                 rules=rules_of(self._settings, chosen.logger),
             )
             async with endpoint.running():

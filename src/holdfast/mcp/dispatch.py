@@ -4,16 +4,23 @@ Two implementations: `native` runs our own tools, `sdk` an official SDK server o
 know which one runs, and neither knows the transport.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from copy import copy
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
+import msgspec
 from msgspec import Raw
 
 from holdfast._asgi import Scope
+from holdfast.core.manager import Manager
 from holdfast.core.session import Session
+from holdfast.mcp.changes import Changes
 from holdfast.mcp.jsonrpc import NO_PARAMS, RequestId
 from holdfast.mcp.protocol import LOG_MESSAGE, Era, loud_enough
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class NoWayBack(Exception):
@@ -71,6 +78,9 @@ class Context:
         client: The client's description of itself, None if it gave none; self-reported, so never to be trusted.
         capabilities: What the client says it can do.
         scope: The ASGI scope of the HTTP request.
+        input_responses: What the client has answered to what the tool asked for in its last result, by its keys.
+        request_state: What the tool wanted back with them.
+        in_task: The tool runs for a task, not in the request.
     """
 
     __slots__ = (
@@ -79,11 +89,14 @@ class Context:
         "client",
         "era",
         "id",
+        "in_task",
+        "input_responses",
         "log_level",
         "method",
         "params",
         "principal",
         "progress_token",
+        "request_state",
         "scope",
         "session",
         "version",
@@ -110,11 +123,22 @@ class Context:
         self.era, self.version, self.principal, self.scope = era, version, principal, scope
         self.session, self.client, self.capabilities = session, client, capabilities or {}
         self.log_level, self.progress_token, self._line = log_level, progress_token, line
+        self.input_responses: Mapping[str, Any] = NOTHING
+        self.request_state: Any = None
+        self.in_task = False
 
     @property
     def line(self) -> Line:
         """The way to the client, for what the methods below do not cover."""
         return self._line
+
+    def for_task(self, line: Line, token: RequestId) -> "Context":
+        """Return the same request on its way to a task: with another line, to which progress is always told."""
+        other = copy(self)
+        other._line = line
+        other.progress_token = token
+        other.in_task = True
+        return other
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Report progress, if the client asked for it. `progress` must rise from call to call."""
@@ -142,10 +166,52 @@ class Context:
         return loud_enough(level, self.log_level)
 
 
+class AsTask(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tool runs as a task, for clients that declare the extension.
+
+    Args:
+        required: Other clients are refused (-32021); left out, they wait for the result in the call.
+        idempotent: If the worker that runs it dies, another one runs it again, up to three times in all; left out,
+            the task fails and says so.
+        ttl: Seconds for which the task is kept, from its beginning.
+        poll: Seconds that clients should leave between two looks.
+        prompt: Seconds in which the call itself answers, with the result or with what the tool asks for; only a tool
+            that takes longer becomes a task.
+    """
+
+    required: bool = False
+    idempotent: bool = False
+    ttl: float = 3600.0
+    poll: float = 1.0
+    prompt: float = 0.0
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the transport lends to a dispatcher: the engine, and the means to tell of changes."""
+
+    manager: Manager
+    changes: Changes
+
+
 class Dispatcher(Protocol):
     """Answers requests. Raises `RpcError` for a JSON-RPC error; any other exception is an internal error."""
 
-    def running(self) -> AbstractAsyncContextManager[None]:
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the server says about itself (`serverInfo`)."""
+        ...
+
+    @property
+    def lists(self) -> Sequence[str] | None:
+        """Which lists may change: `tools`, `prompts`, `resources`. None: it serves listen streams by itself."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, AsTask]:
+        """The tools that say themselves that they run as tasks."""
+        ...
+
+    def running(self, services: Services) -> AbstractAsyncContextManager[None]:
         """Do in this block what must be done while the server is up."""
         ...
 

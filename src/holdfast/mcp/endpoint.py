@@ -4,7 +4,7 @@ It looks at a request in this order: Origin and Host, token, method, type and si
 table in `decision` says which part serves it. Nothing about a session stays here between two requests.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -18,9 +18,10 @@ from holdfast.core.model import Ref
 from holdfast.errors import HoldfastError, LimitReached, SessionEnded, SessionNotFound
 from holdfast.mcp import envelope, jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
+from holdfast.mcp.around import Around
 from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
 from holdfast.mcp.decision import Body, Facts, Named, Refusal, Route, Version, decide
-from holdfast.mcp.dispatch import Dispatcher
+from holdfast.mcp.dispatch import AsTask, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.head import head_of, is_json
 from holdfast.mcp.inbox import Inbox
@@ -79,6 +80,8 @@ class McpEndpoint:
         stateless: Legacy requests without a session are served, and `initialize` opens none.
         max_body_bytes: The largest body taken.
         keep_alive: Seconds of silence after which a stream shows that it is alive.
+        tasks: Which tools run as tasks, and how, beside those that say so themselves.
+        state_once: The tools that take each `requestState` only once.
         rules: What may be chosen for legacy sessions; the protocol's own ways if left out.
     """
 
@@ -96,8 +99,11 @@ class McpEndpoint:
         max_body_bytes: int = MAX_BODY_BYTES,
         keep_alive: float = KEEP_ALIVE_S,
         patience: float = PATIENCE_S,
+        tasks: Mapping[str, AsTask] | None = None,
+        state_once: Collection[str] = (),
         rules: SessionRules | None = None,
     ) -> None:
+        dispatcher = Around(dispatcher, manager, tasks=tasks or {}, once=state_once)
         self._manager, self._dispatcher = manager, dispatcher
         self._guard, self._bearer = guard or Guard(), bearer or StaticBearer()
         self._proxies, self._rates = proxies or Proxies(), rates

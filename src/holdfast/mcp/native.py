@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Raw
 
 from holdfast._version import __version__
+from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError, HoldfastError, StoreUnavailable
-from holdfast.mcp.dispatch import Context
+from holdfast.mcp import rounds
+from holdfast.mcp.dispatch import AsTask, Context, Services
 from holdfast.mcp.jsonrpc import JSON, RpcError
 from holdfast.mcp.mirrored import mirrored_in
 from holdfast.mcp.protocol import (
@@ -26,7 +28,8 @@ from holdfast.mcp.protocol import (
     SERVED,
     Era,
 )
-from holdfast.mcp.tool import Tool, ToolResult
+from holdfast.mcp.rounds import Call
+from holdfast.mcp.tool import InputRequired, Tool, ToolResult
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +43,6 @@ class ServerInfo(msgspec.Struct, frozen=True):
     name: str
     version: str = __version__
     title: str | None = None
-
-
-class _Call(msgspec.Struct, frozen=True):
-    name: str
-    arguments: Raw = Raw(b"{}")
 
 
 class _Level(msgspec.Struct, frozen=True):
@@ -68,7 +66,7 @@ class _Entry:
 
 
 _T = TypeVar("_T")
-_CALL: Final = msgspec.json.Decoder(_Call)
+_CALL: Final = msgspec.json.Decoder(Call)
 
 
 class NativeDispatcher:
@@ -88,9 +86,12 @@ class NativeDispatcher:
         self._tools = {tool.name: _Entry(tool, entry["inputSchema"]) for tool, entry in zip(tools, listed, strict=True)}
         if len(self._tools) != len(tools):
             raise ConfigurationError("two tools have the same name")
+        self._as_tasks = {tool.name: tool.task for tool in tools if tool.task is not None}
+        self._manager: Manager | None = None
         self._info = {word: value for word, value in msgspec.to_builtins(info).items() if value is not None}
         self._said = {"instructions": instructions} if instructions else {}
-        self._tail = b',"resultType":"complete","_meta":' + JSON.encode({META_SERVER: self._info}) + b"}"
+        self._asked = b',"_meta":' + JSON.encode({META_SERVER: self._info}) + b"}"
+        self._tail = b',"resultType":"complete"' + self._asked
         capabilities: dict[str, Any] = {"capabilities": {"tools": {}}}
         listing = JSON.encode({"tools": listed})
         cached = {"ttlMs": LIST_TTL_MS, "cacheScope": "public"}
@@ -104,9 +105,25 @@ class NativeDispatcher:
             ),
         }
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the server says about itself."""
+        return self._info
+
+    @property
+    def lists(self) -> Sequence[str]:
+        """None changes: the tools are those it was made with."""
+        return ()
+
+    @property
+    def tasks(self) -> Mapping[str, AsTask]:
+        """The tools that were made to run as tasks."""
+        return self._as_tasks
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Nothing has to be done while the server is up."""
+    async def running(self, services: Services) -> AsyncIterator[None]:
+        """Seal what tools want back with the engine's keys while the server is up."""
+        self._manager = services.manager
         yield
 
     def stop(self) -> None:
@@ -159,22 +176,40 @@ class NativeDispatcher:
             arguments = entry.decode(call.arguments)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             return self._finish(context, _told("bad_input", f"arguments: {exc}", "Correct the argument that is named."))
-        if entry.waits:
-            return self._wait(entry, arguments, context)
+        if entry.waits or call.is_retry:
+            return self._wait(entry, call, arguments, context)
         try:
-            return self._finish(context, _content(entry, entry.handler(arguments, context)))
+            value = entry.handler(arguments, context)
+            if isinstance(value, InputRequired):
+                return self._wait(entry, call, arguments, context, value)
+            return self._finish(context, _content(entry, value))
         except (RpcError, StoreUnavailable):  # the latter is the whole server's trouble: 503 (E26)
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a tool raises becomes its result
             return self._finish(context, _failure(entry, exc))
 
-    async def _wait(self, entry: _Entry, arguments: Any, context: Context) -> bytes:
+    async def _wait(self, entry: _Entry, call: Call, arguments: Any, context: Context, value: Any = None) -> bytes:
+        """Call a tool that waits, or go on with one that has asked for something."""
+        if call.is_retry:
+            await rounds.recall(self._here, context, call)
         try:
-            return self._finish(context, _content(entry, await entry.handler(arguments, context)))
+            if value is None:
+                value = await _called(entry, arguments, context)
+            while isinstance(value, InputRequired):
+                if context.era is Era.MODERN:
+                    return rounds.ask(self._here, context, call, value) + self._asked
+                await rounds.ask_now(context, value)
+                value = await _called(entry, arguments, context)
+            return self._finish(context, _content(entry, value))
         except (RpcError, StoreUnavailable):  # the latter is the whole server's trouble: 503 (E26)
             raise
         except Exception as exc:  # noqa: BLE001 - whatever a tool raises becomes its result
             return self._finish(context, _failure(entry, exc))
+
+    @property
+    def _here(self) -> Manager:
+        assert self._manager is not None  # noqa: S101 - it answers only while it runs
+        return self._manager
 
     def _finish(self, context: Context, opened: bytes) -> bytes:
         return opened + (self._tail if context.era is Era.MODERN else b"}")
@@ -185,6 +220,11 @@ def _read(type_: type[_T], params: Raw) -> _T:
         return msgspec.json.decode(params, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise RpcError(INVALID_PARAMS, f"params: {exc}") from None
+
+
+async def _called(entry: _Entry, arguments: Any, context: Context) -> Any:
+    value = entry.handler(arguments, context)
+    return await value if entry.waits else value
 
 
 def _content(entry: _Entry, value: Any) -> bytes:

@@ -27,6 +27,8 @@ META_CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 META_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 META_LOG_LEVEL: Final = "io.modelcontextprotocol/logLevel"
 META_SERVER: Final = "io.modelcontextprotocol/serverInfo"
+META_SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
+TASKS: Final = "io.modelcontextprotocol/tasks"  # the extension
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600

@@ -6,7 +6,7 @@ worker can serve it. This is the one module that imports the SDK, which takes a 
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import Server
 from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.message import ServerMessageMetadata
@@ -28,10 +29,11 @@ from starlette.requests import Request
 
 from holdfast.errors import ConfigurationError
 from holdfast.mcp import jsonrpc
-from holdfast.mcp.dispatch import Context, NoWayBack
+from holdfast.mcp.dispatch import AsTask, Context, NoWayBack, Services
 from holdfast.mcp.jsonrpc import RpcError
 from holdfast.mcp.modern import OBJECT
 from holdfast.mcp.protocol import DISCOVER, INVALID_PARAMS, LISTEN, MODERN, SERVED
+from holdfast.mcp.sdk_shared import share_states, show_errors, tell_changes
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +63,34 @@ class SdkDispatcher:
         self._server = lowlevel_of(server)
         self._outer = server
         self._state: Any = None
+        entry = self._server.get_request_handler(LISTEN)
+        self._listens = entry.handler if entry is not None else None
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the server says about itself."""
+        return self._server.server_info_stamp
+
+    @property
+    def lists(self) -> Sequence[str] | None:
+        """All may change, if the server listens with the SDK's own handler; None for a handler of its own."""
+        if self._listens is None:
+            return ()
+        return ("tools", "prompts", "resources") if isinstance(self._listens, ListenHandler) else None
+
+    @property
+    def tasks(self) -> Mapping[str, AsTask]:
+        """None: the SDK has no way yet to say so."""
+        return {}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run the server's own lifespan."""
+    async def running(self, services: Services) -> AsyncIterator[None]:
+        """Run the server's own lifespan, and let every worker hear what changes at this one."""
         async with AsyncExitStack() as stack:
+            show_errors()
+            share_states(self._server, services.manager.keys)
+            if isinstance(self._listens, ListenHandler):
+                stack.callback(tell_changes(self._listens, services.changes))
             outer = getattr(self._outer, "_lifespan_manager", None)  # FastMCP keeps its providers open with this
             if callable(outer):
                 await stack.enter_async_context(outer())
@@ -74,8 +99,7 @@ class SdkDispatcher:
 
     def stop(self) -> None:
         """End listen streams in the orderly way: with their result."""
-        entry = self._server.get_request_handler(LISTEN)
-        close = getattr(entry.handler, "close", None) if entry else None
+        close = getattr(self._listens, "close", None)
         if callable(close):
             close()
 

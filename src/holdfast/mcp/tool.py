@@ -14,12 +14,13 @@ not wait for anything: it is run at once, and is the fastest a tool can be.
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, get_type_hints
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from holdfast.errors import ConfigurationError
-from holdfast.mcp.dispatch import Context
+from holdfast.mcp.dispatch import AsTask, Context
 from holdfast.mcp.schema import schema_of
 
 Handler = Callable[[Any, Context], Any]
@@ -56,6 +57,21 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     is_error: bool = False
 
 
+class InputRequired(msgspec.Struct, frozen=True):
+    """A result that asks the client for input first; the tool is then called again, maybe at another worker.
+
+    Args:
+        requests: What is asked for, by keys of the tool's choice: `elicitation/create`, `sampling/createMessage` or
+            `roots/list`, each as `{"method": …, "params": …}`. The answers come as `context.input_responses`.
+        state: What comes back as `context.request_state`; sealed, so the client can neither read nor change it.
+        once: The state counts for one call only.
+    """
+
+    requests: dict[str, dict[str, Any]]
+    state: Any = None
+    once: bool = False
+
+
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """One tool.
 
@@ -66,6 +82,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         result: The type of its structured result; None if it answers with text only.
         description: What a model reads before it chooses.
         title: What a person reads.
+        task: How it runs as a task; None if it never does.
     """
 
     name: str
@@ -75,6 +92,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     title: str | None = None
     annotations: Annotations | None = None
+    task: AsTask | None = None
 
     @property
     def waits(self) -> bool:
@@ -103,6 +121,7 @@ def tool(
     title: str | None = None,
     description: str | None = None,
     annotations: Annotations | None = None,
+    task: AsTask | None = None,
 ) -> Callable[[Handler], Tool]:
     """Make a tool of a function: its types are read from its annotations, its description from its docstring."""
 
@@ -119,13 +138,17 @@ def tool(
             description=description or inspect.getdoc(handler) or "",
             title=title,
             annotations=annotations,
+            task=task,
         )
 
     return made
 
 
 def _structured(result: Any) -> Any:
-    return None if result in (None, type(None), str, ToolResult, Any) else result
+    kinds = [one for one in get_args(result) or (result,) if one is not InputRequired]
+    if get_origin(result) in (Union, UnionType) and len(kinds) == 1:
+        result = kinds[0]
+    return None if result in (None, type(None), str, ToolResult, InputRequired, Any) else result
 
 
 def _of_object(name: str, schema: dict[str, Any]) -> dict[str, Any]:

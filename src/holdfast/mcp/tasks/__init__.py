@@ -1,0 +1,1 @@
+"""Tasks (extension `io.modelcontextprotocol/tasks`): calls that outlive their request, kept in the store."""
