@@ -270,6 +270,16 @@ async def test_content_is_written_as_json_where_that_is_set_and_either_is_read(m
     assert (await other.get(ours.ref)).content == (await manager.get(theirs.ref)).content == {"cart": 1}
 
 
+@pytest.mark.parametrize("content", [{"b": b"{"}, {"b": {"c": [1, (b"x", 2)]}}, {"b": [{"c": "x"}]}])
+async def test_content_that_json_cannot_hold_comes_back_as_it_was(
+    manager: Manager, world: World, content: dict[str, Any]
+) -> None:  # E6
+    other = manager_on(manager.store, world, tuning=msgspec.structs.replace(TUNING, serializer="json"))
+    session = await other.open("http", content)
+    found = (await manager.get(session.ref)).content
+    assert msgspec.msgpack.encode(found) == msgspec.msgpack.encode(content)
+
+
 async def test_a_sealed_text_that_is_no_message_is_unreadable(manager: Manager, world: World) -> None:  # E6
     session = await opened(manager)
     sealed = KEYS.seal(b"\xc1", session.key + b"http")

@@ -57,12 +57,13 @@ class Codec:
     """Content to sealed payload and back. The payload is bound to key and kind: it opens in its own row only (E5).
 
     Content is written as MessagePack or JSON; either is read, so the setting may be changed while sessions live (E6).
+    JSON has no bytes: content with any is written as MessagePack whatever the setting.
     """
 
     def __init__(self, keys: KeyRing, max_payload_bytes: int, serializer: Serializer = "msgpack") -> None:
         self._keys = keys
         self._most = max_payload_bytes
-        self._encode = (msgspec.json if serializer == "json" else msgspec.msgpack).Encoder().encode
+        self._encode = _as_json if serializer == "json" else msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
         self._decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -80,6 +81,18 @@ class Codec:
             return self._decode_json(plain) if plain[:1] == JSON_OBJECT else self._decode(plain)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Unreadable from exc
+
+
+def _as_json(content: dict[str, Any]) -> bytes:
+    return msgspec.msgpack.encode(content) if _has_bytes(content) else msgspec.json.encode(content)
+
+
+def _has_bytes(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_bytes(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_bytes(part) for part in value)
+    return isinstance(value, bytes)
 
 
 def records_of(sessions: Iterable[Session], codec: Codec) -> list[Record]:
