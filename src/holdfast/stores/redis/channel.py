@@ -1,8 +1,8 @@
 """The channel in Redis: published messages, and one connection on which all subscribers of the process listen.
 
-If that connection breaks, it is made again, with the same topics, for as long as somebody listens; what was published
-in between is lost, as messages may be. In a Cluster every node passes messages on to every other. Subscribers of the
-same process are told at once; each message bears its process's mark, so they do not hear it again.
+If that connection breaks, all subscriptions end, and it is made again for as long as somebody listens; what is
+published in between is lost, as messages may be. In a Cluster every node passes messages on to every other.
+Subscribers of the same process are told at once; each message bears its process's mark, so they do not hear it again.
 """
 
 import asyncio
@@ -121,9 +121,17 @@ class RedisChannel:
             except FAULTS:
                 pause = min(2 * pause, PAUSE_S[1])
             finally:
-                self._connection = None
+                self._lose()
                 await connection.disconnect(nowait=True)
             await anyio.sleep(pause)
+
+    def _lose(self) -> None:
+        """Without a connection nothing is heard: end the subscriptions it served; who comes now waits for the next."""
+        if self._connection is not None:
+            self._connection = None
+            self._hub.end()
+            done = [name for name, heard in self._heard.items() if heard.done()]
+            self._heard |= {name: asyncio.get_running_loop().create_future() for name in done}
 
     async def _hear(self, connection: AbstractConnection) -> None:
         """Deliver what comes, until the connection breaks or nothing comes although we ask."""

@@ -99,9 +99,8 @@ local function expired()
   local instant = unpacked('<d', value)
   local last, current, batch = coarse(instant, 16), nil, {}
   local function flush()
-    table.sort(batch, function(one, other)
-      if one.ends ~= other.ends then return one.ends < other.ends end
-      return by_key(one.key, other.key)
+    table.sort(batch, function(one, other) -- within a span the list is in order of the keys
+      return one.ends < other.ends or one.ends == other.ends and one.place < other.place
     end)
     for _, node in ipairs(batch) do
       if add(node.key, node.row) then break end
@@ -114,7 +113,7 @@ local function expired()
     if bucket ~= current and flush() or bucket > last then return true end
     current = bucket
     local node = read(key_of(entry))
-    node.ends = expiry(node)
+    node.ends, node.place = expiry(node), #batch
     if node.ends <= instant then batch[#batch + 1] = node end
   end)
   if #found < 2 * count then flush() end
