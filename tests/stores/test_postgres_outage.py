@@ -3,14 +3,16 @@
 import secrets
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import anyio
 import asyncpg
 import pytest
+from anyio.abc import TaskStatus
 
-from holdfast.core.model import Ref
+from holdfast.core.model import Message, Ref
 from holdfast.core.ports import Store
+from holdfast.core.together import listen
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.postgres import open_postgres, postgres_care
 from holdfast.stores.postgres.connections import CLOSE_S, MOST, OwnConnections
@@ -54,6 +56,21 @@ def stopped(server: PostgresServer) -> Iterator[None]:
         yield
     finally:
         server.start()
+
+
+@asynccontextmanager
+async def gone_and_back(server: PostgresServer) -> AsyncIterator[None]:
+    with stopped(server):
+        yield
+
+
+@asynccontextmanager
+async def cut(server: PostgresServer) -> AsyncIterator[None]:
+    """Close the connections that listen, at a server that goes on."""
+    other = await asyncpg.connect(server.url)
+    await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
+    await other.close()
+    yield
 
 
 @contextmanager
@@ -248,23 +265,43 @@ async def test_what_others_stood_in_the_way_of_is_done_again_until_the_time_is_o
     await database.close()
 
 
-async def test_a_channel_hears_again_when_the_server_is_back(store: Store, server: PostgresServer) -> None:  # E26
-    async with store.channel.subscribe("t") as messages, opened(server) as other:
-        with stopped(server):
-            pass
-        heard = anyio.Event()
-
-        async def listen() -> None:
-            await anext(messages)
-            heard.set()
-
+@pytest.mark.parametrize("away", [gone_and_back, cut])
+async def test_a_subscription_ends_with_its_connection_and_the_next_one_hears(
+    server: PostgresServer, away: Callable[[PostgresServer], AbstractAsyncContextManager[None]]
+) -> None:  # E26
+    async with (
+        open_postgres(server.url, timeout=PATIENCE_S) as other,
+        open_postgres(server.url, timeout=PATIENCE_S) as ours,
+        ours.channel.subscribe("t") as before,
+    ):
+        await other.channel.publish("t", b"before")
         with anyio.fail_after(PATIENCE_S):
-            async with anyio.create_task_group() as group:
-                group.start_soon(listen)
-                while not heard.is_set():
-                    await _said(other)
-                    with anyio.move_on_after(0.05):
-                        await heard.wait()
+            assert await anext(before) == Message("t", b"before")
+            async with away(server):
+                assert [message async for message in before] == []
+            async with ours.channel.subscribe("t") as after:  # although the one before has not been left
+                while await _refused(other):
+                    pass
+                await other.channel.publish("t", b"after")
+                assert await anext(after) == Message("t", b"after")
+
+
+async def test_who_listens_is_called_after_an_outage(store: Store, server: PostgresServer) -> None:  # E26
+    returned = anyio.Event()
+
+    async def take(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def hear(*, task_status: TaskStatus[None]) -> None:
+        await listen(store.channel, ["t"], take, back=returned.set, task_status=task_status)
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(hear)
+            with stopped(server):
+                pass
+            await returned.wait()
+            tasks.cancel_scope.cancel()
 
 
 async def test_nobody_can_subscribe_to_a_server_that_is_down(store: Store, server: PostgresServer) -> None:  # E26
@@ -303,10 +340,3 @@ async def _refused(store: Store) -> bool:
     except StoreUnavailable:
         return True
     return False
-
-
-async def _said(store: Store) -> None:
-    try:
-        await store.channel.publish("t")
-    except StoreUnavailable:
-        return

@@ -3,16 +3,18 @@
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 
 from holdfast.core.ids import alias_of
 from holdfast.core.model import Message
 from holdfast.core.ports import Store
+from holdfast.core.together import listen
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.redis import open_redis, redis_care, redis_store
 from holdfast.testing.contract.base import NOW, all_at_once, below, chain, lives, root, stored
@@ -61,6 +63,13 @@ def stopped(server: RedisServer | RedisServers) -> Iterator[None]:
         yield
     finally:
         server.start()
+
+
+@contextmanager
+def cut(server: RedisServer) -> Iterator[None]:
+    """Close the connections that listen, at a server that goes on."""
+    server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    yield
 
 
 async def unavailable(store: Store) -> float:
@@ -192,27 +201,42 @@ async def test_a_cancelled_caller_leaves_no_answer_for_the_next(store: Store) ->
             assert loaded.record == nodes[-place - 1]
 
 
-async def test_subscribers_hear_again_after_an_outage(store: Store, own: RedisServer) -> None:  # E26
-    heard: list[Message] = []
+@pytest.mark.parametrize("away", [stopped, cut])
+async def test_a_subscription_ends_with_its_connection_and_the_next_one_hears(
+    own: RedisServer, away: Callable[[RedisServer], AbstractContextManager[None]]
+) -> None:  # E26
     async with (
         open_redis(own.url, namespace="channel") as other,
-        open_redis(own.url, namespace="channel") as ours,
-        ours.channel.subscribe("t") as messages,
+        open_redis(own.url, namespace="channel", timeout=PATIENCE_S) as ours,
+        ours.channel.subscribe("t") as before,
     ):
-
-        async def listen() -> None:
-            heard.append(await anext(messages))
-
-        with stopped(own):
-            pass
+        await other.channel.publish("t", b"before")
         with anyio.fail_after(PATIENCE_S):
-            async with anyio.create_task_group() as group:
-                group.start_soon(listen)
-                while not heard:
-                    with suppress(StoreUnavailable):
-                        await other.channel.publish("t", b"again")
-                    await anyio.sleep(0.05)
-    assert heard == [Message("t", b"again")]
+            assert await anext(before) == Message("t", b"before")
+            with away(own):
+                assert [message async for message in before] == []
+            await back(other)
+            async with ours.channel.subscribe("t") as after:  # although the one before has not been left
+                await other.channel.publish("t", b"after")
+                assert await anext(after) == Message("t", b"after")
+
+
+async def test_who_listens_is_called_after_an_outage(store: Store, own: RedisServer) -> None:  # E26
+    returned = anyio.Event()
+
+    async def take(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def hear(*, task_status: TaskStatus[None]) -> None:
+        await listen(store.channel, ["t"], take, back=returned.set, task_status=task_status)
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(hear)
+            with stopped(own):
+                pass
+            await returned.wait()
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_full_server_refuses_new_sessions_and_says_why(store: Store, own: RedisServer) -> None:  # E26

@@ -129,6 +129,28 @@ async def test_two_stores_on_one_file_hear_each_other(store: Store, url: str) ->
                 assert [(await anext(second)).data for _ in range(3)] == [b"0", b"1", b"2"]
 
 
+async def test_a_subscription_ends_when_the_file_cannot_be_read_and_the_next_one_hears(
+    store: Store, url: str, tmp_path: Path
+) -> None:  # E26, E29
+    async with open_store(url) as other, store.channel.subscribe("t") as before:
+        await other.channel.publish("t", b"before")
+        with anyio.fail_after(PATIENCE_S):
+            assert await anext(before) == Message("t", b"before")
+            rename(tmp_path, "message", "gone")
+            assert [message async for message in before] == []
+            rename(tmp_path, "gone", "message")
+            async with store.channel.subscribe("t") as after:  # although the one before has not been left
+                await other.channel.publish("t", b"after")
+                assert await anext(after) == Message("t", b"after")
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    """Give a table of the file another name."""
+    connection = sqlite3.connect(folder / "store.db")
+    connection.execute(f'ALTER TABLE "holdfast/{old}" RENAME TO "holdfast/{new}"')
+    connection.close()
+
+
 async def test_old_messages_do_not_pile_up(url: str, tmp_path: Path) -> None:  # E29
     now = NOW
     async with open_store(url, clock=lambda: now) as store:

@@ -173,7 +173,11 @@ class Channel(Protocol):
         ...
 
     def subscribe(self, *topics: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Receive what is published after entering. A subscriber 1,000 messages behind loses the oldest."""
+        """Receive what is published after entering. A subscriber 1,000 messages behind loses the oldest.
+
+        When the store stops telling what other processes publish, for example because a connection was lost, the
+        iterator ends after what had come: subscribe again, and look for what was missed (`core.together.listen`).
+        """
         ...
 
 

@@ -1,8 +1,8 @@
 """The channel in PostgreSQL: at once within a process; between processes by LISTEN and NOTIFY.
 
-A connection of its own listens from the first subscription on. If it is lost it is opened again, and what was said
-meanwhile is not heard: a message is a hint. A notification holds less than 8,000 bytes, so a longer message goes out as
-several *letters* of one transaction, which the server delivers together and in order.
+A connection of its own listens from the first subscription on. If it is lost all subscriptions end, and it is opened
+again; what was said meanwhile is not heard: a message is a hint. A notification holds less than 8,000 bytes, so a
+longer message goes out as several *letters* of one transaction, which the server delivers together and in order.
 """
 
 import asyncio
@@ -79,6 +79,7 @@ class PostgresChannel:
             except (*DRIVER, StoreUnavailable):
                 nap = FIRST_NAP_S if self._hears.is_set() else min(2 * nap, LONGEST_NAP_S)
             self._hears.clear()
+            self._hub.end()
             await asyncio.sleep(nap * random.uniform(0.5, 1.0))  # noqa: S311 - so that workers do not come all at once
 
     async def _hear(self, connection: Connection) -> None:

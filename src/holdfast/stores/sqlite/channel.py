@@ -1,7 +1,8 @@
 """The channel in SQLite: at once within a process; between processes a table that subscribers look at.
 
 A subscriber's process asks `PRAGMA data_version` every 50 ms whether anything was written to the file, and reads the
-new messages only then. Nobody looks while nobody subscribes. Messages are kept for half a minute.
+new messages only then. Nobody looks while nobody subscribes. Messages are kept for half a minute. When the file cannot
+be read all subscriptions end.
 """
 
 # ruff: noqa: S608 - a namespace is checked before it stands in a statement, and values are bound
@@ -10,7 +11,7 @@ import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
@@ -75,8 +76,10 @@ class SqliteChannel:
     async def _look(self) -> None:
         while True:
             await anyio.sleep(LOOK_EVERY_S)
-            with suppress(StoreUnavailable):
+            try:
                 await self._deliver()
+            except StoreUnavailable:
+                self._hub.end()
 
     async def _deliver(self) -> None:
         """Deliver what other processes have written since the last time."""
