@@ -73,12 +73,21 @@ async def test_a_pool_may_be_handed_in_and_stays_open(url: str, store: Store) ->
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_a_pool_whose_transactions_do_not_see_what_others_commit_is_refused(url: str) -> None:  # E12
-    settings = {"default_transaction_isolation": "serializable"}
-    async with asyncpg.create_pool(url, min_size=1, max_size=1, server_settings=settings) as pool:
-        with pytest.raises(ConfigurationError, match="SERIALIZABLE"):
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("default_transaction_isolation", "serializable", "SERIALIZABLE"),  # it would not see what others commit
+        ("synchronous_commit", "off", "synchronous_commit"),  # E28
+    ],
+)
+async def test_a_pool_whose_settings_break_a_promise_is_refused(
+    url: str, setting: str, value: str, said: str
+) -> None:  # E12
+    async with asyncpg.create_pool(url, min_size=1, max_size=1, server_settings={setting: value}) as pool:
+        with pytest.raises(ConfigurationError, match=said) as caught:
             async with postgres_store(pool, namespace="contract"):
                 pass
+        assert caught.value.hint
 
 
 async def test_a_message_of_a_megabyte_reaches_another_store_whole_and_in_order(url: str, store: Store) -> None:  # E28

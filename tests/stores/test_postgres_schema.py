@@ -14,9 +14,11 @@ from holdfast.stores.care import Finding
 from holdfast.stores.postgres import open_postgres, postgres_care
 from holdfast.stores.postgres.care import PostgresCare
 from holdfast.stores.postgres.connections import Connection, OwnConnections
+from holdfast.stores.postgres.database import Database
 from holdfast.stores.postgres.schema import VERSION, placed
-from holdfast.stores.postgres.sessions import FINDS, LOAD
+from holdfast.stores.postgres.sessions import FINDS, LOAD, PostgresSessions
 from holdfast.testing.contract.base import NOW, below, chain, root, stored
+from servers.postgres import postgres_server
 from stores.stores import Servers
 
 PATIENCE_S = 10.0
@@ -215,12 +217,28 @@ async def test_a_check_finds_what_is_wrong(url: str, namespace: str, damage: str
     assert all(finding.serious and finding.hint for finding in findings)
 
 
-async def test_a_check_tells_of_settings_that_break_a_promise(url: str, namespace: str) -> None:  # E28
-    await migrated(url, namespace)
-    async with postgres_care(f"{url}&options=-csynchronous_commit%3Doff", namespace=namespace) as care:
-        findings = await care.check()
+async def test_a_check_tells_of_settings_that_break_a_promise() -> None:  # E28
+    with postgres_server(autovacuum="off") as server:
+        await migrated(server.url, "own")
+        findings = await checked(server.url, "own")
     assert [finding.code for finding in findings] == ["server_setting"]
-    assert "synchronous_commit" in findings[0].text
+    assert "autovacuum" in findings[0].text
+
+
+@pytest.mark.parametrize(("at_server", "ours"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])
+async def test_what_is_committed_is_on_disk_whatever_the_server_is_set_to(
+    url: str, namespace: str, at_server: str, ours: str
+) -> None:  # E28
+    await migrated(url, namespace)
+    address = f"{url}&options=-csynchronous_commit%3D{at_server}"
+    connections = OwnConnections(address, PATIENCE_S, most=1)
+    database = Database(connections, PATIENCE_S)
+    store = PostgresSessions(database, namespace)
+    node = root()
+    await store.create(node, now=NOW)
+    assert await store.load(node.ref, now=NOW, touch_after=0.0) is not None  # a use may be lost, and only that
+    assert await database.value("SHOW synchronous_commit") == ours
+    await database.close()
 
 
 class Elsewhere(OwnConnections):

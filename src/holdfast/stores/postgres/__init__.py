@@ -28,7 +28,7 @@ from holdfast.stores.postgres.schema import found, refuse_other, schema_of
 from holdfast.stores.postgres.sessions import PostgresLeases, PostgresSessions
 
 TIMEOUT_S: Final = 2.0  # how long a call may take, connecting included (E26)
-ISOLATION: Final = "SHOW transaction_isolation"
+SETTINGS: Final = "SELECT current_setting('transaction_isolation'), current_setting('synchronous_commit')"
 
 
 @asynccontextmanager
@@ -58,7 +58,11 @@ async def postgres_store(
     """Open the store on a pool of asyncpg's, which stays open when the block ends (E22).
 
     One of its connections is in use as long as somebody has subscribed to a channel. Its transactions must begin READ
-    COMMITTED. It is slower than connections of the store's own, since the pool asks for a reset at every release.
+    COMMITTED, and be on disk when they are committed. It is slower than connections of the store's own, since the pool
+    asks for a reset at every release.
+
+    Raises:
+        ConfigurationError: The pool's settings are other ones, or the server has no schema of this release.
     """
     schema_of(namespace)
     async with _opened(LentConnections(pool), namespace, timeout) as store:
@@ -109,7 +113,12 @@ def _shown(url: str) -> str:
 async def _refuse_unready(connections: Connections, namespace: str, timeout: float) -> None:
     async with borrowed(connections, timeout) as connection:
         refuse_other(await found(connection, namespace, timeout), namespace)
-        isolation = await connection.fetchval(ISOLATION, timeout=timeout)
+        [(isolation, commit)] = await connection.fetch(SETTINGS, timeout=timeout)
+    if commit == "off":
+        raise ConfigurationError(
+            "the pool's connections have synchronous_commit off: a crash of the server may forget locks that are held",
+            hint="Set it to on for the pool, for example by its server_settings.",
+        )
     if isolation != "read committed":
         raise ConfigurationError(
             f"transactions of the pool begin {isolation.upper()}", hint="Let them begin READ COMMITTED."

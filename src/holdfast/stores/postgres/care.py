@@ -18,7 +18,6 @@ SKEW_S: Final = 2.0
 WANTED: Final = (  # setting, value, what does not hold with another
     ("fsync", "on", "a crash of the server's machine may lose or damage everything"),
     ("full_page_writes", "on", "a crash of the server's machine may damage rows"),
-    ("synchronous_commit", "on", "a crash of the server may forget locks that are still held at a back end"),
     ("autovacuum", "on", "dead rows pile up, and statements slow down"),
 )
 DAMAGE: Final = (  # code, what so many nodes are, how to find them
@@ -156,7 +155,7 @@ async def _settings(connection: Connection) -> list[Finding]:
     return [
         Finding("server_setting", f"{name} is {set_to[name]}: {harm}", f"Set it to {value}.")
         for name, value, harm in WANTED
-        if set_to[name] not in (value, "remote_apply", "remote_write", "local")
+        if set_to[name] != value
     ]
 
 

@@ -19,9 +19,10 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 MOST: Final = 10  # connections per opened store, one more for its channel
 CLOSE_S: Final = 1.0
 SHARE: Final = 0.75  # of a call's time, after which the server gives up a statement: before its caller does
-SETTINGS: Final = (  # no sequential scan: plans are made, and kept, before the tables grow
+SETTINGS: Final = (  # no sequential scan: plans are made, and kept, before the tables grow; a commit is on disk (E28)
     "SET statement_timeout = {milliseconds}; SET enable_seqscan = off; "
-    "SET jit = off; SET default_transaction_isolation = 'read committed'; SET application_name = 'holdfast'"
+    "SET jit = off; SET default_transaction_isolation = 'read committed'; SET application_name = 'holdfast'; "
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
 
