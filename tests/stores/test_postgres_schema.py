@@ -22,6 +22,20 @@ from servers.postgres import postgres_server
 from stores.stores import Servers
 
 PATIENCE_S = 10.0
+CALLED = {  # of version 1, by the statements of this package
+    "acquire_lease(bytea,bytea,real,real,record[],boolean) integer",
+    "bucket(real) bigint",
+    "claim_nodes(text[],real,real,bigint) SETOF node",
+    "create_node(record,cap[],real) SETOF node",
+    "cut(bytea[],real) boolean",
+    "delete_nodes(bytea[],bytea[],integer) integer",
+    "end_node(bytea,bytea,text,real) SETOF node",
+    "keep_lease(bytea,bytea,integer,real,record[]) void",
+    "rekey_node(bytea,bytea,integer,bytea,text,real,bytea,bytea) SETOF node",
+    "replace_node(record,real,integer) SETOF node",
+    "take(text,real,real,real,real) real",
+    "touch(bytea,real,real) boolean",
+}
 
 
 @pytest.fixture
@@ -128,6 +142,18 @@ async def test_a_store_that_is_open_goes_on_when_the_functions_are_written_anew(
         await migrated(url, namespace)
         assert await store.sessions.load(node.ref, now=NOW, touch_after=0.0) is not None
         assert (await store.sessions.replace(node, now=NOW)).version == 1
+
+
+async def test_what_statements_call_stays_as_it_is_within_a_version(url: str, namespace: str) -> None:  # E28
+    await migrated(url, namespace)
+    async with connected(url) as connection:
+        found = await connection.fetch(
+            "SELECT oid::regprocedure || ' ' || pg_get_function_result(oid) "
+            "FROM pg_proc WHERE pronamespace = to_regnamespace($1)",
+            namespace,
+        )
+    offered = {signature.replace(f"{namespace}.", "").replace("double precision", "real") for (signature,) in found}
+    assert offered >= CALLED, "a running server of an earlier release would fail: that takes a new VERSION"
 
 
 async def test_a_later_schema_is_left_alone(url: str, namespace: str) -> None:  # E28

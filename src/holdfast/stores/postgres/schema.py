@@ -1,7 +1,9 @@
 """The schema of a namespace: its name, its version, and how a server gets it (E28).
 
-Version 1 is what `schema.sql` makes. The functions hold no data: each migration writes them anew, and their text is
-part of what is compared, so a release never runs on another release's functions.
+Version 1 is what `schema.sql` makes. The functions hold no data: a migration replaces them in place, all at once. A
+server starts only on the functions of its own release; one that runs already goes on with the new ones. So within a
+version whatever statements call keeps its name, arguments, result and meaning. A change of that, or of the tables, is a
+new version, for which the servers of the old one have to be stopped first (docs/operations.md, "Upgrades").
 """
 
 import hashlib
