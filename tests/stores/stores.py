@@ -7,9 +7,10 @@ The servers are started when the first test asks for them, and stopped at the en
 """
 
 import itertools
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -54,6 +55,10 @@ class Place:
     async def dump(self) -> bytes:
         """Return every byte of it that its server or file has."""
         return await DUMPS[self.sort](self)
+
+    async def damage(self, key: bytes) -> None:
+        """Give a row, behind the store's back, a state and a reason that no release knows."""
+        await DAMAGES[self.sort](self, key)
 
 
 class Servers:
@@ -125,13 +130,39 @@ async def _files(place: Place) -> bytes:
 
 async def _keys(place: Place) -> bytes:
     """Every key of the server with its value as a dump file has it, uncompressed."""
+    with _client(place) as client:
+        client.config_set("rdbcompression", "no")
+        return b"".join(b"%b\n%b\n" % (key, client.dump(key) or b"") for key in client.scan_iter(count=1_000))
+
+
+async def _odd_file(place: Place, key: bytes) -> None:
+    with closing(sqlite3.connect(place.url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+        connection.execute(f"UPDATE \"{place.namespace}/node\" SET state = 'odd', reason = 'odd' WHERE key = ?", (key,))
+
+
+async def _odd_field(place: Place, key: bytes) -> None:
+    """State and reason are the first two bytes of a row, which is a field of a hash."""
+    with _client(place) as client:
+        for name in client.scan_iter(count=1_000, _type="hash"):
+            if row := client.hget(name, key):
+                client.hset(name, key, b"\xfe\xfe" + row[2:])
+
+
+async def _odd_table(place: Place, key: bytes) -> None:
+    import asyncpg
+
+    table = f"{place.namespace}.node"
+    connection = await asyncpg.connect(place.url)
+    await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT node_state_check, DROP CONSTRAINT node_reason_check")
+    await connection.execute(f"UPDATE {table} SET state = 'odd', reason = 'odd' WHERE key = $1", key)
+    await connection.close()
+
+
+def _client(place: Place) -> Any:
     from redis import Redis, RedisCluster
 
     address = place.url.replace("redis+cluster:", "redis:").partition(",")[0]
-    client: Any = (RedisCluster if place.sort == "cluster" else Redis).from_url(address)
-    with client:
-        client.config_set("rdbcompression", "no")
-        return b"".join(b"%b\n%b\n" % (key, client.dump(key) or b"") for key in client.scan_iter(count=1_000))
+    return (RedisCluster if place.sort == "cluster" else Redis).from_url(address)
 
 
 async def _tables(place: Place) -> bytes:
@@ -164,4 +195,10 @@ DUMPS: Final[dict[str, Callable[[Place], Awaitable[bytes]]]] = {
     "redis": _keys,
     "cluster": _keys,
     "postgres": _tables,
+}
+DAMAGES: Final[dict[str, Callable[[Place, bytes], Awaitable[None]]]] = {
+    "sqlite": _odd_file,
+    "redis": _odd_field,
+    "cluster": _odd_field,
+    "postgres": _odd_table,
 }

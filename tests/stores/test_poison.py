@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import asyncpg
 import msgspec
 import pytest
 
@@ -18,7 +19,7 @@ from holdfast.core.model import Reason, Record, State
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.errors import SessionNotFound
-from stores.stores import Place
+from stores.stores import Place, Servers, fresh
 
 OLD, NEW = new_key_text(), new_key_text()
 EXECUTED = Path("executed")
@@ -111,6 +112,47 @@ async def test_a_poisoned_row_with_effect_outside_is_stranded_under_its_label_an
         assert {r.label async for r in manager.each("kind", "lock")} >= world.open
         assert world.facts().count(Fact.STRANDED) == len(POISONS)
         assert not EXECUTED.exists()
+
+
+async def test_a_row_in_a_state_nobody_knows_is_stranded_and_in_nobodys_way(shared_place: Place) -> None:  # E6, E10
+    world, names = World(), ("plain", "odd", "other")
+    async with shared_place.open(world) as store:
+        manager = manager_with(store, world, OLD)
+        locks = {name: await manager.open("lock", {}, named=False, label=name, due_at=world.now) for name in names}
+        world.open |= set(names)
+        await shared_place.damage(locks["odd"].key)
+        found = {record.label: record for record in await store.sessions.find("due", world.now)}
+        assert {label: record.state for label, record in found.items()} == {
+            "plain": State.LIVE,
+            "odd": State.STRANDED,
+            "other": State.LIVE,
+        }
+        assert found["odd"].reason is None
+        assert await store.sessions.load(locks["odd"].ref, now=world.now) is None
+        assert await Keeper(manager).turn() == len(names)
+        assert set(world.kept) == {"plain", "other"}
+        assert world.order == ["odd"]
+        assert await manager.current(locks["odd"].ref) is None
+
+
+@pytest.fixture
+def postgres(servers: Servers, tmp_path: Path) -> Place:
+    return fresh("postgres", servers, tmp_path)
+
+
+@pytest.mark.servers
+async def test_postgres_keeps_no_state_or_reason_that_nobody_knows(postgres: Place) -> None:  # E28
+    world = World()
+    async with postgres.open(world) as store:
+        await manager_with(store, world, OLD).open("http")
+    connection = await asyncpg.connect(postgres.url)
+    for column, known in (("state", State), ("reason", Reason)):
+        change = f"UPDATE {postgres.namespace}.node SET {column} = $1"
+        for value in known:
+            assert await connection.execute(change, value) == "UPDATE 1"
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(change, "odd")
+    await connection.close()
 
 
 async def test_what_is_written_is_sealed_under_the_newest_key_and_old_rows_open_as_long_as_theirs_is_kept(

@@ -1,4 +1,7 @@
-"""A node as PostgreSQL keeps it: the columns, records out of rows, rows out of records."""
+"""A node as PostgreSQL keeps it: the columns, records out of rows, rows out of records.
+
+A state that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -11,7 +14,7 @@ from holdfast.core.model import Limit, Reason, Record, State
 FIELDS: Final = Record.__struct_fields__
 COLUMNS: Final = ", ".join(FIELDS)
 STATES: Final = {state.value: state for state in State}
-REASONS: Final[dict[str | None, Reason | None]] = {None: None, **{reason.value: reason for reason in Reason}}
+REASONS: Final = {reason.value: reason for reason in Reason}
 BIGGEST: Final = 2**62
 
 
@@ -28,8 +31,8 @@ def record_of(row: asyncpg.Record) -> Record:
         client=row[7],
         label=row[8],
         payload=row[9],
-        state=STATES[row[10]],
-        reason=REASONS[row[11]],
+        state=STATES.get(row[10], State.STRANDED),
+        reason=REASONS.get(row[11]),
         created_at=row[12],
         used_at=row[13],
         idle=row[14],

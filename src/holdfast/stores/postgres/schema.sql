@@ -36,7 +36,10 @@ CREATE TABLE holdfast.node (
   fence int4 NOT NULL DEFAULT 0, held int4 NOT NULL, attempts int4 NOT NULL, version int4 NOT NULL,
   holds boolean NOT NULL, key bytea NOT NULL, tree bytea NOT NULL, parent bytea, above bytea[] NOT NULL, alias bytea,
   mark text NOT NULL, kind text NOT NULL, owner text NOT NULL, client text NOT NULL, label text NOT NULL,
-  state text NOT NULL, reason text, payload bytea NOT NULL,
+  state text NOT NULL CHECK (state IN ('live', 'ending', 'stranded')),
+  reason text CHECK (reason IN ('logout', 'client', 'idle', 'expired', 'replaced', 'admin', 'parent', 'backend_gone',
+    'shutdown', 'security')),
+  payload bytea NOT NULL,
   CONSTRAINT node_key PRIMARY KEY (key)
 ) WITH (fillfactor = 80);
 ALTER TABLE holdfast.node ALTER COLUMN payload SET STORAGE EXTERNAL;

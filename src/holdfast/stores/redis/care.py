@@ -7,16 +7,14 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
-from holdfast.core.model import State
 from holdfast.errors import ConfigurationError
 from holdfast.stores.care import Finding
-from holdfast.stores.redis.codec import numbers
+from holdfast.stores.redis.codec import STATES, numbers
 from holdfast.stores.redis.layout import POLICY, eviction_policies, info, shards_found, shards_of
 from holdfast.stores.redis.line import packed_command
 from holdfast.stores.redis.servers import Servers
 from holdfast.stores.redis.shards import Shards, place_of
 
-STATES: Final = tuple(State)
 MANY: Final = 500  # entries asked for at once
 FORGETS: Final = "Set `appendonly yes`, so that a restart forgets a second at most."
 MEND: Final = "Run `holdfast store migrate`: it puts in what is missing and takes out what is left over."

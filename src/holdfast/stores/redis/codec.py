@@ -1,7 +1,8 @@
 """How a node is written down: a header of fixed size, then its texts without anything between, then its payload.
 
 Scripts read and write the header's numbers (`lua/prelude.lua` has the same format) and carry the rest along. The key is
-not part of a row. A root's `tree` is its key and takes no room. A clock that is not set is not a number (NaN).
+not part of a row. A root's `tree` is its key and takes no room. A clock that is not set is not a number (NaN). A state
+that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand.
 """
 
 import struct
@@ -14,10 +15,11 @@ from holdfast.errors import BadInput
 HEAD: Final = struct.Struct("<7B3HIIi10d")
 NUMBER: Final = struct.Struct("<d")
 TIMES: Final = struct.Struct("<ddd")
-STATES: Final = tuple(State)
-REASONS: Final = (None, *Reason)
-STATE_CODES: Final = {state: code for code, state in enumerate(STATES)}
-REASON_CODES: Final = {reason: code for code, reason in enumerate(REASONS)}
+STATE_CODES: Final = {state: code for code, state in enumerate(State)}
+REASON_CODES: Final = {reason: code for code, reason in enumerate((None, *Reason))}
+CODES: Final = range(256)
+STATES: Final = tuple(dict(enumerate(State)).get(code, State.STRANDED) for code in CODES)
+REASONS: Final = tuple(dict(enumerate(Reason, 1)).get(code) for code in CODES)
 
 
 def numbers(*values: float | None) -> bytes:

@@ -1,4 +1,7 @@
-"""The rows of the SQLite store: `stores.rows.Rows` in SQL, one connection and one transaction at a time."""
+"""The rows of the SQLite store: `stores.rows.Rows` in SQL, one connection and one transaction at a time.
+
+A state that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand.
+"""
 
 # ruff: noqa: S608 - a namespace is checked before it stands in a statement, and values are bound
 
@@ -202,7 +205,7 @@ def _one(found: sqlite3.Cursor) -> Record | None:
 
 def _record(row: tuple[Any, ...]) -> Record:
     fields = dict(zip(FIELDS, row, strict=True))
-    fields["state"], fields["reason"] = STATES[fields["state"]], REASONS.get(fields["reason"])
+    fields["state"], fields["reason"] = STATES.get(fields["state"], State.STRANDED), REASONS.get(fields["reason"])
     fields["holds"] = fields["holds"] != 0
     return Record(**fields)
 
