@@ -3,8 +3,6 @@
 Imports the SDK, so it is loaded with `sdk` only.
 """
 
-import base64
-import binascii
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,6 +21,7 @@ from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, S
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.mcp.changes import Change, Changes
 from holdfast.mcp.handles import SHOWN
+from holdfast.mcp.state import as_bytes, as_text
 
 PREFIX: Final = "hf1."
 BOUND: Final = b"mcp.sdk.state"
@@ -69,19 +68,15 @@ class SharedCodec:
 
     def seal(self, payload: bytes) -> str:
         """Return a payload as text that every worker opens."""
-        return PREFIX + base64.urlsafe_b64encode(self._keys.seal(payload, BOUND)).rstrip(b"=").decode()
+        return PREFIX + as_text(self._keys.seal(payload, BOUND))
 
     def unseal(self, token: str) -> bytes:
         """Return the payload; raise InvalidRequestState."""
         if not token.startswith(PREFIX):
             return self._before.unseal(token)
-        text = token.removeprefix(PREFIX)
         try:
-            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
-                raise InvalidRequestState("malformed")
-            return self._keys.open(raw, BOUND)
-        except (Unreadable, ValueError, binascii.Error) as exc:
+            return self._keys.open(as_bytes(token.removeprefix(PREFIX)), BOUND)
+        except (Unreadable, ValueError) as exc:
             raise InvalidRequestState("seal") from exc
 
 

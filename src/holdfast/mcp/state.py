@@ -6,7 +6,6 @@ Source: MCP 2026-07-28, multi round-trip requests (SEP-2322), mcp.md ยง6.6 and ย
 """
 
 import base64
-import binascii
 import hashlib
 import math
 from typing import Any, Final
@@ -38,18 +37,16 @@ def seal(manager: Manager, context: Context, tool: str, arguments: bytes, state:
     """Return a state as text for the client to bring back."""
     lives = math.inf if context.in_task else STATE_TTL_S  # a task keeps it at the server, for as long as itself
     plain = msgspec.msgpack.encode(_Sealed(manager.clock() + lives, once, JSON.encode(state)))
-    return _text(manager.keys.seal(plain, _bound(context, tool, arguments)))
+    return as_text(manager.keys.seal(plain, _bound(context, tool, arguments)))
 
 
 async def unseal(manager: Manager, context: Context, tool: str, arguments: bytes, text: str) -> Any:
     """Return a state that a client has brought back for the same call; raise RpcError if it does not hold."""
     now = manager.clock()
     try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        if _text(raw) != text:
-            raise refusal()
+        raw = as_bytes(text)
         sealed = msgspec.msgpack.decode(manager.keys.open(raw, _bound(context, tool, arguments)), type=_Sealed)
-    except (Unreadable, ValueError, binascii.Error, msgspec.DecodeError):
+    except (Unreadable, ValueError, msgspec.DecodeError):
         raise refusal() from None
     if now >= sealed.ends_at:
         raise refusal()
@@ -59,8 +56,17 @@ async def unseal(manager: Manager, context: Context, tool: str, arguments: bytes
     return msgspec.json.decode(sealed.state)
 
 
-def _text(raw: bytes) -> str:
+def as_text(raw: bytes) -> str:
+    """Return bytes in base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def as_bytes(text: str) -> bytes:
+    """Return the bytes of a text that `as_text` has made; raise ValueError for every other text."""
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if as_text(raw) != text:
+        raise ValueError("no canonical base64url")
+    return raw
 
 
 def _bound(context: Context, tool: str, arguments: bytes) -> bytes:
