@@ -51,6 +51,7 @@ async def test_new_work_is_refused_with_the_advice_to_come_back(era: str) -> Non
         else:
             seen = await worker.wire.post(call("echo", 7, text="x"), **named)
         assert (seen.status, seen.headers["retry-after"], seen.json["id"]) == (503, "2", 7)
+        assert seen.json["error"]["data"] == {"code": "server_draining"}
         assert (await worker.wire.post(initialize())).status == 503
         assert (await worker.wire.post([call("echo", text="x")], **named)).status == 503  # type: ignore[arg-type]
 

@@ -53,7 +53,9 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 UNAUTHORIZED: Final = Refusal(401, INVALID_REQUEST, "a valid bearer token is needed")
 NOT_JSON: Final = Refusal(415, INVALID_REQUEST, "the Content-Type must be application/json")
 NOT_TAKEN: Final = Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream")
-STOPPING: Final = Refusal(503, INVALID_REQUEST, "the server is going down; come back in a few seconds")
+STOPPING: Final = Refusal(  # nothing was begun, unlike with errors.ServerStopping
+    503, INVALID_REQUEST, "the server is going down; come back in a few seconds", code="server_draining"
+)
 NAMED: Final = (Named.NONE, Named.ONE, Named.TWO)
 _SHAPES: Final = {
     Shape.REQUEST: Body.REQUEST,
