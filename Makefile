@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PARTS := $(BIN)/python scripts/parts.py
 
-.PHONY: help setup run test test-fast lint docs bench lock clean
+.PHONY: help setup run test test-fast lint docs bench chaos lock clean
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -45,6 +45,9 @@ docs: .venv/dev.stamp  ## Write the manual's page of settings and commands anew
 bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine and date
 	@for file in bench/manager.py bench/store_ports.py bench/abap_overhead.py bench/abap_throughput.py bench/mcp_peers.py \
 	  bench/mcp_sessions.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+chaos: .venv/dev.stamp  ## Kill servers a thousand times while agents work, on Redis and on PostgreSQL; about 45 minutes each
+	@for store in redis postgres; do $(BIN)/python -m bench.chaos --store $$store --kills $(or $(KILLS),1000) || exit 1; done
 
 lock: .venv/dev.stamp  ## Look the newest versions up and write the lock files
 	@$(BIN)/python scripts/lock.py
