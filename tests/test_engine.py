@@ -9,12 +9,12 @@ import anyio
 import pytest
 
 from holdfast.config import KindSettings, Settings
+from holdfast.core.duty import Duty
 from holdfast.core.ids import make_ids
-from holdfast.core.keeper import Duty
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.model import Policy, Reason
 from holdfast.core.sealing import new_key_text
-from holdfast.engine import end_all, open_engine
+from holdfast.engine import end_all, every, open_engine
 from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound, StoreUnavailable
 
 HTTP = Kind(name="http", clocks=Clocks(idle=100.0))
@@ -36,6 +36,23 @@ async def test_a_store_in_memory_closes_its_sessions_when_the_process_ends() -> 
         async with open_engine(kinds=[Kind(name="backend", closer=close, outside=True)]) as engine:
             await engine.manager.open("backend", named=False)
     assert closed == [Reason.SHUTDOWN]
+
+
+async def test_what_is_repeated_goes_on_after_a_mistake(caplog: pytest.LogCaptureFixture) -> None:  # E26
+    turns: list[int] = []
+
+    async def stumble() -> None:
+        turns.append(len(turns))
+        raise ZeroDivisionError("secret")
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(every, 0.001, stumble)
+            while len(turns) < 3:
+                await anyio.sleep(0.001)
+            tasks.cancel_scope.cancel()
+    [record] = caplog.records
+    assert "stumble every 0.0 s: ZeroDivisionError" in record.getMessage()
 
 
 async def test_ending_everything_is_bounded() -> None:  # A4

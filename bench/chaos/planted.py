@@ -11,7 +11,7 @@ from holdfast.adt.kinds import Keeping
 from holdfast.adt.locksmith import Place
 from holdfast.backend.locks import Lock, Outcome
 from holdfast.backend.wire import AnswerLost, Call, Reply, Wire
-from holdfast.core.keeper import Duty
+from holdfast.core.duty import Duty
 from holdfast.core.session import Session
 
 

@@ -20,6 +20,7 @@ from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import ENDED_TOPIC, Manager, Tuning
+from holdfast.core.mistakes import Mistakes
 from holdfast.core.model import Message, Policy, Reason
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
@@ -87,9 +88,9 @@ async def open_engine(
         engine = Engine(manager, Keeper(manager), settings)
         async with anyio.create_task_group() as tasks:
             await tasks.start(listen_for_ends, manager)
-            tasks.start_soon(_every, settings.lease_ttl / 3, manager.renew_held)
-            tasks.start_soon(_every, settings.lease_ttl / 3, manager.touch_running)
-            tasks.start_soon(_every, STORE_DOWN_S, manager.catch_up)
+            tasks.start_soon(every, settings.lease_ttl / 3, manager.renew_held)
+            tasks.start_soon(every, settings.lease_ttl / 3, manager.touch_running)
+            tasks.start_soon(every, STORE_DOWN_S, manager.catch_up)
             if keeper:
                 tasks.start_soon(engine.keeper.run)
                 tasks.start_soon(engine.keeper.run_sweeper)
@@ -133,11 +134,15 @@ async def listen_for_ends(manager: Manager, *, task_status: TaskStatus[None]) ->
     await listen(manager.store.channel, [ENDED_TOPIC], hear, task_status=task_status)
 
 
-async def _every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-    """Repeat something; one turn that takes long delays the next of its own kind only."""
+async def every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+    """Repeat something; one turn that takes long, or fails, is followed by the next of its own kind."""
+    mistakes = Mistakes(f"{do.__name__} every {seconds:.1f} s")
     while True:
         await anyio.sleep(seconds)
-        await do()
+        try:
+            await do()
+        except Exception as exc:  # noqa: BLE001 - what one turn left undone the next one does
+            mistakes.note(exc)
 
 
 def _checked(ids: Ids | None, settings: Settings) -> Ids:

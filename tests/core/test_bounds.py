@@ -9,8 +9,9 @@ import pytest
 from core.outage import Switch, switched
 from core.samples import record
 from core.world import TUNING, World, manager_on
+from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
-from holdfast.core.keeper import Duty, Keeper
+from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.world import Crash, World, manager_on, world_on_memory
+from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
-from holdfast.core.keeper import Duty, Keeper
+from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
 from holdfast.core.model import Claim, Reason, State

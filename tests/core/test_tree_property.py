@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.world import World, manager_on
-from holdfast.core.keeper import Duty, Keeper
+from holdfast.core.duty import Duty
+from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State

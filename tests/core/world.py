@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from holdfast.core.duty import Duty
 from holdfast.core.events import Event, Fact
-from holdfast.core.keeper import Duty, Keeper
+from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager, Tuning
 from holdfast.core.ports import Store

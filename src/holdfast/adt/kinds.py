@@ -14,7 +14,7 @@ from holdfast.backend.locks import Lock, Outcome, Phase
 from holdfast.backend.logon import PastLock
 from holdfast.backend.system import Systems
 from holdfast.config import Settings
-from holdfast.core.keeper import Duty
+from holdfast.core.duty import Duty
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.model import Policy, Reason
 from holdfast.core.session import Session

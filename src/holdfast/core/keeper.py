@@ -1,13 +1,13 @@
 """What is due in the outside world: closing what has ended, keeping alive what lives, sweeping what has expired (E10).
 
 Any worker may do any of it: a node is claimed with a lease, and what a dead worker left half done is done again from
-its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out. It is one long file, for
-closing, keeping and sweeping share what is being worked on and when the store was away.
+its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out. What nobody expected
+costs a turn, or a node a pause, but not the server: all that is done can be done again.
 """
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
@@ -15,13 +15,14 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from holdfast.core import closing
+from holdfast.core.duty import Duty, Run
 from holdfast.core.events import Fact
 from holdfast.core.holding import Held
 from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import Claim, Reason, Record, Ref, State
+from holdfast.core.mistakes import Mistakes
+from holdfast.core.model import Claim, Reason, Record, State
 from holdfast.core.sealing import Unreadable
-from holdfast.core.session import Session
 from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import Busy, LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
 
@@ -29,69 +30,16 @@ CLAIMS: Final = 32
 SLOW_S: Final = 2.0  # who takes longer is looked after beside the others, and no longer instead of them
 SLOW_SHARE: Final = 3  # times `at_once`: how many of those there may be
 UPKEEP_RETRY_S: Final = 10.0
+MISTAKE_S: Final = 5.0  # how long the keeper waits after a turn that failed for no reason it knows
 FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, or must: look again, do not spin
 SWEEPER_TURN_S: Final = 30.0
 TREE: Final = 2_000  # nodes of a tree that are read at once: to be closed, all of them have to be known
+EXPECTED: Final = (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict)  # another has the node, or will have it
 GRACE_S: Final = 10.0  # after an outage: uses that it kept from being recorded are written before anything is removed
 
 
 class Gone(Exception):
     """The row of a node is not there any more: somebody has closed it."""
-
-
-class Run:
-    """The leases of one closing run, shared by its closers; a node of the run is leased once, whoever asks."""
-
-    def __init__(self, manager: Manager, top: Record, held: Held) -> None:
-        self._manager = manager
-        self.began = manager.clock() if top.ended_at is None else top.ended_at
-        self.held = {top.key: held}
-        self.failed: set[bytes] = set()
-        self.unreadable = False
-        self._turns: dict[bytes, anyio.Lock] = {}
-
-    @asynccontextmanager
-    async def hold(self, ref: Ref) -> AsyncIterator[Held]:
-        """Hold a node's lease, the run's own if it has one; one closer at a time either way."""
-        ours = self.held.get(ref.key)
-        if ours is None:
-            async with self._manager.hold(ref, wait=self._manager.tuning.closer_timeout, closing=True) as held:
-                yield held
-            return
-        async with self._turns.setdefault(ref.key, anyio.Lock()):
-            yield ours
-
-
-class Duty:
-    """What a closer or an upkeep is given: the node, opened, and the means to reach those around it."""
-
-    def __init__(self, manager: Manager, session: Session, run: Run) -> None:
-        self.manager, self.session, self._run = manager, session, run
-
-    @property
-    def now(self) -> float:
-        """The present instant, Unix seconds."""
-        return self.manager.clock()
-
-    @property
-    def held(self) -> Held:
-        """The lease on the node itself; `held.put(session)` writes its content when the duty is done."""
-        return self._run.held[self.session.key]
-
-    def hold(self, ref: Ref) -> AbstractAsyncContextManager[Held]:
-        """Hold the lease of another node, for example the back-end session of a lock."""
-        return self._run.hold(ref)
-
-    async def parent(self) -> Session | None:
-        """Return the parent, opened, in whatever state it is; None if there is none, or it cannot be read."""
-        record = self.session.record
-        if record.parent is None:
-            return None
-        above = await self.manager.current(Ref(record.tree, record.parent))
-        try:
-            return await self.manager.read(above) if above is not None else None
-        except Unreadable:
-            return None
 
 
 class Keeper:
@@ -104,6 +52,7 @@ class Keeper:
         self._not_ours: frozenset[bytes] = frozenset()  # what is long due and was told of
         self._staying = 0  # expired rows that a sweep had to leave
         self._out_at = float("-inf")  # when the store was last out of reach
+        self._mistakes = Mistakes("looking after what is due")
 
     async def run(self) -> None:
         """Take turns: at the earliest due instant, when woken, and every few seconds at the latest."""
@@ -117,6 +66,9 @@ class Keeper:
                 except StoreUnavailable:
                     self._out_at = anyio.current_time()
                     pause = STORE_DOWN_S
+                except Exception as exc:  # noqa: BLE001 - the next turn may be a better one
+                    self._mistakes.note(exc)
+                    pause = MISTAKE_S
                 with anyio.move_on_after(pause):
                     await self._manager.due.wait()
 
@@ -131,6 +83,8 @@ class Keeper:
                 await self.note_unclaimed()
             except StoreUnavailable:
                 self._out_at = anyio.current_time()
+            except Exception as exc:  # noqa: BLE001 - the next turn may be a better one
+                self._mistakes.note(exc)
 
     async def claim(self, count: int = CLAIMS) -> list[Claim]:
         """Lease what is due now and this process can look after."""
@@ -155,7 +109,7 @@ class Keeper:
         return len(claims)
 
     async def look_after(self, claim: Claim, asked_at: float) -> None:
-        """Close a marked node, or keep a live one. Never raises: what failed is due again.
+        """Close a marked node, or keep a live one. What failed is due again, after a pause.
 
         `asked_at` is what the event loop's clock showed before the store was asked for the claim.
         """
@@ -165,8 +119,8 @@ class Keeper:
                 await self._keep(claim.record, held)
             else:
                 await self._close(claim.record, held)
-        except (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict):
-            return  # somebody else has it, or will have it when the lease runs out
+        except EXPECTED:
+            return
         except Exception as exc:  # noqa: BLE001 - what a face has put cannot be written: the old content stays (E6)
             self._manager.tell(Fact.CLOSING_FAILED, claim.record, detail=type(exc).__name__)
 
@@ -227,6 +181,8 @@ class Keeper:
     async def _work(self, claim: Claim, asked_at: float) -> None:
         try:
             await self.look_after(claim, asked_at)
+        except Exception as exc:  # noqa: BLE001 - others are looked after beside it
+            self._mistakes.note(exc)
         finally:
             self._working.pop(claim.record.key, None)  # the node may be claimed again before this is reached
             self._manager.due.set()
@@ -270,9 +226,32 @@ class Keeper:
                 manager.tell(Fact.ENDED, record, reason=_why(record, now))
         return left
 
+    @asynccontextmanager
+    async def _looking_after(self, record: Record, held: Held) -> AsyncIterator[None]:
+        """Hold the lease. What nobody expected costs the node a try, or the lease's time if that cannot be written."""
+        async with held:
+            try:
+                yield
+            except EXPECTED:
+                raise
+            except Exception as exc:
+                self._mistakes.note(exc)
+                try:
+                    await self._stumbled(record, held)
+                except Exception:  # noqa: BLE001 - as far as anybody knows the lease is all that is left
+                    held.forget()
+                raise
+
+    async def _stumbled(self, record: Record, held: Held) -> None:
+        if record.state is State.LIVE:
+            later = msgspec.structs.replace(record, due_at=self._manager.clock() + UPKEEP_RETRY_S)
+            await self._again(held, later)
+        else:
+            await self._failed(held, record, self._manager.tuning.closing_patience)
+
     async def _keep(self, record: Record, held: Held) -> None:
         manager, kind = self._manager, self._manager.kinds[record.kind]
-        async with held:
+        async with self._looking_after(record, held):
             try:
                 session = await manager.read(record)
             except Unreadable:
@@ -310,7 +289,7 @@ class Keeper:
 
     async def _close(self, top: Record, held: Held) -> None:
         manager = self._manager
-        async with held:
+        async with self._looking_after(top, held):
             tree = [record async for record in manager.each("tree", top.tree, page=TREE)]
             order = closing.levels(top, tree)
             run = Run(manager, top, held)

@@ -11,7 +11,7 @@ import msgspec
 from holdfast.core.model import Policy
 
 if TYPE_CHECKING:
-    from holdfast.core.keeper import Duty
+    from holdfast.core.duty import Duty
 
 
 class Clocks(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.keeper import Duty
+from holdfast.core.duty import Duty
 from holdfast.core.kinds import Clocks
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Ref
