@@ -13,6 +13,7 @@ from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager, Tuning
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
+from holdfast.core.session import Session
 from holdfast.stores import open_store
 
 KEYS = KeyRing.parse(new_key_text())
@@ -107,3 +108,22 @@ async def world_on_memory() -> AsyncIterator[tuple[World, Manager, Keeper]]:
     async with open_store("memory://", clock=world) as store:
         manager = manager_on(store, world)
         yield world, manager, Keeper(manager)
+
+
+async def opened(manager: Manager, **more: object) -> Session:
+    """A session of Ann's with something in it."""
+    return await manager.open("http", {"cart": 1}, owner="ann", **more)  # type: ignore[arg-type]
+
+
+async def tree(manager: Manager, world: World, name: str = "") -> tuple[Session, Session, Session]:
+    """A session, a back end below it and a lock below that; what they stand for is open outside."""
+    session = await manager.open("http", owner="ann")
+    backend = await manager.open("backend", parent=session, label=f"B{name}", named=False)
+    lock = await manager.open("lock", parent=backend, label=f"L{name}", named=False)
+    world.open |= {f"B{name}", f"L{name}"}
+    return session, backend, lock
+
+
+async def empty(manager: Manager) -> bool:
+    """Say whether nothing is stored any more."""
+    return not await manager.store.sessions.find("all", b"")
