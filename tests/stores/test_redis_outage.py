@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import anyio
@@ -24,6 +24,7 @@ from stores.stores import Servers
 TIMEOUT_S = 0.5
 SLACK_S = 1.0  # of a machine that has more to do
 PATIENCE_S = 20.0
+SEND = AbstractConnection._send_packed_command
 _numbers = itertools.count(1)
 
 
@@ -80,18 +81,24 @@ async def unavailable(store: Store) -> float:
     return time.monotonic() - began
 
 
-async def test_a_connection_hung_up_while_a_command_is_on_its_way_out_is_an_outage_and_made_anew(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+async def hung_up(connection: AbstractConnection, command: object) -> None:
+    """Send when another task has just disconnected."""
+    await connection.disconnect(nowait=True)
+    await SEND(connection, command)
+
+
+async def closed_below(connection: AbstractConnection, command: object) -> None:
+    """Send when uvloop has closed the transport, and redis-py does not know yet."""
+    raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
+@pytest.mark.parametrize("end", [hung_up, closed_below])
+async def test_a_connection_that_ends_while_a_command_is_on_its_way_out_is_an_outage_and_made_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[AbstractConnection, object], Awaitable[None]]
 ) -> None:  # E26
     await back(store)
-    write = AbstractConnection._send_packed_command
-
-    async def hang_up_first(self: AbstractConnection, command: object) -> None:
-        await self.disconnect(nowait=True)
-        await write(self, command)
-
     with monkeypatch.context() as patched:
-        patched.setattr(AbstractConnection, "_send_packed_command", hang_up_first)
+        patched.setattr(AbstractConnection, "_send_packed_command", end)
         assert await unavailable(store) < TIMEOUT_S
     await back(store)
 

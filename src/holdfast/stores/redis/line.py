@@ -175,11 +175,14 @@ def packed_command(*words: bytes | str | int) -> bytes:
 
 
 async def send(connection: AbstractConnection, *commands: bytes) -> None:
-    """Send packed commands. Once another task has hung up, redis-py has no writer left: a fault like any other."""
+    """Send packed commands. A connection that has ended a moment ago is a fault like any other.
+
+    redis-py has no writer left then (AttributeError), or uvloop says that its transport is closed (RuntimeError).
+    """
     try:
         await connection.send_packed_command(commands, check_health=False)
-    except AttributeError as exc:
-        if connection.is_connected:
+    except (AttributeError, RuntimeError) as exc:
+        if isinstance(exc, AttributeError) and connection.is_connected:
             raise
         raise ConnectionError("the connection has ended") from exc
 
