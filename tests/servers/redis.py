@@ -19,6 +19,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
+from servers.orphans import go_with_parent
+
 START_S = 10.0
 STOP_S = 5.0
 SLOTS = 16_384
@@ -49,7 +51,7 @@ class RedisServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, preexec_fn=go_with_parent)  # noqa: PLW1509 - no threads are left behind it
         until(self._ready, START_S, self._log)
 
     def stop(self) -> None:
