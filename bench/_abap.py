@@ -90,6 +90,7 @@ def holdfast(system: str, store: str, core: int | None = None, profile: Path | N
     """Run `holdfast serve` as a process of its own."""
     environment = {f"HOLDFAST_SAP_{name}": value for name, value in connection(system).items()}
     command = (*_profiled(profile), "-m", "holdfast", "serve", "--port", "0")
+    environment["HOLDFAST_RATE_LIMIT_PER_SESSION"] = "0"
     return running(*command, core=core, HOLDFAST_STORE=store, **environment)
 
 
