@@ -30,7 +30,7 @@ class Part(NamedTuple):
 PARTS = {
     "lint": Part(2, [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"]]),
     "unit": Part(
-        2,
+        3,
         [
             [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
             [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
