@@ -3,26 +3,24 @@
 import secrets
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 import asyncpg
 import pytest
-from anyio.abc import TaskStatus
 
 from holdfast.core.model import Message, Ref
 from holdfast.core.ports import Store
-from holdfast.core.together import listen
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.postgres import open_postgres, postgres_care
 from holdfast.stores.postgres.connections import CLOSE_S, MOST, OwnConnections
 from holdfast.stores.postgres.database import Database
 from holdfast.testing.contract.base import NOW, all_at_once, chain, lives, root, stored
 from servers.postgres import PostgresServer, postgres_server
+from stores.outages import PATIENCE_S, is_called_after, paused, stopped
 
 TIMEOUT_S = 0.5
 IN_TIME_S = 3 * TIMEOUT_S
-PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +47,6 @@ async def store(server: PostgresServer) -> AsyncIterator[Store]:
         yield store
 
 
-@contextmanager
-def stopped(server: PostgresServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
-
-
 @asynccontextmanager
 async def gone_and_back(server: PostgresServer) -> AsyncIterator[None]:
     with stopped(server):
@@ -71,15 +60,6 @@ async def cut(server: PostgresServer) -> AsyncIterator[None]:
     await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
     await other.close()
     yield
-
-
-@contextmanager
-def paused(server: PostgresServer) -> Iterator[None]:
-    server.pause()
-    try:
-        yield
-    finally:
-        server.resume()
 
 
 def calls(store: Store, ref: Ref) -> list[Callable[[], Awaitable[object]]]:
@@ -287,21 +267,7 @@ async def test_a_subscription_ends_with_its_connection_and_the_next_one_hears(
 
 
 async def test_who_listens_is_called_after_an_outage(store: Store, server: PostgresServer) -> None:  # E26
-    returned = anyio.Event()
-
-    async def take(message: Message) -> None:
-        raise AssertionError(message)
-
-    async def hear(*, task_status: TaskStatus[None]) -> None:
-        await listen(store.channel, ["t"], take, back=returned.set, task_status=task_status)
-
-    with anyio.fail_after(PATIENCE_S):
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(hear)
-            with stopped(server):
-                pass
-            await returned.wait()
-            tasks.cancel_scope.cancel()
+    await is_called_after(stopped(server), store)
 
 
 async def test_nobody_can_subscribe_to_a_server_that_is_down(store: Store, server: PostgresServer) -> None:  # E26

@@ -7,23 +7,21 @@ from contextlib import AbstractContextManager, contextmanager
 
 import anyio
 import pytest
-from anyio.abc import TaskStatus
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 
 from holdfast.core.ids import alias_of
 from holdfast.core.model import Message
 from holdfast.core.ports import Store
-from holdfast.core.together import listen
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.stores.redis import open_redis, redis_care, redis_store
 from holdfast.testing.contract.base import NOW, all_at_once, below, chain, lives, root, stored
 from servers.redis import RedisServer, RedisServers, redis_cluster, redis_sentinel, redis_server
+from stores.outages import PATIENCE_S, is_called_after, paused, stopped
 from stores.stores import Servers
 
 TIMEOUT_S = 0.5
 SLACK_S = 1.0  # of a machine that has more to do
-PATIENCE_S = 20.0
 SEND = AbstractConnection._send_packed_command
 _numbers = itertools.count(1)
 
@@ -46,24 +44,6 @@ def own_cluster() -> Iterator[RedisServers]:
 async def store(own: RedisServer) -> AsyncIterator[Store]:
     async with open_redis(own.url, namespace=f"outage{next(_numbers)}", timeout=TIMEOUT_S) as opened:
         yield opened
-
-
-@contextmanager
-def paused(server: RedisServer | RedisServers) -> Iterator[None]:
-    server.pause()
-    try:
-        yield
-    finally:
-        server.resume()
-
-
-@contextmanager
-def stopped(server: RedisServer | RedisServers) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
 
 
 @contextmanager
@@ -229,21 +209,7 @@ async def test_a_subscription_ends_with_its_connection_and_the_next_one_hears(
 
 
 async def test_who_listens_is_called_after_an_outage(store: Store, own: RedisServer) -> None:  # E26
-    returned = anyio.Event()
-
-    async def take(message: Message) -> None:
-        raise AssertionError(message)
-
-    async def hear(*, task_status: TaskStatus[None]) -> None:
-        await listen(store.channel, ["t"], take, back=returned.set, task_status=task_status)
-
-    with anyio.fail_after(PATIENCE_S):
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(hear)
-            with stopped(own):
-                pass
-            await returned.wait()
-            tasks.cancel_scope.cancel()
+    await is_called_after(stopped(own), store)
 
 
 async def test_a_full_server_refuses_new_sessions_and_says_why(store: Store, own: RedisServer) -> None:  # E26
