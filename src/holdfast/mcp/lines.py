@@ -10,11 +10,31 @@ from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.standalone import Streams
 
 
-class ModernLine:
+class OneWay:
+    """Of a line, what is the same for all clients that cannot be asked."""
+
+    __slots__ = ()
+    can_ask = False
+
+    async def ask(self, method: str, params: object, timeout: float | None) -> NoReturn:
+        """Refuse: this client is asked by results only."""
+        raise NoWayBack(method)
+
+    async def tell_aside(self, method: str, params: object) -> None:
+        """Forget it: changes are told on listen streams only."""
+
+    async def ask_aside(self, method: str, params: object, timeout: float | None) -> NoReturn:
+        """Refuse: this client is asked by results only."""
+        raise NoWayBack(method)
+
+    async def hang_up(self) -> None:
+        """Do nothing: to close the connection would withdraw the request, and a task has none."""
+
+
+class ModernLine(OneWay):
     """Notifications on the answer's stream, and nothing else: the server asks by `input_required` results."""
 
     __slots__ = ("_answer",)
-    can_ask = False
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -22,20 +42,6 @@ class ModernLine:
     async def tell(self, method: str, params: object) -> None:
         """Send a notification on the answer's stream."""
         await self._answer.say(jsonrpc.notification(method, params))
-
-    async def ask(self, method: str, params: object, timeout: float | None) -> NoReturn:
-        """Refuse: this revision has no requests of servers."""
-        raise NoWayBack(method)
-
-    async def tell_aside(self, method: str, params: object) -> None:
-        """Forget it: changes are told on listen streams only."""
-
-    async def ask_aside(self, method: str, params: object, timeout: float | None) -> NoReturn:
-        """Refuse: this revision has no requests of servers."""
-        raise NoWayBack(method)
-
-    async def hang_up(self) -> None:
-        """Do nothing: closing the connection would withdraw the request."""
 
 
 class LegacyLine:

@@ -7,7 +7,7 @@ that may be run again is left to the next worker; any other one fails and says s
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -24,9 +24,10 @@ from holdfast.errors import (
     StoreUnavailable,
 )
 from holdfast.mcp.changes import Change, Changes, publish
-from holdfast.mcp.dispatch import AsTask, Context, NoWayBack
+from holdfast.mcp.dispatch import AsTask, Context
 from holdfast.mcp.journal import Bell
 from holdfast.mcp.jsonrpc import JSON, RpcError
+from holdfast.mcp.lines import OneWay
 from holdfast.mcp.protocol import INTERNAL_ERROR, Era
 from holdfast.mcp.settle import Failure, settled
 from holdfast.mcp.tasks.register import Register, Step, as_it_is, name_of_run, task_in
@@ -50,10 +51,8 @@ class _Answered(msgspec.Struct, frozen=True):
     error: _Error
 
 
-class TaskLine:
+class TaskLine(OneWay):
     """The way to the client of a task: what progress says is shown with the task, nothing else reaches it."""
-
-    can_ask = False
 
     def __init__(self) -> None:
         self.message = ""
@@ -62,20 +61,6 @@ class TaskLine:
         """Keep the message of a report of progress."""
         if method == "notifications/progress" and isinstance(params, Mapping):
             self.message = str(params.get("message") or self.message)
-
-    async def ask(self, method: str, params: object, timeout: float | None) -> NoReturn:
-        """Refuse: a task asks by its result."""
-        raise NoWayBack(method)
-
-    async def tell_aside(self, method: str, params: object) -> None:
-        """Forget it."""
-
-    async def ask_aside(self, method: str, params: object, timeout: float | None) -> NoReturn:
-        """Refuse: a task asks by its result."""
-        raise NoWayBack(method)
-
-    async def hang_up(self) -> None:
-        """Do nothing: there is no connection."""
 
 
 class Run:
