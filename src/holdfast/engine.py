@@ -26,7 +26,7 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.together import STORE_DOWN_S, listen
 from holdfast.errors import ConfigurationError
-from holdfast.stores import POSTGRES, REDIS, open_store
+from holdfast.stores import POSTGRES, REDIS, file_of, open_store
 
 DRAIN_S: Final = 10.0
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ async def open_engine(
     async with _store(url, settings, clock) as store:
         manager = Manager(
             store,
-            _ring(given, "memory:" if isinstance(url, Store) else url),
+            _ring(given, None if isinstance(url, Store) else file_of(url)),
             kinds,
             worker=worker or f"{os.getpid()}-{secrets.token_hex(4)}",
             clock=clock,
@@ -153,16 +153,11 @@ def _checked(ids: Ids | None, settings: Settings) -> Ids:
     return made
 
 
-def _ring(keys: KeyRing | str, url: str) -> KeyRing:
+def _ring(keys: KeyRing | str, file: Path | None) -> KeyRing:
+    """Return the keys that were given, else those beside the store's file, else new ones."""
     if isinstance(keys, KeyRing):
         return keys
-    if keys:
-        return KeyRing.parse(keys)
-    if url.startswith("memory:"):
-        return KeyRing.parse(new_key_text())
-    return KeyRing.parse(
-        _key_file(Path(url.partition("://")[2].partition("?")[0].removeprefix("/")).with_suffix(".key"))
-    )
+    return KeyRing.parse(keys or (new_key_text() if file is None else _key_file(file.with_suffix(".key"))))
 
 
 def _key_file(path: Path) -> str:

@@ -131,8 +131,12 @@ def _driver(extra: str) -> Iterator[None]:
         ) from exc
 
 
+def file_of(url: str) -> Path | None:
+    """Return the file that a URL names; None if its store is none of files."""
+    return _path(url) if url.partition("://")[0] == "sqlite" else None
+
+
 def _path(url: str) -> Path:
-    """Return the file that a SQLite URL names."""
     rest = url.partition("://")[2]
     name = rest.removeprefix("/")
     if not name or name == rest:
