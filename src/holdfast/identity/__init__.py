@@ -1,0 +1,1 @@
+"""Who is it: tokens in, facts out. Speaks no HTTP: what it has to fetch goes through a callable that it is handed."""
