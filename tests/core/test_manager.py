@@ -7,6 +7,7 @@ import pytest
 
 from core.world import KEYS, TUNING, World, manager_on, opened
 from holdfast.core.events import Fact
+from holdfast.core.ids import alias_of
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Policy, Reason, Ref
@@ -17,6 +18,7 @@ from holdfast.errors import (
     PayloadTooLarge,
     SessionConflict,
     SessionEnded,
+    SessionExists,
     SessionNotFound,
 )
 
@@ -372,3 +374,14 @@ async def test_waiting_for_closing_is_bounded(manager: Manager) -> None:
     assert not await manager.gone(session.ref, timeout=0.03)
     await manager.store.sessions.delete([session.ref])
     assert await manager.gone(session.ref, timeout=1.0)
+
+
+async def test_a_node_may_be_found_by_what_its_opener_calls_it_and_only_one_is(manager: Manager, world: World) -> None:
+    alias = alias_of("the basket of ann")
+    session = await manager.open("http", {"cart": 1}, alias=alias, owner="ann")
+    assert session.id is None
+    with pytest.raises(SessionExists):
+        await manager.open("http", alias=alias)
+    loaded = await manager.store.sessions.load(alias, now=world.now)
+    assert loaded is not None
+    assert (await manager.read(loaded.record)).content == {"cart": 1}

@@ -125,16 +125,19 @@ class Manager:
         label: str = "",
         due_at: float | None = None,
         named: bool = True,
+        alias: bytes | None = None,
         app: str = "",
         limits: Limits | None = None,
         clocks: Clocks | None = None,
     ) -> Session:
         """Add a node and return it; with `named` it has a fresh id, which is known now and never again.
 
-        `limits` and `clocks` hold for this node in place of its kind's.
+        With `alias`, a SHA-256, it is found by that instead. `limits` and `clocks` hold for this node in place of
+        its kind's.
 
         Raises:
             SessionEnded: The parent is not live.
+            SessionExists: The alias is taken.
             LimitReached: A limit is full and nothing may be replaced.
         """
         if len(label.encode()) > LABEL_BYTES:
@@ -143,13 +146,13 @@ class Manager:
         usual, rules = self.rules(kind, app)
         clocks = clocks or usual
         now, key = self.clock(), new_key()
-        session_id = self.ids.generate() if named else None
+        session_id = self.ids.generate() if named and alias is None else None
         values = dict(content or {})
         record = Record(
             key=key,
             tree=above.record.tree if above else key,
             parent=above.record.key if above else None,
-            alias=alias_of(session_id) if session_id else None,
+            alias=alias_of(session_id) if session_id else alias,
             mark=mark_of(session_id) if session_id else "",
             kind=kind,
             owner=owner,
