@@ -65,6 +65,16 @@ class Route(enum.StrEnum):
     NEW_STREAM = "open a legacy session, and its stream"
     FAREWELL = "a stream that says that the session is no more"
     END = "end a legacy session"
+    OLD_STREAM = "open a session of the 2024-11-05 transport: its stream"
+    OLD_MESSAGE = "a message in a session of the 2024-11-05 transport"
+
+
+class Place(enum.StrEnum):
+    """Which path a request came to: the endpoint's, or one of the two of the 2024-11-05 transport."""
+
+    ENDPOINT = "endpoint"
+    OLD_STREAM = "old stream"
+    OLD_MESSAGES = "old messages"
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -89,6 +99,7 @@ class Facts(msgspec.Struct, frozen=True):
     stateless: bool = False  # the setting: legacy requests without a session are served
     dialect: bool = False  # the setting: the source's dialect is spoken beside the protocol (M8, M11, M28)
     full: bool = False  # the session has as many streams as it may
+    place: Place = Place.ENDPOINT  # each has a table of its own
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,8 +204,31 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(then=Refusal(405, None, allow="POST, GET, DELETE")),
 )
 
+FOREIGN: Final = TABLE[0]
+NO_MESSAGE: Final = TABLE[1:3]
+OLD_SESSIONLESS: Final = Refusal(400, INVALID_REQUEST, "the query has no session_id: POST to where `endpoint` says")
+OLD_STREAM_TABLE: Final[tuple[Row, ...]] = (
+    FOREIGN,
+    Row(method=GET, then=Route.OLD_STREAM),
+    Row(then=Refusal(405, None, allow="GET")),
+)
+OLD_MESSAGES_TABLE: Final[tuple[Row, ...]] = (
+    FOREIGN,
+    *NO_MESSAGE,
+    Row(method=POST, session=(Named.TWO,), then=AMBIGUOUS),
+    Row(method=POST, session=(Named.NONE,), then=OLD_SESSIONLESS),
+    Row(method=POST, session=(Named.DEAD,), then=NO_SESSION),
+    Row(method=POST, then=Route.OLD_MESSAGE),
+    Row(then=Refusal(405, None, allow="POST")),
+)
+TABLES: Final = {
+    Place.ENDPOINT: TABLE,
+    Place.OLD_STREAM: OLD_STREAM_TABLE,
+    Place.OLD_MESSAGES: OLD_MESSAGES_TABLE,
+}
+
 
 @lru_cache(maxsize=1024)
 def decide(facts: Facts) -> Route | Refusal:
     """Return what happens to such a request."""
-    return next(row.then for row in TABLE if row.fits(facts))
+    return next(row.then for row in TABLES[facts.place] if row.fits(facts))

@@ -20,7 +20,7 @@ from holdfast.mcp import envelope, jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.around import Around
 from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
-from holdfast.mcp.decision import Body, Facts, Named, Refusal, Route, Version, decide
+from holdfast.mcp.decision import Body, Facts, Named, Place, Refusal, Route, Version, decide
 from holdfast.mcp.dispatch import AsTask, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.head import head_of, is_json
@@ -28,6 +28,7 @@ from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.jsonrpc import NO_META, Incoming, Malformed, Meta, RequestId, RpcError, Shape
 from holdfast.mcp.legacy import Legacy
 from holdfast.mcp.modern import Answers, Modern, NotAcceptable
+from holdfast.mcp.old_sse import OldSse
 from holdfast.mcp.protocol import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -128,6 +129,7 @@ class McpEndpoint:
             stateless=stateless,
             rules=self._rules,
         )
+        self._old = OldSse(manager, self._legacy, self._streams)
         self._stopping = False
 
     @asynccontextmanager
@@ -153,14 +155,15 @@ class McpEndpoint:
         """Send a notification on the stream of a legacy session, at whichever worker that is; lost without one."""
         await self._streams.push(session, jsonrpc.notification(method, params))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, place: Place = Place.ENDPOINT) -> None:
+        """Serve one HTTP request; `place` says which of the paths it came to."""
         head = head_of(scope)
-        if self._rules.dialect:
+        if self._rules.dialect or place is Place.OLD_MESSAGES:
             head.take_query(scope.get("query_string", b""))
         principal = self._bearer.principal_of(head.fields.get(b"authorization"))
         address = self._proxies.client_of(scope)
         exchange = Exchange(scope, receive, send, head, principal or "", address)
+        exchange.place = place
         ADDRESS.set(address)
         wrong = self._guard.refusal(head.text(b"origin"), head.text(b"host"), (scope.get("server") or ("",))[0])
         if wrong:
@@ -221,6 +224,7 @@ class McpEndpoint:
             meta=_classified(meta.version if isinstance(meta.version, str) else None),
             stateless=self._stateless,
             dialect=self._rules.dialect,
+            place=exchange.place,
         )
 
     async def _route(
@@ -282,6 +286,10 @@ class McpEndpoint:
         match route:
             case Route.BATCH:
                 await self._legacy.batch(exchange, batch)
+            case Route.OLD_STREAM:
+                await self._old.stream(exchange)
+            case Route.OLD_MESSAGE if message is None:
+                await self._old.batch(exchange, batch)
             case Route.STREAM:
                 await self._legacy.stream(exchange)
             case Route.NEW_STREAM:
@@ -301,6 +309,8 @@ class McpEndpoint:
                 await self._legacy.message(exchange, message, meta)
             case Route.OPEN:
                 await self._legacy.open(exchange, message, meta)
+            case Route.OLD_MESSAGE:
+                await self._old.message(exchange, message, meta)
             case _:
                 await self._legacy.stateless(exchange, message, meta)
 

@@ -6,7 +6,7 @@ from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import HoldfastError
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
-from holdfast.mcp.decision import Refusal
+from holdfast.mcp.decision import Place, Refusal
 from holdfast.mcp.head import Head, accepted
 from holdfast.mcp.jsonrpc import RequestId
 from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
@@ -17,14 +17,25 @@ logger = logging.getLogger(__name__)
 class Exchange:
     """A request on its way through the endpoint. `fresh_id` is the new id that its session got meanwhile."""
 
-    __slots__ = ("address", "fresh_id", "head", "principal", "receive", "scope", "send", "takes_json", "takes_stream")
+    __slots__ = (
+        "address",
+        "fresh_id",
+        "head",
+        "place",
+        "principal",
+        "receive",
+        "scope",
+        "send",
+        "takes_json",
+        "takes_stream",
+    )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str, address: str = ""
     ) -> None:
         self.scope, self.receive, self.send = scope, receive, send
         self.head, self.principal, self.address = head, principal, address
-        self.fresh_id = ""
+        self.fresh_id, self.place = "", Place.ENDPOINT
         self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
 
     @property

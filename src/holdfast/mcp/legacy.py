@@ -4,13 +4,14 @@ What a worker must know of a session is the node's content: revision, who the cl
 of log messages it wants, what it subscribes to. Each request loads it in one round trip; only what changes it writes.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw
 
+from holdfast.core.kinds import Clocks
 from holdfast.core.manager import Manager
 from holdfast.core.model import LABEL_BYTES, Reason
 from holdfast.core.session import Session
@@ -36,6 +37,7 @@ from holdfast.mcp.protocol import (
     INVALID_REQUEST,
     LATEST_LEGACY,
     LEGACY,
+    OLDEST,
     PRIMED_FROM,
     Era,
     at_least,
@@ -100,32 +102,32 @@ class Legacy:
 
     async def open(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
         """Answer `initialize` and open a session, whose id goes out with the answer."""
-        try:
-            wanted = msgspec.json.decode(message.params or b"{}", type=_Initialize)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise RpcError(INVALID_PARAMS, f"params of initialize: {exc}") from None
-        version = wanted.version if wanted.version in LEGACY else LATEST_LEGACY
-        params = OBJECT.decode(message.params or b"{}") | {"protocolVersion": version}
-        settled_on = msgspec.structs.replace(message, params=Raw(jsonrpc.encoded(params)))
-        answer = self._answer(exchange, None, version)
-        content = {VERSION: version, CLIENT: wanted.client, CAPABILITIES: wanted.capabilities, INITIALIZED: False}
-        context = self._context(exchange, settled_on, meta, None, answer, content)
-        result = await settled(self._outcome(context, answer, exchange), _id(message), {})
+        wanted = _wanted(message, LEGACY)
+        answer = self._answer(exchange, None, wanted.version)
+        result = await settled(self._greeted(exchange, message, meta, answer, wanted), _id(message), {})
         if not self._stateless:
-            form = session_events.form_of(self._rules, wanted.capabilities)
-            told = {session_events.FORM: form} if form else {}
-            try:
-                session = await self._settled_in(exchange, {**content, **told}, _label(wanted.client))
-            except OverflowError:  # JSON may hold integers of any size, the store keeps 64 bits
-                raise RpcError(INVALID_PARAMS, "params of initialize: an integer is too large") from None
-            answer = self._answer(exchange, None, version, session_id=session.id)
+            with _storable():
+                session = await self._settled_in(exchange, self._kept(wanted), _label(wanted.client))
+            answer = self._answer(exchange, None, wanted.version, session_id=session.id)
         await answer.finish(jsonrpc.response(_id(message), result))
+
+    async def settle(self, exchange: Exchange, message: Incoming, meta: Meta, session: Session, answer: Answer) -> None:
+        """Answer `initialize` of a session that was open before it, at the revision of the old transport or a later."""
+
+        async def outcome() -> bytes:
+            wanted = _wanted(message, (OLDEST, *LEGACY))
+            result = await self._greeted(exchange, message, meta, answer, wanted)
+            with _storable():
+                await self._manager.merge(session, self._kept(wanted))
+            return result
+
+        await give(answer, outcome(), _id(message), {})
 
     async def open_stream(self, exchange: Exchange) -> None:
         """Serve a GET that names no session: open one, say its id and where to send messages (M8)."""
         version = exchange.head.text(b"mcp-protocol-version") or ASSUMED
         form = session_events.form_of(self._rules)
-        session = await self._opened(exchange, {VERSION: version, **({session_events.FORM: form} if form else {})})
+        session = await self.opened(exchange, {VERSION: version, **({session_events.FORM: form} if form else {})})
         endpoint = sse.event(str(exchange.scope["path"]).encode(), name=session_events.ENDPOINT)
         await self._streams.serve(
             session, exchange.receive, exchange.send, greeting=session_events.begun(session) + endpoint
@@ -137,12 +139,12 @@ class Legacy:
 
     async def end(self, exchange: Exchange) -> None:
         """End the session that DELETE names; from now on its id is unknown."""
-        await self._manager.end(await self._load(exchange), Reason.CLIENT)
+        await self._manager.end(await self.load(exchange), Reason.CLIENT)
         await reply(exchange.send, 204)
 
     async def stream(self, exchange: Exchange) -> None:
         """Serve GET: the session's own stream, or the rest of a stream that broke."""
-        session = await self._load(exchange)
+        session = await self.load(exchange)
         last_seen = exchange.head.text(b"last-event-id")
         if last_seen:
             await self._resume(exchange, session, last_seen)
@@ -154,12 +156,18 @@ class Legacy:
 
     async def message(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
         """Take one message of a session."""
-        session = await self._load(exchange)
+        session = await self.load(exchange)
         if message.shape is not Shape.REQUEST:
-            await self._take(exchange, message, meta, session)
+            await self.take(exchange, message, meta, session)
             await reply(exchange.send, 202, headers=exchange.naming())
             return
         answer = self._answer(exchange, session, session.content[VERSION])
+        await self.respond(exchange, message, meta, session, answer)
+
+    async def respond(
+        self, exchange: Exchange, message: Incoming, meta: Meta, session: Session, answer: Answer
+    ) -> None:
+        """Answer one request of a session."""
         context = self._context(exchange, message, meta, session, answer, session.content)
         await give(answer, self._outcome(context, answer, exchange), _id(message), {})
 
@@ -175,49 +183,87 @@ class Legacy:
 
     async def batch(self, exchange: Exchange, messages: Sequence[Incoming]) -> None:
         """Take several messages at once: only the first revision of this transport has that."""
-        session = await self._load(exchange, len(messages))
-        if session.content[VERSION] != BATCHES_UNTIL:
+        session = await self.load(exchange, len(messages))
+        if session.content[VERSION] > BATCHES_UNTIL:
             await exchange.refuse(NO_BATCHES)
             return
         answer = Answer(exchange.send, exchange.receive, may_stream=False, headers=exchange.naming())
-        answers: list[bytes] = []
-        for message in messages:
-            if message.shape is not Shape.REQUEST:
-                await self._take(exchange, message, meta_of(message), session)
-                continue
-            context = self._context(exchange, message, meta_of(message), session, answer, session.content)
-            answers += await _alone(self._outcome(context, answer, exchange), _id(message))
+        answers = await self.respond_all(exchange, messages, session, answer)
         if answers:
             await answer.finish(jsonrpc.batch(answers))
         else:
             await reply(exchange.send, 202, headers=exchange.naming())
 
-    # -- inside
+    async def respond_all(
+        self, exchange: Exchange, messages: Sequence[Incoming], session: Session, answer: Answer
+    ) -> list[bytes]:
+        """Take the messages of a batch one after the other; return the answers to its requests."""
+        answers: list[bytes] = []
+        for message in messages:
+            if message.shape is not Shape.REQUEST:
+                await self.take(exchange, message, meta_of(message), session)
+                continue
+            context = self._context(exchange, message, meta_of(message), session, answer, session.content)
+            answers += await _alone(self._outcome(context, answer, exchange), _id(message))
+        return answers
 
-    async def _load(self, exchange: Exchange, messages: int = 1) -> Session:
+    async def load(self, exchange: Exchange, messages: int = 1) -> Session:
         """Return the session that a request names, and count what it sends in it."""
         session = await self._admission.load(exchange)
         if self._rates is not None:
             await self._rates.session.take(session.record.key.hex(), messages)
         return session
 
-    async def _settled_in(self, exchange: Exchange, content: dict[str, Any], label: str) -> Session:
-        """Return the session for `initialize`: in the dialect the one that a GET has opened, else a new one."""
-        if self._rules.dialect and exchange.head.session_ids:
-            with suppress(SessionNotFound):
-                session = await self._load(exchange)
-                await self._manager.merge(session, content)
-                return session
-        return await self._opened(exchange, content, label)
-
-    async def _opened(self, exchange: Exchange, content: dict[str, Any], label: str = "") -> Session:
+    async def opened(
+        self, exchange: Exchange, content: dict[str, Any], label: str = "", *, clocks: Clocks | None = None
+    ) -> Session:
+        """Open a session for who sends a request."""
         return await self._manager.open(
             SESSION,
             {**content, **self._admission.marks(exchange)},
             owner=exchange.principal,
             client=exchange.client,
             label=label,
+            clocks=clocks,
         )
+
+    async def take(self, exchange: Exchange, message: Incoming, meta: Meta, session: Session) -> None:
+        """Take what needs no answer: an answer to a question of ours, or a notification."""
+        if message.shape is Shape.RESPONSE:
+            await self._inbox.post(session.key, message)
+        elif message.method == "notifications/cancelled":
+            await self._withdraw(session, message)
+        else:
+            if message.method == "notifications/initialized" and not session.content.get(INITIALIZED):
+                await self._manager.merge(session, {INITIALIZED: True})
+            answer = Answer(exchange.send, exchange.receive, may_stream=False)
+            await self._dispatcher.take(self._context(exchange, message, meta, session, answer, session.content))
+
+    # -- inside
+
+    def _kept(self, wanted: _Initialize) -> dict[str, Any]:
+        """Return what the content of a session holds of its handshake."""
+        form = session_events.form_of(self._rules, wanted.capabilities)
+        content = {VERSION: wanted.version, CLIENT: wanted.client, CAPABILITIES: wanted.capabilities}
+        return {**content, INITIALIZED: False, **({session_events.FORM: form} if form else {})}
+
+    async def _greeted(
+        self, exchange: Exchange, message: Incoming, meta: Meta, answer: Answer, wanted: _Initialize
+    ) -> bytes:
+        """Return the result of `initialize`, for the revision that is settled on."""
+        params = OBJECT.decode(message.params or b"{}") | {"protocolVersion": wanted.version}
+        settled_on = msgspec.structs.replace(message, params=Raw(jsonrpc.encoded(params)))
+        context = self._context(exchange, settled_on, meta, None, answer, self._kept(wanted))
+        return await self._outcome(context, answer, exchange)
+
+    async def _settled_in(self, exchange: Exchange, content: dict[str, Any], label: str) -> Session:
+        """Return the session for `initialize`: in the dialect the one that a GET has opened, else a new one."""
+        if self._rules.dialect and exchange.head.session_ids:
+            with suppress(SessionNotFound):
+                session = await self.load(exchange)
+                await self._manager.merge(session, content)
+                return session
+        return await self.opened(exchange, content, label)
 
     def _answer(
         self, exchange: Exchange, session: Session | None, version: str, *, session_id: str | None = None
@@ -283,18 +329,6 @@ class Legacy:
         else:
             await self._manager.merge(session, {}, removed=[f"{SUBSCRIPTION}{setting.uri}"])
 
-    async def _take(self, exchange: Exchange, message: Incoming, meta: Meta, session: Session) -> None:
-        """Take what needs no answer: an answer to a question of ours, or a notification."""
-        if message.shape is Shape.RESPONSE:
-            await self._inbox.post(session.key, message)
-        elif message.method == "notifications/cancelled":
-            await self._withdraw(session, message)
-        else:
-            if message.method == "notifications/initialized" and not session.content.get(INITIALIZED):
-                await self._manager.merge(session, {INITIALIZED: True})
-            answer = Answer(exchange.send, exchange.receive, may_stream=False)
-            await self._dispatcher.take(self._context(exchange, message, meta, session, answer, session.content))
-
     async def _withdraw(self, session: Session, message: Incoming) -> None:
         try:
             cancelled = msgspec.json.decode(message.params or b"{}", type=_Cancelled)
@@ -315,6 +349,24 @@ class Legacy:
                     await write(exchange.send, event)
                     if await has_gone(exchange.receive):
                         return
+
+
+def _wanted(message: Incoming, served: Sequence[str]) -> _Initialize:
+    """Return what `initialize` asks for, with the revision that is settled on; raise RpcError if it is none."""
+    try:
+        wanted = msgspec.json.decode(message.params or b"{}", type=_Initialize)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise RpcError(INVALID_PARAMS, f"params of initialize: {exc}") from None
+    return wanted if wanted.version in served else msgspec.structs.replace(wanted, version=LATEST_LEGACY)
+
+
+@contextmanager
+def _storable() -> Iterator[None]:
+    """JSON may hold integers of any size, the store keeps 64 bits: say so to whoever sends larger ones."""
+    try:
+        yield
+    except OverflowError:
+        raise RpcError(INVALID_PARAMS, "params of initialize: an integer is too large") from None
 
 
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
