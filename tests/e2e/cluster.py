@@ -4,6 +4,7 @@ async with cluster(lambda port: [sys.executable, "server.py", "--port", str(port
     await client.get(workers.url + "/mcp")
     await workers.kill(0)       # SIGKILL; the proxy goes on with the other one
     await workers.start(0)
+    await workers.cut()         # every connection through the proxy breaks; the workers go on
 """
 
 import random
@@ -44,6 +45,7 @@ class Cluster:
         self.served = [0] * count
         self.url = ""
         self._random = random.Random(0)
+        self._clients: set[ByteStream] = set()
 
     async def start(self, number: int) -> None:
         """Start a worker and wait until it takes connections."""
@@ -75,6 +77,11 @@ class Cluster:
         """End a worker with SIGTERM and return its exit code; raise TimeoutError if it takes longer than 10 s."""
         return await self._end(number, signal.SIGTERM)
 
+    async def cut(self) -> None:
+        """Break every connection through the proxy, as a network does; the workers go on."""
+        for client in list(self._clients):
+            await anyio.aclose_forcefully(client)
+
     async def close(self) -> None:
         """Leave no process behind."""
         with anyio.CancelScope(shield=True):
@@ -97,6 +104,7 @@ class Cluster:
 
     async def proxy(self, client: ByteStream) -> None:
         """Pass one request on to a worker chosen at random, and its answer back; then close."""
+        self._clients.add(client)
         async with client:
             try:
                 head, rest = await _head(client)
@@ -105,6 +113,8 @@ class Cluster:
                     await _relay(client, upstream)
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                 return
+            finally:
+                self._clients.discard(client)
 
     async def _upstream(self) -> ByteStream:
         alive = [n for n, process in enumerate(self._processes) if process is not None and process.returncode is None]
