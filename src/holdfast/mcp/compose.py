@@ -26,11 +26,13 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
 from holdfast.engine import open_engine
 from holdfast.errors import ConfigurationError
+from holdfast.mcp.decision import Place
 from holdfast.mcp.dispatch import AsTask, Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
 from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.modern import Answers
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
+from holdfast.mcp.old_sse import MESSAGES
 from holdfast.mcp.options import Chosen
 from holdfast.mcp.options import chosen as options_chosen
 from holdfast.mcp.rules import SessionEvents, rules_of
@@ -56,6 +58,7 @@ def asgi(
     token: str | None = None,
     principal: str = "",
     path: str = "/mcp",
+    sse_path: str | None = None,
     name: str = "holdfast",
     instructions: str = "",
     answers: Answers = "auto",
@@ -80,6 +83,7 @@ def asgi(
         token: The bearer token clients must send; `settings.token` if left out, empty for none.
         principal: A name for who sends the token; left out, eight digits of its SHA-256.
         path: Where the endpoint is.
+        sse_path: Where the 2024-11-05 transport is served beside it, such as `/sse`; left out, nowhere.
         name: What the server calls itself, with tools of ours.
         instructions: What a model reads before it uses the server, with tools of ours.
         answers: See `McpEndpoint`.
@@ -105,7 +109,7 @@ def asgi(
         keys=keys,
         token=token,
         principal=principal,
-        path=path,
+        places=_places(path, sse_path),
         answers=answers,
         stateless=stateless,
         calm_gc=calm_gc,
@@ -135,7 +139,7 @@ class McpApp:
         keys: KeyRing | str | None,
         token: str | None,
         principal: str,
-        path: str,
+        places: Mapping[str, Place],
         answers: Answers,
         stateless: bool,
         calm_gc: bool,
@@ -147,7 +151,7 @@ class McpApp:
         self._bearer = StaticBearer(
             self._settings.token.get_secret_value() if token is None else token, principal=principal
         )
-        self._path, self._answers, self._stateless = path, answers, stateless
+        self._places, self._answers, self._stateless = places, answers, stateless
         self._calm_gc = calm_gc
         self._tasks, self._state_once = tasks, state_once
         self._endpoint: McpEndpoint | None = None
@@ -159,11 +163,11 @@ class McpApp:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            if _path_within(scope) != self._path.rstrip("/"):
+            place = self._places.get(_path_within(scope))
+            if place is None:
                 await reply(send, 404)
                 return
-            endpoint = self._endpoint or await self._opened_now()
-            await endpoint(scope, receive, send)
+            await (self._endpoint or await self._opened_now())(scope, receive, send, place=place)
 
     @property
     def sessions(self) -> Sessions:
@@ -171,6 +175,10 @@ class McpApp:
         if self._endpoint is None:
             raise ConfigurationError("the server is not running", hint="Use `sessions` from within its lifespan.")
         return self._endpoint.sessions
+
+    async def endpoint(self) -> McpEndpoint:
+        """Return the endpoint; it is opened now if nobody runs the lifespan."""
+        return self._endpoint or await self._opened_now()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[McpEndpoint]:
@@ -233,8 +241,9 @@ class McpApp:
     async def _hold(self, opened: "asyncio.Future[McpEndpoint]") -> None:
         try:
             async with self.running() as endpoint:
-                opened.set_result(endpoint)
-                await anyio.sleep_forever()
+                with told_to_stop(endpoint.stop):
+                    opened.set_result(endpoint)
+                    await anyio.sleep_forever()
         except Exception as exc:
             if opened.done():
                 raise
@@ -246,6 +255,17 @@ def _path_within(scope: Scope) -> str:
     """Return the path below where the application is mounted, without a slash at its end."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", "")).rstrip("/")
+
+
+def _places(path: str, sse_path: str | None) -> Mapping[str, Place]:
+    """Return what is at which path."""
+    places = {path.rstrip("/"): Place.ENDPOINT}
+    if sse_path is not None:
+        old = {sse_path.rstrip("/"): Place.OLD_STREAM, f"{sse_path.rstrip('/')}{MESSAGES}": Place.OLD_MESSAGES}
+        if places.keys() & old.keys():
+            raise ConfigurationError(f"sse_path={sse_path!r} is in the way of path={path!r}")
+        places |= old
+    return places
 
 
 def calm_garbage_collector() -> None:
