@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from holdfast.core.events import FACTS_LOG, Event, Fact, LogLines, Sinks
+from holdfast.core.events import FACTS_LOG, Event, Fact, LogLines, Sinks, as_line, visible
 from holdfast.testing.sink import RecordingSink
 
 OPENED = Event(fact=Fact.OPENED, at=1.5, kind="mcp", mark="abcdefgh")
@@ -28,3 +28,19 @@ def test_every_sink_gets_every_fact() -> None:
     first, second = RecordingSink(), RecordingSink()
     Sinks(first, second).emit(OPENED)
     assert first.events == second.events == [OPENED]
+
+
+def test_a_line_has_nothing_in_it_that_a_terminal_obeys_and_reads_back_as_it_was() -> None:  # R71
+    forged = 'a\r\n{"fact":"opened"}\x1b[2J\x9b31m\u202egnp.exe\u2028\x7f\ud7ff\U000e0001é'
+    line = as_line(Event(fact=Fact.UNKNOWN_ID, at=1.0, mark=forged, detail="x" * 70_000))
+    assert line.isprintable()
+    assert "é" in line
+    assert json.loads(line)["mark"] == forged
+    assert len(line) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a b-ä€", "a b-ä€"), ("a\nb", "a\\nb"), ("\x9b1m", "\\u009b1m"), ("", "")]
+)
+def test_what_is_printed_shows_what_cannot_be_seen(text: str, shown: str) -> None:  # R71
+    assert visible(text) == shown

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from holdfast.core.events import visible
 from holdfast.core.model import Record, State
 from holdfast.core.policy import expires_at
 
@@ -55,4 +56,4 @@ def _caption(record: Record, now: float) -> str:
     ]
     if record.state is not State.LIVE:
         facts.insert(0, record.state.value.upper())
-    return f"{name}  {', '.join(fact for fact in facts if fact)}"
+    return visible(f"{name}  {', '.join(fact for fact in facts if fact)}")

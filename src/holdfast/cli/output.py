@@ -8,6 +8,7 @@ from typing import Annotated, Any, ParamSpec
 import msgspec
 import typer
 
+from holdfast.core.events import visible
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError, StoreUnavailable
 
 P = ParamSpec("P")
@@ -38,7 +39,7 @@ def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
     listed = list(rows)
     if as_json:
         for row in listed:
-            print(msgspec.json.encode(row).decode())
+            print(visible(msgspec.json.encode(row).decode()))
     elif not listed:
         print(empty)
     else:
@@ -49,4 +50,4 @@ def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool, empty: str) -> Non
 
 
 def _text(value: Any) -> str:
-    return "-" if value in (None, "") else str(value)
+    return "-" if value in (None, "") else visible(str(value))

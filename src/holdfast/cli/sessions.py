@@ -13,6 +13,7 @@ from holdfast.app import open_holdfast
 from holdfast.cli.drawing import as_row, draw
 from holdfast.cli.output import JsonOption, StoreOption, reported, show
 from holdfast.config import Settings, load_settings, store_url
+from holdfast.core.events import visible
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
 from holdfast.core.ports import each
@@ -54,10 +55,10 @@ def show_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOpt
     records, now = anyio.run(all_records, load_settings(store=store)), time.time()
     record = _the_one(records, node)
     if as_json:
-        print(msgspec.json.encode(_details(record, now)).decode())
+        print(visible(msgspec.json.encode(_details(record, now)).decode()))
         return
     for name, value in _details(record, now).items():
-        print(f"{name:12} {'-' if value in (None, '') else value}")
+        print(f"{name:12} {'-' if value in (None, '') else visible(str(value))}")
     below = [r for r in records if r.tree == record.tree]
     print("", *draw(below, now), sep="\n")
 
