@@ -3,7 +3,8 @@
 The owner is the principal of the request's token, whatever token that is. The fingerprint is the address and the
 program (`User-Agent`) that opened the session; a request that differs is told of, or refused as if there were no such
 session. In the source's dialect a session that was opened without logon becomes that of the first principal who uses
-it, under a fresh id: who knew the old one is out. Elsewhere clients could not follow, so they get 404.
+it, under a fresh id: who knew the old one is out, and so is who has a stream open under it. Elsewhere clients could not
+follow, so they get 404.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.core.events import Fact
+from holdfast.core.events import Fact, visible
 from holdfast.core.manager import Manager
+from holdfast.core.model import Reason
 from holdfast.core.policy import touched
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionNotFound
@@ -89,7 +91,10 @@ class Admission:
     # -- a change of authentication
 
     async def _taken_over(self, exchange: Exchange, session_id: str) -> Session:
-        """Make a session that nobody owns that of the principal, under a fresh id; it is told on its streams."""
+        """Make a session that nobody owns that of the principal, under a fresh id.
+
+        Its streams are ended: they were opened by whoever knew the old id, who need not be the principal.
+        """
         session = await self._manager.load(session_id, kind=SESSION, owner="", touch=False)
         if self._rules.fingerprint == "reject":
             await self._compare(exchange, session)
@@ -99,7 +104,8 @@ class Admission:
             exchange.fresh_id = await self._manager.rotate(session)
         except SessionConflict:
             raise SessionNotFound("there is no such session") from None
-        await self._streams.delivery.tell_all(session.key, session_events.begun(session), session_id=exchange.fresh_id)
+        for stream in await self._manager.children(session.ref, STREAM):
+            await self._manager.end(stream, Reason.SECURITY)
         return session
 
     # -- debugging
@@ -114,7 +120,7 @@ class Admission:
             "created": session_events.iso(record.created_at),
             "last_accessed": session_events.iso(record.used_at),
         }
-        self._rules.log.debug("%s", msgspec.json.encode(shown).decode())
+        self._rules.log.debug("%s", visible(msgspec.json.encode(shown).decode()))
 
 
 @lru_cache(maxsize=1024)
