@@ -16,6 +16,7 @@ import uvicorn
 
 from holdfast.app import MCP_PATH, Application
 from holdfast.config import Settings
+from holdfast.web.http1 import BoundedHttp
 
 LOOK_EVERY_S: Final = 0.1
 LAST_WORDS_S: Final = 2  # in which calls that were given up are answered
@@ -29,6 +30,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
+                http=BoundedHttp,
                 log_level="warning",
                 access_log=False,
                 server_header=False,

@@ -17,6 +17,7 @@ ROUTING: Final = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"}
 SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: the source's name is the same header
 QUERY_NAME: Final = "session_id"
 QUERY_BYTES: Final = 8192
+TWO: Final = 2  # different ids are refused; more of them say nothing more
 READ: Final = frozenset(
     {
         *ROUTING,
@@ -64,7 +65,7 @@ class Head:
                 self._name_session(value)
 
     def _name_session(self, session_id: str) -> None:
-        if session_id not in self.session_ids:
+        if len(self.session_ids) < TWO and session_id not in self.session_ids:
             self.session_ids.append(session_id)
 
     def text(self, name: bytes) -> str | None:
