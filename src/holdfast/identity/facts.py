@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -88,6 +88,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOBODY: Final = Identity()
+
+
+def named(principal: str) -> Identity:
+    """Return what a principal's name alone says: nothing of scopes or times, so it allows nothing."""
+    parts = [unquote(part) for part in principal.split("|")]
+    return (
+        Identity(subject=parts[0]) if len(parts) == 1 else Identity(issuer=parts[0], subject=parts[1], client=parts[2])
+    )
 
 
 class TokenVerifier(Protocol):

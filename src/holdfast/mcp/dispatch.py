@@ -16,6 +16,7 @@ from msgspec import Raw
 from holdfast._asgi import Scope
 from holdfast.core.manager import Manager
 from holdfast.core.session import Session
+from holdfast.identity.facts import NOBODY, Identity
 from holdfast.mcp.changes import Changes
 from holdfast.mcp.jsonrpc import NO_PARAMS, RequestId
 from holdfast.mcp.protocol import LOG_MESSAGE, Era, loud_enough
@@ -73,7 +74,7 @@ class Context:
         params: Its params as JSON.
         era: Whether the client has a session.
         version: The protocol revision.
-        principal: Who calls, empty without authentication.
+        identity: Who calls and what they may, as the token of this very request says.
         session: The session of the legacy era.
         client: The client's description of itself, None if it gave none; self-reported, so never to be trusted.
         capabilities: What the client says it can do.
@@ -89,12 +90,12 @@ class Context:
         "client",
         "era",
         "id",
+        "identity",
         "in_task",
         "input_responses",
         "log_level",
         "method",
         "params",
-        "principal",
         "progress_token",
         "request_state",
         "scope",
@@ -110,7 +111,7 @@ class Context:
         params: Raw | None,
         era: Era,
         version: str,
-        principal: str,
+        identity: Identity = NOBODY,
         scope: Scope,
         line: Line,
         session: Session | None = None,
@@ -120,12 +121,17 @@ class Context:
         progress_token: RequestId | None = None,
     ) -> None:
         self.method, self.id, self.params = method, id, params if params is not None else NO_PARAMS
-        self.era, self.version, self.principal, self.scope = era, version, principal, scope
+        self.era, self.version, self.identity, self.scope = era, version, identity, scope
         self.session, self.client, self.capabilities = session, client, capabilities or {}
         self.log_level, self.progress_token, self._line = log_level, progress_token, line
         self.input_responses: Mapping[str, Any] = NOTHING
         self.request_state: Any = None
         self.in_task = False
+
+    @property
+    def principal(self) -> str:
+        """The name of who calls, empty without authentication."""
+        return self.identity.principal
 
     @property
     def line(self) -> Line:

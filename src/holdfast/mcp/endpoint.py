@@ -16,12 +16,13 @@ from holdfast.core.ids import mark_of
 from holdfast.core.manager import Manager
 from holdfast.core.model import Ref
 from holdfast.errors import HoldfastError, LimitReached, SessionEnded, SessionNotFound
+from holdfast.identity.facts import InsufficientScope, InvalidToken
 from holdfast.mcp import envelope, jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.around import Around
 from holdfast.mcp.calls import KEEP_ALIVE_S, PATIENCE_S, Calls
 from holdfast.mcp.decision import Body, Facts, Named, Place, Refusal, Route, Version, decide
-from holdfast.mcp.dispatch import AsTask, Dispatcher
+from holdfast.mcp.dispatch import NOTHING, AsTask, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.head import head_of, is_json
 from holdfast.mcp.inbox import Inbox
@@ -43,15 +44,15 @@ from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.sessions import Sessions
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
+from holdfast.mcp.tool_scopes import ToolScopes
 from holdfast.web.address import Proxies
-from holdfast.web.bearer import StaticBearer
+from holdfast.web.bearer import Bearer, Denied
 from holdfast.web.body import ClientGone, read_body
 from holdfast.web.guard import Guard
 from holdfast.web.rates import RateLimited, Rates
 from holdfast.web.reply import come_back, reply
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-UNAUTHORIZED: Final = Refusal(401, INVALID_REQUEST, "a valid bearer token is needed")
 NOT_JSON: Final = Refusal(415, INVALID_REQUEST, "the Content-Type must be application/json")
 NOT_TAKEN: Final = Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream")
 STOPPING: Final = Refusal(  # nothing was begun, unlike with errors.ServerStopping
@@ -86,6 +87,7 @@ class McpEndpoint:
         tasks: Which tools run as tasks, and how, beside those that say so themselves.
         state_once: The tools that take each `requestState` only once.
         rules: What may be chosen for legacy sessions; the protocol's own ways if left out.
+        tool_scopes: What a token must allow for calls of a tool, by its name, beside what `bearer` asks of all.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class McpEndpoint:
         dispatcher: Dispatcher,
         *,
         guard: Guard | None = None,
-        bearer: StaticBearer | None = None,
+        bearer: Bearer | None = None,
         proxies: Proxies | None = None,
         rates: Rates | None = None,
         answers: Answers = "auto",
@@ -105,12 +107,14 @@ class McpEndpoint:
         tasks: Mapping[str, AsTask] | None = None,
         state_once: Collection[str] = (),
         rules: SessionRules | None = None,
+        tool_scopes: Mapping[str, Collection[str]] = NOTHING,
     ) -> None:
         dispatcher = Around(dispatcher, manager, tasks=tasks or {}, once=state_once)
         self._manager, self._dispatcher = manager, dispatcher
-        self._guard, self._bearer = guard or Guard(), bearer or StaticBearer()
+        self._guard, self._bearer = guard or Guard(), bearer or Bearer()
         self._proxies, self._rates = proxies or Proxies(), rates
         self._stateless, self._max_body_bytes = stateless, max_body_bytes
+        self._tool_scopes = ToolScopes(tool_scopes)
         self._calls = Calls(patience=patience, keep_alive=keep_alive)
         self._inbox = Inbox(manager, self._calls.withdraw)
         self._rules = rules or SessionRules()
@@ -160,20 +164,31 @@ class McpEndpoint:
         head = head_of(scope)
         if self._rules.dialect or place is Place.OLD_MESSAGES:
             head.take_query(scope.get("query_string", b""))
-        principal = self._bearer.principal_of(head.fields.get(b"authorization"))
         address = self._proxies.client_of(scope)
-        exchange = Exchange(scope, receive, send, head, principal or "", address)
+        exchange = Exchange(scope, receive, send, head, address)
         exchange.place = place
         ADDRESS.set(address)
         wrong = self._guard.refusal(head.text(b"origin"), head.text(b"host"), (scope.get("server") or ("",))[0])
         if wrong:
             await self._refuse(exchange, Facts(scope["method"], trusted=False), message=wrong)
-        elif principal is None:
-            await self._unauthorized(exchange)
+        elif not await self._knows(exchange):
+            return
         elif scope["method"] == "POST":
             await self._post(exchange)
         else:
             await self._bodiless(exchange)
+
+    async def _knows(self, exchange: Exchange) -> bool:
+        """Find out who sends a request, and say whether they may; if not, that was answered."""
+        try:
+            exchange.identity = await self._bearer.identity_of(exchange.head.fields.get(b"authorization"))
+        except (InvalidToken, InsufficientScope) as exc:
+            await self._deny(exchange, exc)
+        except HoldfastError as exc:
+            await exchange.fail(exc)
+        else:
+            return True
+        return False
 
     # -- POST
 
@@ -248,6 +263,10 @@ class McpEndpoint:
         if isinstance(route, Refusal):
             lacks = envelope.lacking(meta) if route.number == INVALID_PARAMS else None
             await self._refuse(exchange, facts, request_id=known_id, message=lacks or "")
+            return
+        needed = self._tool_scopes.of(batch or ([message] if message is not None else ()))
+        if not needed <= exchange.identity.scopes:
+            await self._deny(exchange, self._bearer.denied(exchange.identity, needed), known_id)
             return
         try:
             await self._serve(route, exchange, message, meta, batch)
@@ -337,11 +356,11 @@ class McpEndpoint:
             self._tell(Fact.TWO_IDS, exchange)
         await exchange.refuse(refusal, request_id=request_id, message=message, data=data)
 
-    async def _unauthorized(self, exchange: Exchange) -> None:
-        self._tell(Fact.LOGON_FAILED, exchange)
-        body = jsonrpc.error(None, INVALID_REQUEST, UNAUTHORIZED.message)
-        headers = ((b"content-type", b"application/json"), (b"www-authenticate", self._bearer.challenge))
-        await reply(exchange.send, UNAUTHORIZED.status, body, headers)
+    async def _deny(self, exchange: Exchange, denied: Denied, request_id: RequestId | None = None) -> None:
+        """Answer 401 or 403 with the challenge that tells a client what to do."""
+        self._tell(Fact.LOGON_FAILED, exchange, detail=denied.code)
+        body = jsonrpc.error(request_id, INVALID_REQUEST, str(denied), {"code": denied.code, "hint": denied.hint})
+        await reply(exchange.send, denied.status, body, (JSON_TYPE, self._bearer.challenge(denied)))
 
     async def _slow_down(self, exchange: Exchange, error: RateLimited, request_id: RequestId | None) -> None:
         self._tell(Fact.RATE_LIMITED, exchange, detail=str(error))

@@ -4,6 +4,7 @@ import logging
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import HoldfastError
+from holdfast.identity.facts import NOBODY, Identity
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.decision import Place, Refusal
@@ -21,8 +22,8 @@ class Exchange:
         "address",
         "fresh_id",
         "head",
+        "identity",
         "place",
-        "principal",
         "receive",
         "scope",
         "send",
@@ -31,12 +32,17 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, head: Head, principal: str, address: str = ""
+        self, scope: Scope, receive: Receive, send: Send, head: Head, address: str = "", identity: Identity = NOBODY
     ) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        self.head, self.principal, self.address = head, principal, address
+        self.head, self.address, self.identity = head, address, identity
         self.fresh_id, self.place = "", Place.ENDPOINT
         self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
+
+    @property
+    def principal(self) -> str:
+        """Who sends it, as the request's own token says; empty without authentication."""
+        return self.identity.principal
 
     @property
     def client(self) -> str:

@@ -294,7 +294,7 @@ class Legacy:
             params=None if message.params is UNSET else message.params,
             era=Era.LEGACY,
             version=content[VERSION],
-            principal=exchange.principal,
+            identity=exchange.identity,
             scope=exchange.scope,
             line=LegacyLine(answer, session, self._inbox, self._streams),
             session=session,

@@ -60,7 +60,7 @@ class Modern:
             params=None if message.params is UNSET else message.params,
             era=Era.MODERN,
             version=version,
-            principal=exchange.principal,
+            identity=exchange.identity,
             scope=exchange.scope,
             line=ModernLine(answer),
             client=read_object(meta.client),

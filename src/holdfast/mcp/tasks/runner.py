@@ -23,6 +23,7 @@ from holdfast.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
+from holdfast.identity.facts import named
 from holdfast.mcp.changes import Change, Changes, publish
 from holdfast.mcp.dispatch import AsTask, Context
 from holdfast.mcp.journal import Bell
@@ -259,7 +260,7 @@ def outcome_of(result: bytes) -> Outcome:
 
 
 def run_of(task: Task, owner: str, name: str) -> Run:
-    """Return a run of a task's next round. It has no HTTP request any more, so no headers."""
+    """Return a run of a task's next round. It has no HTTP request any more, so no headers, and no token's scopes."""
     line = TaskLine()
     call = task.call
     context = Context(
@@ -268,7 +269,7 @@ def run_of(task: Task, owner: str, name: str) -> Run:
         params=task.params(),
         era=Era.MODERN,
         version=call.version,
-        principal=owner,
+        identity=named(owner),
         scope={"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []},
         line=line,
         client=msgspec.json.decode(call.client),

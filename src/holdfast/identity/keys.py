@@ -1,0 +1,213 @@
+"""The public keys of an issuer (JWKS, RFC 7517): read within bounds, only from where the configuration says.
+
+Keys are asked for anew when they are ten minutes old, and when a token names one that is not there. At most one
+request for them is under way, and none within ten seconds of the last. While the issuer does not answer, the keys
+that are known go on for six hours.
+"""
+
+import binascii
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import anyio
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWTError
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from holdfast.identity.discovery import discover
+from holdfast.identity.facts import IssuerUnavailable
+from holdfast.identity.fetching import Fetch, offered
+
+logger = logging.getLogger(__name__)
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+JWKS_BYTES: Final = 256 * 1024
+MOST_KEYS: Final = 64
+MOST_TRIED: Final = 4
+RSA_BITS: Final = range(2048, 8193)
+LIFETIME_S: Final = 600.0
+PAUSE_S: Final = 10.0
+STALE_S: Final = 6 * 3600.0
+TIMEOUT_S: Final = 5.0
+
+RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+CURVES: Final = {"P-256": frozenset({"ES256"}), "P-384": frozenset({"ES384"}), "P-521": frozenset({"ES512"})}
+EDWARDS: Final = frozenset({"EdDSA"})
+
+
+class _Jwk(msgspec.Struct, frozen=True):
+    """A key as it is written, without its private parts, should somebody publish them."""
+
+    kty: str
+    kid: str | None = None
+    use: str = "sig"
+    alg: str | None = None
+    key_ops: list[str] | None = None
+    crv: str | None = None
+    n: str | None = None
+    e: str | None = None
+    x: str | None = None
+    y: str | None = None
+
+
+class _Jwks(msgspec.Struct, frozen=True):
+    keys: list[msgspec.Raw]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key, and the algorithms it verifies."""
+
+    kid: str | None
+    algorithms: frozenset[str]
+    public: PublicKey
+
+
+class KeySet:
+    """The keys of an issuer at one time."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = tuple(keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def fitting(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
+        """Return the keys that a token with this header may be signed with; without a `kid` a few are tried."""
+        named = (key for key in self._keys if kid is None or key.kid == kid)
+        return tuple(key for key in named if algorithm in key.algorithms)[:MOST_TRIED]
+
+
+def read_keys(jwks: bytes) -> KeySet:
+    """Return the keys for signatures; such that cannot be read, or are too weak or too large, are left out.
+
+    Raises:
+        IssuerUnavailable: It is no key set, or holds more than 64 keys.
+    """
+    try:
+        entries = msgspec.json.decode(jwks, type=_Jwks).keys
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise IssuerUnavailable("the issuer's key set cannot be read") from None
+    if len(entries) > MOST_KEYS:
+        raise IssuerUnavailable(f"the issuer's key set has {len(entries)} keys; at most {MOST_KEYS} are read")
+    return KeySet(key for entry in entries if (key := _key(entry)) is not None)
+
+
+class KeySource:
+    """Keeps the keys of an issuer.
+
+    Args:
+        fetch: Asks the issuer.
+        issuer: Whose keys; its metadata says where they are, unless `jwks_uri` does.
+        clock: Seconds, monotonic.
+        lifetime: Seconds after which keys are asked for anew.
+        pause: Seconds between two requests at least.
+        stale: Seconds for which keys go on while the issuer does not answer.
+        timeout: Seconds in which it has to.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        issuer: str,
+        jwks_uri: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        lifetime: float = LIFETIME_S,
+        pause: float = PAUSE_S,
+        stale: float = STALE_S,
+        timeout: float = TIMEOUT_S,
+    ) -> None:
+        self._fetch, self._issuer, self._jwks_uri, self._clock = fetch, issuer, jwks_uri, clock
+        self._lifetime, self._pause, self._stale, self._timeout = lifetime, pause, stale, timeout
+        self._keys: KeySet | None = None
+        self._fetched_at = self._asked_at = float("-inf")
+        self._failed = False
+        self._flight = anyio.Lock()
+
+    async def current(self) -> KeySet:
+        """Return the keys to verify with.
+
+        Of the requests that find them old one asks for new ones; the others go on with the old.
+
+        Raises:
+            IssuerUnavailable: There are none, or they are too old.
+        """
+        keys, age = self._keys, self._clock() - self._fetched_at
+        if keys is not None and age < self._lifetime:
+            return keys
+        if keys is None or age >= self._stale or not self._flight.locked():
+            await self._renew(keys)
+        if self._keys is None or self._clock() - self._fetched_at >= self._stale:
+            raise IssuerUnavailable("the issuer's keys cannot be read")
+        return self._keys
+
+    async def after(self, keys: KeySet) -> KeySet:
+        """Return the keys for a token that none of `keys` fits: new ones, if it is not too soon to ask.
+
+        Raises:
+            IssuerUnavailable: They were asked for in vain.
+        """
+        await self._renew(keys)
+        if self._keys is None or (self._keys is keys and self._failed):
+            raise IssuerUnavailable("the issuer's keys cannot be read")
+        return self._keys
+
+    async def _renew(self, seen: KeySet | None) -> None:
+        """Ask for the keys, unless somebody has meanwhile, or too short a time ago."""
+        async with self._flight:
+            if self._keys is not seen or self._clock() - self._asked_at < self._pause:
+                return
+            self._asked_at, self._failed = self._clock(), True
+            try:
+                with anyio.fail_after(self._timeout):
+                    self._keys = await self._load()
+            except TimeoutError:
+                logger.warning("the keys of %s: no answer within %g s", self._issuer, self._timeout)
+            except IssuerUnavailable as exc:
+                logger.warning("the keys of %s: %s", self._issuer, exc)
+            else:
+                self._fetched_at, self._failed = self._clock(), False
+
+    async def _load(self) -> KeySet:
+        uri = self._jwks_uri or offered((await discover(self._fetch, self._issuer)).jwks_uri, named="jwks_uri")
+        return read_keys(await self._fetch(uri, limit=JWKS_BYTES))
+
+
+def _key(entry: msgspec.Raw) -> Key | None:
+    try:
+        jwk = msgspec.json.decode(entry, type=_Jwk)
+        algorithms = _algorithms(jwk)
+        if not algorithms:
+            return None
+        public = _public(jwk)
+    except (msgspec.DecodeError, PyJWTError, ValueError, TypeError, binascii.Error, RecursionError):
+        return None
+    if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
+        return None
+    return Key(jwk.kid, algorithms, public)
+
+
+def _algorithms(jwk: _Jwk) -> frozenset[str]:
+    """Return what a key may verify: what its type allows, and of that only what it is meant for."""
+    if jwk.use != "sig" or (jwk.key_ops is not None and "verify" not in jwk.key_ops):
+        return frozenset()
+    by_type = {"RSA": RSA_ALGORITHMS, "EC": CURVES.get(jwk.crv or "", frozenset()), "OKP": EDWARDS}
+    fitting = by_type.get(jwk.kty, frozenset())
+    return fitting if jwk.alg is None else fitting & {jwk.alg}
+
+
+def _public(jwk: _Jwk) -> PublicKey:
+    written: dict[str, Any] = {name: value for name, value in msgspec.to_builtins(jwk).items() if value is not None}
+    if jwk.kty == "RSA":
+        if len(jwk.n or "") > RSA_BITS.stop:  # of six bits each: not worth the arithmetic
+            raise ValueError("too large")
+        return RSAAlgorithm.from_jwk(written)  # type: ignore[return-value] # without `d` it is a public one
+    if jwk.kty == "EC":
+        return ECAlgorithm.from_jwk(written)  # type: ignore[return-value]
+    return OKPAlgorithm.from_jwk(written)  # type: ignore[return-value]

@@ -1,0 +1,55 @@
+"""What identity parts fetch from an issuer, over HTTP: small answers, no redirects, no cookies."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import quote_plus
+
+import httpx2
+
+from holdfast.identity.facts import IssuerUnavailable
+from holdfast.identity.fetching import Fetch
+
+TIMEOUT_S: Final = 5.0
+
+
+class HttpFetch:
+    """Sends single requests; see `Fetch` for what it promises."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self._client = client
+
+    async def __call__(
+        self, url: str, *, limit: int, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
+    ) -> bytes:
+        """Return the body of a 200."""
+        auth = httpx2.BasicAuth(*map(quote_plus, login)) if login else None  # both are form-encoded first (RFC 6749)
+        request = self._client.build_request(
+            "GET" if form is None else "POST", url, data=form, headers={"accept": "application/json"}
+        )
+        try:
+            answer = await self._client.send(request, auth=auth, follow_redirects=False, stream=True)
+            try:
+                return await _body(answer, limit)
+            finally:
+                await answer.aclose()
+        except httpx2.HTTPError as exc:
+            raise IssuerUnavailable(f"the issuer does not answer: {type(exc).__name__}") from exc
+
+
+async def _body(answer: httpx2.Response, limit: int) -> bytes:
+    if answer.status_code != 200:
+        raise IssuerUnavailable(f"the issuer answers {answer.status_code}")
+    read = bytearray()
+    async for piece in answer.aiter_bytes():
+        read += piece
+        if len(read) > limit:
+            raise IssuerUnavailable(f"the issuer's answer is longer than {limit} bytes")
+    return bytes(read)
+
+
+@asynccontextmanager
+async def open_fetch() -> AsyncIterator[Fetch]:
+    """Keep connections to issuers open until the block ends."""
+    async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
+        yield HttpFetch(client)
