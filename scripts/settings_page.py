@@ -16,13 +16,18 @@ from typer.main import get_command
 from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
 from holdfast.cli import app
-from holdfast.config import KindSettings, Settings, SystemSettings
+from holdfast.config import KindSettings, OAuthSettings, Settings, SystemSettings
 from holdfast.core.kinds import Kind
 from holdfast.mcp import KINDS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 BINARY = {1024 * 1024: "MiB"}
-BELOW = {"systems": "__NAME__URL", "kinds": "__NAME__IDLE", "apps": "__NAME__IDLE"}  # settings that are tables
+BELOW = {
+    "systems": "__NAME__URL",
+    "kinds": "__NAME__IDLE",
+    "apps": "__NAME__IDLE",
+    "oauth": "__ISSUER",
+}  # settings that are tables
 
 TEXT = """\
 # Settings and commands
@@ -34,6 +39,21 @@ another), then `HOLDFAST_*` of the environment: the later wins. An unknown setti
 environment a list is JSON, as in `HOLDFAST_ALLOWED_HOSTS='["holdfast.example"]'`.
 
 {settings}
+
+## OAuth
+
+With an `issuer` the server takes that authorization server's access tokens, and shows clients the way there: see
+[Logon with OAuth](oauth.md).
+
+```toml
+[oauth]
+issuer = "https://login.example"
+resource = "https://holdfast.example/mcp"
+scopes = ["mcp"]
+tool_scopes = {{ UpdateClass = ["abap.write"], UpdateProgram = ["abap.write"] }}
+```
+
+{oauth}
 
 ## SAP systems
 
@@ -83,10 +103,12 @@ stable code and what to do next.
 def page() -> str:
     """Return the page as it should be."""
     variables = {name: f"HOLDFAST_{name.upper()}{BELOW.get(name, '')}" for name in Settings.model_fields}
+    oauth = {name: f"HOLDFAST_OAUTH__{name.upper()}" for name in OAuthSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
         settings=settings_table(Settings, variables),
         system=settings_table(SystemSettings, alone, heading="of `[systems.NAME]`"),
+        oauth=settings_table(OAuthSettings, oauth, heading="of `[oauth]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
         commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
@@ -124,9 +146,11 @@ def named(annotation: Any) -> str:
     if origin in (UnionType, Union):
         return " or ".join(named(part) for part in arguments if part is not type(None))
     if origin is list:
-        return f"list of {named(arguments[0])}s"
+        return f"list of {named(arguments[0])}s" if isinstance(arguments[0], type) else f"list of {named(arguments[0])}"
     if origin is dict:
-        return "tables by name"
+        return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
+    if annotation is OAuthSettings:
+        return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))
 
@@ -136,7 +160,7 @@ def default_of(field: FieldInfo) -> str:
     value = field.get_default()
     if field.is_required():
         return "must be given"
-    if value in (None, [], {}, "") or isinstance(value, SecretStr):
+    if value in (None, [], {}, "") or isinstance(value, SecretStr | BaseModel):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -26,6 +26,7 @@ from holdfast.errors import ConfigurationError
 
 APP = "holdfast"
 SINGLE_SYSTEM = "default"
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
 class Described(BaseModel):
@@ -103,6 +104,43 @@ class KindSettings(Described):
     """What a full limit does to a new session: it is refused, or takes the place of another."""
 
 
+class OAuthSettings(Described):
+    """`[oauth]`: access tokens of one authorization server instead of one token that all share."""
+
+    issuer: str = ""
+    """URL of the authorization server, as its tokens have it in `iss`; empty: no OAuth."""
+    resource: str = ""
+    """URL of this server's MCP endpoint as clients see it; they name it to the authorization server."""
+    audience: list[str] = []
+    """What a token's `aud` must have one of, where the authorization server does not write `resource` there."""
+    scopes: list[str] = []
+    """Scopes that every token must have."""
+    tool_scopes: dict[str, list[str]] = {}
+    """Scopes that calls of a tool need besides, by the tool's name."""
+    name: str = ""
+    """What people are shown where they allow access."""
+    algorithms: list[Algorithm] = ["RS256", "PS256", "ES256", "EdDSA"]
+    """Algorithms of signatures that are taken."""
+    token_types: list[str] = ["at+jwt"]
+    """Values of `typ` that are taken; `JWT` too for servers that do not mark access tokens, empty for none at all."""
+    jwks_uri: str = ""
+    """Where the keys are; empty: where the authorization server's metadata says."""
+    leeway: float = Field(default=30.0, ge=0, le=300)
+    """Seconds by which the authorization server's clock may differ."""
+    jwks_lifetime: float = Field(default=600.0, gt=0)
+    """Seconds after which keys are asked for anew; an unknown key is asked for sooner."""
+    jwks_stale: float = Field(default=21600.0, gt=0)
+    """Seconds for which keys go on while the authorization server does not answer."""
+    timeout: float = Field(default=5.0, gt=0)
+    """Seconds in which the authorization server has to answer."""
+    introspection_endpoint: str = ""
+    """Where the authorization server says what opaque tokens mean; empty: tokens are JWTs."""
+    client_id: str = ""
+    """Name of this server at the introspection endpoint."""
+    client_secret: SecretStr = SecretStr("")
+    """Secret of this server at the introspection endpoint."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -119,7 +157,7 @@ class Settings(BaseSettings):
     keys: SecretStr = SecretStr("")
     """Sealing keys, separated by commas: the first seals, all open; empty: a key file beside an embedded store."""
     host: str = "127.0.0.1"
-    """Address to listen on; one that others can reach is refused without `token`."""
+    """Address to listen on; one that others can reach is refused without `token` or `[oauth]`."""
     port: int = Field(default=8765, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     workers: int = Field(default=1, ge=1, le=256)
@@ -133,7 +171,9 @@ class Settings(BaseSettings):
     validation: Literal["strict", "lenient"] = "strict"
     """`lenient` takes ids of any form, and a generator of ids with few bits with a warning."""
     token: SecretStr = SecretStr("")
-    """Bearer token that clients must send; empty: no authentication."""
+    """Bearer token that clients must send; empty, and without `[oauth]`: no authentication."""
+    oauth: OAuthSettings = OAuthSettings()
+    """Access tokens of an authorization server, instead of `token`."""
     allowed_origins: list[str] = []
     """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []
