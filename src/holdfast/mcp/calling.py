@@ -10,7 +10,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.mcp.dispatch import Context
 
 
-class Calling(msgspec.Struct, frozen=True, gc=False):
+class Calling(msgspec.Struct, frozen=True, weakref=True):
     """A request, and the engine that serves it."""
 
     manager: Manager

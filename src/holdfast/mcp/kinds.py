@@ -1,4 +1,4 @@
-"""The kinds of node this face keeps: the session of a legacy client, a stream on it, a handle, a task, a task's run.
+"""The kinds of node this face keeps: a legacy client's session, a stream on it, a handle, a task, its run, a state.
 
 A stream is a node so that no worker's memory is needed to count it. Its worker shows every 15 s that it is there; one
 that was killed is taken over sooner, since it does not answer (`standalone`). A run is one so that any keeper notices
@@ -14,6 +14,7 @@ from holdfast.mcp.tasks.register import RUN, TASK, watch_over
 
 SESSION: Final = "mcp"
 STREAM: Final = "stream"
+STATE: Final = "state"  # what a FastMCP server keeps for its sessions (`fastmcp_state`)
 
 KINDS: Final = (
     Kind(
@@ -35,6 +36,11 @@ KINDS: Final = (
         name=TASK,
         clocks=Clocks(absolute=3600.0),
         limits=Limits(per_client=1000, policy=Policy.REJECT),  # a task is there for its time, whatever comes after it
+    ),
+    Kind(
+        name=STATE,
+        clocks=Clocks(idle=30 * 86_400.0, absolute=365 * 86_400.0, touch_interval=3600.0),
+        limits=Limits(per_client=10_000, policy=Policy.LEAST_RECENT),
     ),
     Kind(name=RUN, clocks=Clocks(absolute=30 * 86_400.0), upkeep=watch_over),
 )

@@ -30,10 +30,12 @@ from starlette.requests import Request
 from holdfast.errors import ConfigurationError
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import AsTask, Context, NoWayBack, Services
+from holdfast.mcp.fastmcp_state import share_state
 from holdfast.mcp.jsonrpc import RpcError
 from holdfast.mcp.modern import OBJECT
 from holdfast.mcp.protocol import DISCOVER, INVALID_PARAMS, LISTEN, MODERN, SERVED
 from holdfast.mcp.sdk_shared import share_states, show_errors, tell_changes
+from holdfast.mcp.stays_behind import is_fastmcp, say_what_stays_behind
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,9 @@ class SdkDispatcher:
         async with AsyncExitStack() as stack:
             show_errors()
             share_states(self._server, services.manager.keys)
+            say_what_stays_behind(self._outer, self._server, shared=services.manager.store.shared)
+            if is_fastmcp(self._outer):
+                share_state(self._outer)
             if isinstance(self._listens, ListenHandler):
                 stack.callback(tell_changes(self._listens, services.changes))
             outer = getattr(self._outer, "_lifespan_manager", None)  # FastMCP keeps its providers open with this
@@ -111,7 +116,7 @@ class SdkDispatcher:
         """Hand a notification to the server; what it raises is logged and goes no further."""
         connection = self._connection(context)
         runner = ServerRunner(self._server, connection, self._state)
-        with _known(context.principal):
+        with _known(context):
             try:
                 await runner.on_notify(_Exchange(context), context.method, _params(context))
             finally:
@@ -153,7 +158,7 @@ class SdkDispatcher:
             raise RpcError(INVALID_PARAMS, f"params of {context.method}: {_places(exc)}") from exc
 
     async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
-        with _known(context.principal):
+        with _known(context):
             result = await serve_one(
                 self._server,
                 _Exchange(context),
@@ -230,12 +235,19 @@ def _translated(method: str) -> Iterator[None]:
 
 
 @contextmanager
-def _known(principal: str) -> Iterator[None]:
-    """Let the SDK know who calls, as its own authentication would: it binds `requestState` to that."""
+def _known(context: Context) -> Iterator[None]:
+    """Let the SDK know who calls, as its own authentication would: it binds `requestState` to that.
+
+    The token is that of the request: servers keep what they cache apart by it. A task that runs on without a request
+    has one that no other principal has.
+    """
+    principal = context.principal
     if not principal:
         yield
         return
-    user = AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[], subject=principal))
+    sent = Headers(scope=context.scope).get("authorization", "").partition(" ")[2].strip()
+    token = sent or f"principal {principal}"
+    user = AuthenticatedUser(AccessToken(token=token, client_id=principal, scopes=[], subject=principal))
     before = auth_context_var.set(user)
     try:
         yield
