@@ -24,7 +24,11 @@ help:  ## Show the targets
 	  PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --prefix $$(dirname $$lock) || exit 1; done
 	@touch $@
 
-setup: .venv/npm.stamp  ## Install everything that tests and linters need
+.venv/browser.stamp: .venv/dev.stamp scripts/browser.py
+	@$(BIN)/python scripts/browser.py
+	@touch $@
+
+setup: .venv/npm.stamp .venv/browser.stamp  ## Install everything that tests and linters need
 
 run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 stops after the workflow
 	@$(BIN)/holdfast demo $(if $(ONCE),--once)
