@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from examples.clients.steady_client import AnswerLost, Refused, SteadyClient
 
 from e2e.cluster import Cluster, cluster
-from examples.clients.steady_client import AnswerLost, Refused, SteadyClient
 
 SERVER = Path(__file__).with_name("steady_server.py")
 PATIENCE_S = 60.0
@@ -131,5 +131,5 @@ async def said(client: SteadyClient, news: anyio.Event, what: str) -> None:
 
 async def test_a_refusal_is_told_with_what_the_server_said(workers: Cluster) -> None:
     async with steady(workers) as client:
-        with pytest.raises(Refused, match="no such tool|unknown|not"):
+        with pytest.raises(Refused, match="nothing"):
             await client.call("nothing", {})
