@@ -20,7 +20,7 @@ from holdfast.core.model import Reason
 from holdfast.core.policy import touched
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionNotFound
-from holdfast.mcp import session_events
+from holdfast.mcp import identity_context, session_events
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.mcp.rules import SessionRules
@@ -40,7 +40,10 @@ class Admission:
 
     def marks(self, exchange: Exchange) -> dict[str, Any]:
         """Return what a new session's content has to hold for its use to be judged later."""
-        return {} if self._rules.fingerprint == "off" else {FINGERPRINT: self._fingerprint(exchange)}
+        marks = identity_context.kept(exchange.identity, self._manager.clock())
+        if self._rules.fingerprint != "off":
+            marks[FINGERPRINT] = self._fingerprint(exchange)
+        return marks
 
     async def load(self, exchange: Exchange) -> Session:
         """Return the session that a request names, and record its use.
@@ -57,11 +60,19 @@ class Admission:
                 raise
             session = await self._taken_over(exchange, session_id)
         await self._compare(exchange, session)
+        await self._know(exchange, session)
         if rejects:
             await self._touch(session)
         if self._rules.debug:
             await self._show(session)
         return session
+
+    async def _know(self, exchange: Exchange, session: Session) -> None:
+        """Keep what a later token says of the session's user, and show the user in the request's scope (M23)."""
+        fresh = identity_context.changed(session, exchange.identity, self._manager.clock())
+        if fresh:
+            await self._manager.merge(session, fresh)
+        exchange.scope.update(identity_context.in_scope(session, exchange.identity))
 
     # -- fingerprint
 

@@ -56,6 +56,8 @@ class Head:
             return
         if name in ROUTING and name in self.fields:
             self.twice = name.decode()
+        elif name == b"authorization" and name in self.fields:
+            value = self.fields[name] + b", " + value  # as HTTP combines lines: no part of it decides alone
         self.fields[name] = value
 
     def take_query(self, query: bytes) -> None:
