@@ -3,6 +3,7 @@
 import re
 import secrets
 import stat
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import anyio
@@ -10,13 +11,17 @@ import pytest
 
 from holdfast.config import KindSettings, Settings
 from holdfast.core.duty import Duty
+from holdfast.core.events import Event, Silence, Sinks, attended
 from holdfast.core.ids import make_ids
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.model import Policy, Reason
+from holdfast.core.ports import Store
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import end_all, every, open_engine
 from holdfast.errors import ConfigurationError, SessionEnded, SessionNotFound, StoreUnavailable
+from holdfast.testing.sink import RecordingSink
 
+SECRET = "hunter2"
 HTTP = Kind(name="http", clocks=Clocks(idle=100.0))
 
 
@@ -277,3 +282,32 @@ async def test_the_form_of_ids_is_set_in_the_settings_and_a_weak_generator_is_na
     weak = make_ids(generator=lambda: f"170000-{secrets.token_hex(12)}", validation="lenient")
     async with open_engine(kinds=[HTTP], ids=weak):
         assert "96 bits" in caplog.text
+
+
+class Laboured:
+    """A sink whose work fails at first."""
+
+    def __init__(self) -> None:
+        self.tries, self.works = 0, anyio.Event()
+
+    def emit(self, event: Event) -> None:
+        """Forget it."""
+
+    async def attend(self, store: Store, kinds: Collection[str], clock: Callable[[], float]) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise ValueError(SECRET)
+        self.works.set()
+        assert tuple(kinds) == ("plain",)
+
+
+async def test_an_engine_lets_sinks_do_their_work_and_survives_their_mistakes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # M24
+    sink = Laboured()
+    assert attended(Sinks(Silence(), Sinks(sink))) == [sink]
+    async with open_engine("memory://", kinds=[Kind(name="plain")], sink=Sinks(RecordingSink(), sink)):
+        with anyio.fail_after(5):
+            await sink.works.wait()
+    assert "the work of Laboured: ValueError" in caplog.text
+    assert SECRET not in caplog.text

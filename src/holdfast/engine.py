@@ -15,7 +15,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from holdfast.config import KindSettings, Settings, load_settings
-from holdfast.core.events import Sink
+from holdfast.core.events import Attended, Sink, attended
 from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
@@ -91,6 +91,8 @@ async def open_engine(
             tasks.start_soon(every, settings.lease_ttl / 3, manager.renew_held)
             tasks.start_soon(every, settings.lease_ttl / 3, manager.touch_running)
             tasks.start_soon(every, STORE_DOWN_S, manager.catch_up)
+            for part in attended(manager.sink):
+                tasks.start_soon(attend, part, manager)
             if keeper:
                 tasks.start_soon(engine.keeper.run)
                 tasks.start_soon(engine.keeper.run_sweeper)
@@ -143,6 +145,18 @@ async def every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
             await do()
         except Exception as exc:  # noqa: BLE001 - what one turn left undone the next one does
             mistakes.note(exc)
+
+
+async def attend(sink: Attended, manager: Manager) -> None:
+    """Let a sink do the work it has of its own, whatever it stumbles over, until cancelled."""
+    mistakes = Mistakes(f"the work of {type(sink).__name__}")
+    while True:
+        try:
+            await sink.attend(manager.store, tuple(manager.kinds), manager.clock)
+            return
+        except Exception as exc:  # noqa: BLE001 - what observes sessions must not end them
+            mistakes.note(exc)
+        await anyio.sleep(STORE_DOWN_S)
 
 
 def _checked(ids: Ids | None, settings: Settings) -> Ids:

@@ -219,11 +219,13 @@ class Keeper:
         """Remove those that have nothing below, in one step; return the keys of the others."""
         manager = self._manager
         refs = [record.ref for record in records]
-        whole = bool(refs) and await manager.store.sessions.delete(refs) == len(refs)
-        left = set() if whole else {r.key for r in records if await manager.current(r.ref) is not None}
-        for record in records:
+        removed = await manager.store.sessions.delete(refs) if refs else 0
+        left: set[bytes] = set()
+        if removed < len(refs):
+            left = {r.key for r in records if await manager.current(r.ref) is not None}
+        for record in records if removed else ():  # else another worker has removed them, and told
             if record.key not in left:
-                manager.tell(Fact.ENDED, record, reason=_why(record, now))
+                manager.tell(Fact.ENDED, record, reason=_why(record, now), gone=True)
         return left
 
     @asynccontextmanager
@@ -381,7 +383,8 @@ class Keeper:
         if whole:
             held.forget()
         for record in gone:
-            manager.tell(Fact.CLOSED, record, reason=top.reason if record.key == top.key else Reason.PARENT)
+            why = top.reason if record.key == top.key else Reason.PARENT
+            manager.tell(Fact.CLOSED, record, reason=why, gone=True)
 
 
 def _why(record: Record, now: float) -> Reason:

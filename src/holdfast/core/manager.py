@@ -20,6 +20,7 @@ from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
+from holdfast.core.policy import lived
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Serializer, Session, records_of
@@ -418,12 +419,15 @@ class Manager:
         default = self.kinds[kind]
         return self._overrides.get((app, kind)) or self._overrides.get(("", kind)) or (default.clocks, default.limits)
 
-    def tell(self, fact: Fact, record: Record, *, detail: str = "", reason: Reason | None = None) -> None:
-        """Let a fact about a node out through the sink."""
+    def tell(
+        self, fact: Fact, record: Record, *, detail: str = "", reason: Reason | None = None, gone: bool = False
+    ) -> None:
+        """Let a fact about a node out through the sink; `gone` says that its row is no more."""
+        now = self.clock()
         self.sink.emit(
             Event(
                 fact=fact,
-                at=self.clock(),
+                at=now,
                 kind=record.kind,
                 mark=record.mark or record.hex,
                 owner=record.owner,
@@ -431,6 +435,7 @@ class Manager:
                 address=ADDRESS.get(),
                 reason=reason or record.reason,
                 detail=detail,
+                lived=lived(record, now) if gone else None,
             )
         )
 

@@ -19,6 +19,12 @@ def expires_at(record: Record) -> float:
     return end
 
 
+def lived(record: Record, now: float) -> float:
+    """Return the seconds from a node's opening to its end, which is when a clock ran out, whenever that was noticed."""
+    ended_at = now if record.ended_at is None else record.ended_at
+    return max(min(ended_at, expires_at(record)) - record.created_at, 0.0)
+
+
 def touched(record: Record, now: float, after: float, busy_until: float = 0.0) -> Record | None:
     """Return the record with its use at `now` recorded, or None if a recent record of use will do (E8)."""
     busy = busy_until > record.busy_until
