@@ -99,8 +99,16 @@ operations = st.one_of(
     operation("acquire", place=place, closing=st.booleans(), put=st.lists(place, max_size=2)),
     operation("renew", put=st.lists(place, max_size=1)),
     operation("release", put=st.lists(place, max_size=1)),
-    operation("append", place=place),
+    operation("append", place=place, stream=st.sampled_from("st")),
     operation("trim", place=place, keep=st.integers(0, 3), age=st.one_of(st.none(), st.just(5.0))),
+    operation(
+        "prune",
+        place=place,
+        count=st.integers(0, 3),
+        size=st.integers(0, 3),
+        age=st.just(5.0),
+        spare=st.sampled_from(["", "s", "st"]),
+    ),
     operation("take", cost=st.sampled_from([1.0, 2.5]), name=st.sampled_from("ab")),
     operation("once", name=st.sampled_from("ab")),
     operation("add", name=st.sampled_from("ab"), ttl=st.one_of(st.none(), st.just(10.0))),
@@ -239,13 +247,20 @@ class Player:
         if self.lease is not None:
             await self.store.leases.release(self.lease, put=await self.some(put))
 
-    async def append(self, place: int) -> object:
+    async def append(self, place: int, stream: str) -> object:
         ref = await self.ref(place)
-        return await self.store.events.append(ref, "s", b"e", now=self.now), await self.store.events.read(ref, "s")
+        return await self.store.events.append(ref, stream, b"e", now=self.now), await self.store.events.read(
+            ref, stream
+        )
 
     async def trim(self, place: int, keep: int, age: float | None) -> object:
         ref, before = await self.ref(place), None if age is None else self.now - age
         return await self.store.events.trim(ref, "s", keep=keep, before=before), await self.store.events.read(ref, "s")
+
+    async def prune(self, place: int, count: int, size: int, age: float, spare: str) -> object:
+        ref, events = await self.ref(place), self.store.events
+        dropped = await events.prune(ref, count=count, size=size, before=self.now - age, spare=spare)
+        return dropped, await events.read(ref, "s"), await events.read(ref, "t")
 
     async def take(self, cost: float, name: str) -> float:
         return await self.store.counters.take(name, rate=1.0, burst=4.0, now=self.now, cost=cost)

@@ -393,7 +393,33 @@ class Events(_Port):
             dropped = [entry for entry in old if before is None or entry.at < before]
             if dropped:
                 ground.logs[ref.key][stream] = [entry for entry in log if entry not in dropped]
+            if ground.at(ref) is not None and keep <= 0 and before is None:
+                ground.lengths.get(ref.key, {}).pop(stream, None)
             return len(dropped)
+
+    async def prune(self, ref: Ref, *, count: int, size: int, before: float, spare: Collection[str] = ()) -> int:
+        async with self._step() as ground:
+            logs = {} if ground.at(ref) is None else ground.logs.get(ref.key, {})
+            newest = sorted(
+                (
+                    (max(other.at for other in log if other.seq <= entry.seq), entry.seq, stream, entry)
+                    for stream, log in logs.items()
+                    for entry in log
+                ),
+                key=lambda event: event[:3],
+                reverse=True,
+            )
+            dropped = 0
+            for place, (at, number, stream, entry) in enumerate(newest):
+                total = sum(len(event[3].data) for event in newest[: place + 1])
+                spared = stream in spare and number == ground.lengths[ref.key][stream]
+                if (at < before or place >= count or total > size) and not spared:
+                    logs[stream].remove(entry)
+                    dropped += 1
+            for stream in [name for name, log in logs.items() if not log]:
+                del logs[stream]
+                del ground.lengths[ref.key][stream]
+            return dropped
 
     @staticmethod
     def _log(ground: Ground, ref: Ref, stream: str) -> list[LogEntry]:

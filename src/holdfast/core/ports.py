@@ -161,7 +161,20 @@ class EventLog(Protocol):
         ...
 
     async def trim(self, ref: Ref, stream: str, *, keep: int = 0, before: float | None = None) -> int:
-        """Drop all but the newest `keep` events; with `before`, only those older than it. Return how many."""
+        """Drop all but the newest `keep` events; with `before`, only those older than it. Return how many.
+
+        Without either the stream is forgotten: its next event is its first.
+        """
+        ...
+
+    async def prune(self, ref: Ref, *, count: int, size: int, before: float, spare: Collection[str] = ()) -> int:
+        """Drop the oldest events of a node, of whichever streams, and return how many.
+
+        Left are at most `count` of them with at most `size` bytes in all, none older than `before`; and in any case
+        the newest of each stream in `spare`. An event counts as no older than those before it in its stream, so what
+        is left of a stream has no gaps. Of two that are as old, the lower number goes first, then the stream whose
+        name is less. A stream of which nothing is left is forgotten.
+        """
         ...
 
 

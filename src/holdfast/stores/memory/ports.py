@@ -1,8 +1,10 @@
 """The five ports of the memory store. Nothing is awaited inside them, so every method is atomic on its event loop."""
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import accumulate
 
 from holdfast.core.model import Claim, Created, Lease, Limit, Loaded, LogEntry, Message, Reason, Record, Ref
 from holdfast.core.ports import Index
@@ -117,15 +119,42 @@ class MemoryEventLog:
         ]
         dropped = len(entries) - len(kept)
         entries[:] = kept
+        if keep <= 0 and before is None:
+            self._streams(ref).pop(stream, None)
         return dropped
+
+    async def prune(self, ref: Ref, *, count: int, size: int, before: float, spare: Collection[str] = ()) -> int:
+        """See `EventLog.prune`."""
+        streams = self._streams(ref)
+        kept, dropped = 0, Counter[str]()
+        for at, number, stream, length in sorted(_aged(streams), reverse=True):
+            kept, size = kept + 1, size - length
+            spared = stream in spare and number == streams[stream].last
+            dropped[stream] += not spared and (at < before or kept > count or size < 0)
+        for stream, oldest in dropped.items():
+            del streams[stream].entries[:oldest]
+            if not streams[stream].entries:
+                del streams[stream]
+        return dropped.total()
 
     def _there(self, ref: Ref) -> bool:
         record = self._rows.bare(ref.key)
         return record is not None and record.tree == ref.tree
 
     def _entries(self, ref: Ref, stream: str) -> list[LogEntry]:
-        log = self._rows.logs.get(ref.key, {}).get(stream) if self._there(ref) else None
+        log = self._streams(ref).get(stream)
         return log.entries if log is not None else []
+
+    def _streams(self, ref: Ref) -> dict[str, Stream]:
+        return self._rows.logs.get(ref.key, {}) if self._there(ref) else {}
+
+
+def _aged(streams: Mapping[str, Stream]) -> Iterator[tuple[float, int, str, int]]:
+    """Yield age, number, stream and size of every event; none is older than those before it."""
+    for name, stream in streams.items():
+        ages = accumulate((entry.at for entry in stream.entries), max)
+        for entry, at in zip(stream.entries, ages, strict=True):
+            yield at, entry.seq, name, len(entry.data)
 
 
 class MemoryChannel:

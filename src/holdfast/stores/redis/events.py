@@ -1,6 +1,6 @@
 """Event logs in Redis: one hash for all streams of a node, in the shard of its tree, and gone with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from holdfast.core.model import LogEntry, Ref
 from holdfast.stores.redis.codec import NUMBER, numbers
@@ -29,10 +29,16 @@ class RedisEventLog:
         [dropped] = await self._step("trim", ref, stream, max(keep, 0), before_it)
         return int(dropped)
 
-    async def _step(self, name: str, ref: Ref, stream: str, *arguments: bytes | int) -> Sequence[int | bytes]:
+    async def prune(self, ref: Ref, *, count: int, size: int, before: float, spare: Collection[str] = ()) -> int:
+        """See `EventLog.prune`."""
+        bounds = (max(count, 0), max(size, 0), numbers(before))
+        [dropped] = await self._step("prune", ref, *bounds, *spare)
+        return int(dropped)
+
+    async def _step(self, name: str, ref: Ref, *arguments: bytes | int | str) -> Sequence[int | bytes]:
         shard = self._shards.of_key(ref.tree)
         log = self._shards.log(shard, ref.key)
-        return await self._shards.step(name, shard, ref.key, ref.tree, stream, *arguments, keys=[log])
+        return await self._shards.step(name, shard, ref.key, ref.tree, *arguments, keys=[log])
 
 
 def _entry(number: int | bytes, event: int | bytes) -> LogEntry:

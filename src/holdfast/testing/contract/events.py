@@ -71,9 +71,18 @@ class EventLogContract(Contract):
             node = await _filled(store, 5)
             assert await store.events.trim(node.ref, "s", keep=2) == 3
             assert [e.seq for e in await store.events.read(node.ref, "s")] == [4, 5]
-            assert await store.events.trim(node.ref, "s") == 2
+            assert await store.events.trim(node.ref, "s", before=NOW + 100) == 2
             assert await store.events.read(node.ref, "s") == []
             assert await store.events.append(node.ref, "s", b"", now=NOW) == 6
+
+    async def test_a_stream_that_is_trimmed_without_bounds_is_forgotten(self) -> None:  # E21
+        async with self.open() as store:
+            node = await _filled(store, 5)
+            await store.events.append(node.ref, "t", b"", now=NOW)
+            assert await store.events.trim(elsewhere(node), "s") == 0
+            assert await store.events.trim(node.ref, "s") == 5
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 1
+            assert await store.events.append(node.ref, "t", b"", now=NOW) == 2
 
     async def test_trimming_by_age_leaves_what_is_younger_or_among_the_newest(self) -> None:  # E21
         async with self.open() as store:
@@ -82,6 +91,52 @@ class EventLogContract(Contract):
             assert await store.events.trim(node.ref, "s", keep=3, before=NOW + 100) == 1
             assert [e.seq for e in await store.events.read(node.ref, "s")] == [4, 5, 6]
             assert await store.events.trim(node.ref, "s", keep=9) == 0
+
+    async def test_pruning_drops_the_oldest_events_of_all_streams_of_the_node_and_of_no_other(self) -> None:  # M14
+        async with self.open() as store:
+            node, other = await _filled(store, 3), await _filled(store, 3)
+            for place in range(3):
+                await store.events.append(node.ref, "t", b"%d" % place, now=NOW + 1.5 + place)
+            assert await store.events.prune(node.ref, count=6, size=100, before=NOW) == 0
+            assert await store.events.prune(node.ref, count=4, size=100, before=NOW) == 2
+            assert await _left(store, node) == {"s": [3], "t": [1, 2, 3]}
+            assert await store.events.prune(node.ref, count=100, size=3, before=NOW) == 1
+            assert await _left(store, node) == {"s": [3], "t": [2, 3]}
+            assert await store.events.prune(node.ref, count=100, size=100, before=NOW + 3) == 2
+            assert await _left(store, node) == {"s": [], "t": [3]}
+            assert await store.events.prune(elsewhere(other), count=0, size=0, before=NOW) == 0
+            assert await _left(store, other) == {"s": [1, 2, 3], "t": []}
+
+    async def test_pruning_forgets_a_stream_of_which_nothing_is_left(self) -> None:  # M14
+        async with self.open() as store:
+            node = await _filled(store, 3)
+            await store.events.append(node.ref, "t", b"", now=NOW + 9)
+            assert await store.events.prune(node.ref, count=1, size=100, before=NOW) == 3
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 1
+            assert await store.events.append(node.ref, "t", b"", now=NOW) == 2
+
+    async def test_pruning_leaves_no_gap_though_the_clocks_of_workers_differ(self) -> None:  # M14
+        async with self.open() as store:
+            node = await chain(store, root())
+            for at in (NOW, NOW + 5, NOW + 1, NOW + 6, NOW + 2):
+                await store.events.append(node.ref, "s", b"", now=at)
+            assert await store.events.prune(node.ref, count=100, size=0, before=NOW + 5) == 1
+            assert await _left(store, node) == {"s": [2, 3, 4, 5], "t": []}
+            assert await store.events.prune(node.ref, count=2, size=0, before=NOW) == 2
+            assert await _left(store, node) == {"s": [4, 5], "t": []}
+
+    async def test_pruning_leaves_the_newest_event_of_what_is_spared(self) -> None:  # M14
+        async with self.open() as store:
+            node = await _filled(store, 3)
+            for stream in ("t", "u", "u"):
+                await store.events.append(node.ref, stream, b"", now=NOW + 9)
+            bounds = {"count": 1, "size": 0, "before": NOW + 10}
+            assert await store.events.prune(node.ref, **bounds, spare=("s", "u", "unknown")) == 4
+            assert await _left(store, node) == {"s": [3], "t": []}
+            assert [entry.seq for entry in await store.events.read(node.ref, "u")] == [2]
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 4
+            assert await store.events.prune(node.ref, **bounds) == 3
+            assert await store.events.append(node.ref, "s", b"", now=NOW) == 1
 
     async def test_events_go_with_their_node(self) -> None:  # E14
         async with self.open() as store:
@@ -105,6 +160,11 @@ class EventLogContract(Contract):
             node = await _filled(store, 3)
             await store.events.trim(node.ref, "s", keep=1)
             assert await store.sessions.find("key", node.key) == [node]
+
+
+async def _left(store: Store, node: Record) -> dict[str, list[int]]:
+    """Return the numbers of the events there are in streams `s` and `t`."""
+    return {stream: [entry.seq for entry in await store.events.read(node.ref, stream)] for stream in "st"}
 
 
 async def _filled(store: Store, number: int) -> Record:

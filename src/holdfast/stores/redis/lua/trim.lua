@@ -1,5 +1,6 @@
 -- uses: rows; keys: 1
 -- Drop all but the newest events of a stream, or of those only what is older; the last key is the node's event log.
+-- All of them, of whatever age: the stream is forgotten.
 -- ARGV: shard, key, tree, stream, keep, before or ''
 -- Answer: how many were dropped.
 
@@ -23,6 +24,10 @@ return answer(function()
         dropped = dropped + 1
       end
     end
+  end
+  if keep <= 0 and not before then
+    call('HDEL', log, head)
+    return {dropped}
   end
   call('HSET', log, head, pack('>I6I6', left or to + 1, to))
   return {dropped}
