@@ -16,8 +16,9 @@ from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
 from holdfast.web.address import Proxies
-from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
+from holdfast.web.logon import Logon
+from holdfast.web.oauth import ProtectedResource
 from holdfast.web.probes import LIVE_PATH, READY_PATH, Probes
 from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
@@ -34,6 +35,7 @@ class Holdfast(NamedTuple):
     mcp: McpEndpoint
     probes: Probes
     counts: Counts
+    resource: ProtectedResource | None
 
     def stop(self) -> None:
         """Be unready, refuse new requests and end the streams; running calls go on (M18)."""
@@ -51,21 +53,23 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
     async with (
         _sink(counts) as sink,
         open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap),
+        Logon(settings).open(clock=engine.manager.clock) as bearer,
     ):
         endpoint = McpEndpoint(
             engine.manager,
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
             guard=Guard(settings.allowed_origins, settings.allowed_hosts),
-            bearer=StaticBearer(settings.token.get_secret_value()),
+            bearer=bearer,
             proxies=Proxies(settings.trusted_proxies),
             rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
             max_body_bytes=settings.max_body_bytes,
             rules=rules_of(settings),
+            tool_scopes=settings.oauth.tool_scopes,
         )
         probes = Probes(
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
-        yield Holdfast(engine, abap, endpoint, probes, counts)
+        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource)
 
 
 class Application:
@@ -106,6 +110,8 @@ class Application:
             await opened.probes.live(send)
         elif path == READY_PATH:
             await opened.probes.ready(send)
+        elif opened.resource is not None and opened.resource.is_at(path):
+            await opened.resource.answer(scope, send)
         else:
             await reply(send, 404)
 

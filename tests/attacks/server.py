@@ -6,6 +6,9 @@ python server.py PORT FOLDER OPTIONS, where OPTIONS are those of `asgi` as JSON;
 import json
 import logging
 import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from holdfast.mcp.calling import calling
 from holdfast.observe import AuditTrail
 from holdfast.web.bearer import Bearer
 from holdfast.web.http1 import BoundedHttp
+from holdfast.web.logon import Logon
 
 baskets = Handles("basket", opened_by="open_basket")
 
@@ -30,6 +34,12 @@ class ByName(Bearer):
 
     async def identity_of(self, authorization: bytes | None) -> Identity:
         return Identity(subject=(authorization or b"").removeprefix(b"Bearer ").partition(b".")[0].decode())
+
+
+class LogonByName(Logon):
+    @asynccontextmanager
+    async def open(self, *, clock: Callable[[], float] = time.time) -> AsyncIterator[Bearer]:
+        yield ByName()
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -140,7 +150,7 @@ app = asgi(
     sink=Sinks(LogLines(), AuditTrail(folder / "audit.jsonl")),
     **options,
 )
-app._bearer = ByName()
+app._logon = LogonByName(load_settings())
 
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port=port, http=parser, log_config=None, access_log=False, proxy_headers=False)

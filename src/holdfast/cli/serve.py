@@ -96,11 +96,11 @@ def sim(
 
 def refuse_open_door(settings: Settings) -> None:
     """Refuse to listen where others can reach it while nobody has to say who they are."""
-    if settings.token.get_secret_value() or _is_loopback(settings.host):
+    if settings.token.get_secret_value() or settings.oauth.issuer or _is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"listening on {settings.host} without authentication is refused: anyone who reaches it could change objects",
-        hint="Set HOLDFAST_TOKEN to a long random text, or listen on 127.0.0.1.",
+        hint="Set HOLDFAST_TOKEN to a long random text, configure [oauth], or listen on 127.0.0.1.",
     )
 
 

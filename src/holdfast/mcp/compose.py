@@ -26,6 +26,7 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
 from holdfast.engine import open_engine
 from holdfast.errors import ConfigurationError
+from holdfast.identity.facts import TokenVerifier
 from holdfast.mcp.decision import Place
 from holdfast.mcp.dispatch import AsTask, Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
@@ -39,8 +40,8 @@ from holdfast.mcp.rules import SessionEvents, rules_of
 from holdfast.mcp.sessions import Sessions
 from holdfast.mcp.tool import Tool
 from holdfast.web.address import Proxies
-from holdfast.web.bearer import StaticBearer
 from holdfast.web.guard import Guard
+from holdfast.web.logon import Logon
 from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
@@ -57,6 +58,8 @@ def asgi(
     settings: Settings | None = None,
     token: str | None = None,
     principal: str = "",
+    verifier: TokenVerifier | None = None,
+    tool_scopes: Mapping[str, Collection[str]] | None = None,
     path: str = "/mcp",
     sse_path: str | None = None,
     name: str = "holdfast",
@@ -82,6 +85,8 @@ def asgi(
         settings: Everything else; read from file and environment if left out.
         token: The bearer token clients must send; `settings.token` if left out, empty for none.
         principal: A name for who sends the token; left out, eight digits of its SHA-256.
+        verifier: Says who sends a token, instead of `token` and of what the settings or the server itself have.
+        tool_scopes: What a token must allow for calls of a tool, by its name; `[oauth] tool_scopes` if left out.
         path: Where the endpoint is.
         sse_path: Where the 2024-11-05 transport is served beside it, such as `/sse`; left out, nowhere.
         name: What the server calls itself, with tools of ours.
@@ -107,8 +112,15 @@ def asgi(
         chosen,
         store=store if chosen.store is None else chosen.store,
         keys=keys,
-        token=token,
-        principal=principal,
+        logon=_logon(
+            server,
+            chosen.settings,
+            path,
+            token=token,
+            principal=principal,
+            verifier=verifier,
+            tool_scopes=tool_scopes,
+        ),
         places=_places(path, sse_path),
         answers=answers,
         stateless=stateless,
@@ -127,6 +139,28 @@ def dispatcher_for(server: object, *, name: str = "holdfast", instructions: str 
     return SdkDispatcher(server)
 
 
+def _logon(
+    server: object,
+    settings: Settings,
+    path: str,
+    *,
+    token: str | None,
+    principal: str,
+    verifier: TokenVerifier | None,
+    tool_scopes: Mapping[str, Collection[str]] | None,
+) -> Logon:
+    """Return how requests log on: as was chosen, else as the server itself would have it."""
+    chosen = settings.token.get_secret_value() if token is None else token
+    if not (chosen or verifier or settings.oauth.issuer or isinstance(server, Sequence)):
+        from holdfast.mcp.sdk_logon import own_logon  # noqa: PLC0415 - the SDK takes a second to import
+
+        own = own_logon(server, path)
+        if own is not None:
+            verifier, oauth = own
+            settings = settings.model_copy(update={"oauth": oauth})
+    return Logon(settings, token=chosen, principal=principal, verifier=verifier, tool_scopes=tool_scopes)
+
+
 class McpApp:
     """One endpoint on an engine of its own."""
 
@@ -137,8 +171,7 @@ class McpApp:
         *,
         store: str | Store,
         keys: KeyRing | str | None,
-        token: str | None,
-        principal: str,
+        logon: Logon,
         places: Mapping[str, Place],
         answers: Answers,
         stateless: bool,
@@ -148,9 +181,7 @@ class McpApp:
     ) -> None:
         self._dispatcher, self._settings, self._store, self._keys = dispatcher, chosen.settings, store, keys
         self._chosen = chosen
-        self._bearer = StaticBearer(
-            self._settings.token.get_secret_value() if token is None else token, principal=principal
-        )
+        self._logon = logon
         self._places, self._answers, self._stateless = places, answers, stateless
         self._calm_gc = calm_gc
         self._tasks, self._state_once = tasks, state_once
@@ -164,6 +195,9 @@ class McpApp:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             place = self._places.get(_path_within(scope))
+            if place is None and self._logon.resource is not None and self._logon.resource.is_at(scope["path"]):
+                await self._logon.resource.answer(scope, send)
+                return
             if place is None:
                 await reply(send, 404)
                 return
@@ -184,14 +218,17 @@ class McpApp:
     async def running(self) -> AsyncIterator[McpEndpoint]:
         """Open engine and endpoint until the block ends."""
         chosen = self._chosen
-        async with open_engine(
-            self._store, kinds=KINDS, keys=self._keys, settings=self._settings, sink=chosen.sink, ids=chosen.ids
-        ) as engine:
+        async with (
+            open_engine(
+                self._store, kinds=KINDS, keys=self._keys, settings=self._settings, sink=chosen.sink, ids=chosen.ids
+            ) as engine,
+            self._logon.open(clock=engine.manager.clock) as bearer,
+        ):
             endpoint = McpEndpoint(
                 engine.manager,
                 self._dispatcher,
                 guard=Guard(self._settings.allowed_origins, self._settings.allowed_hosts),
-                bearer=self._bearer,
+                bearer=bearer,
                 proxies=Proxies(self._settings.trusted_proxies),
                 rates=Rates(engine.store.counters, self._settings, clock=engine.manager.clock),
                 answers=self._answers,
@@ -200,6 +237,7 @@ class McpApp:
                 tasks=self._tasks,
                 state_once=self._state_once,
                 rules=rules_of(self._settings, chosen.logger),
+                tool_scopes=self._logon.tool_scopes,
             )
             async with endpoint.running():
                 self._endpoint = endpoint

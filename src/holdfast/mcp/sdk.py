@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 LIST_PAGES: Final = 100  # a list of tools that never ends is not followed for longer
 KIND: Final = "streamable-http"
+NO_PROMPT: Final = ("Unknown prompt: ", "Missing required arguments: ")  # the SDK would say "internal error" to these
 
 
 def lowlevel_of(server: object) -> Server[Any]:
@@ -156,6 +157,10 @@ class SdkDispatcher:
             raise RpcError(exc.error.code, exc.error.message, exc.error.data) from exc
         except ValidationError as exc:
             raise RpcError(INVALID_PARAMS, f"params of {context.method}: {_places(exc)}") from exc
+        except ValueError as exc:
+            if context.method == "prompts/get" and str(exc).startswith(NO_PROMPT):
+                raise RpcError(INVALID_PARAMS, str(exc)) from exc
+            raise
 
     async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
         with _known(context):
@@ -241,18 +246,28 @@ def _known(context: Context) -> Iterator[None]:
     The token is that of the request: servers keep what they cache apart by it. A task that runs on without a request
     has one that no other principal has.
     """
-    principal = context.principal
-    if not principal:
+    if not context.principal:
         yield
         return
-    sent = Headers(scope=context.scope).get("authorization", "").partition(" ")[2].strip()
-    token = sent or f"principal {principal}"
-    user = AuthenticatedUser(AccessToken(token=token, client_id=principal, scopes=[], subject=principal))
-    before = auth_context_var.set(user)
+    before = auth_context_var.set(AuthenticatedUser(_access_token(context)))
     try:
         yield
     finally:
         auth_context_var.reset(before)
+
+
+def _access_token(context: Context) -> AccessToken:
+    """Return what the SDK calls the token of a request: who sends it, in the three parts of a principal, and scopes."""
+    who = context.identity
+    sent = Headers(scope=context.scope).get("authorization", "").partition(" ")[2].strip()
+    return AccessToken(
+        token=sent or f"principal {who.principal}",
+        client_id=who.client or who.principal,
+        scopes=sorted(who.scopes),
+        expires_at=None if who.expires_at is None else int(who.expires_at),
+        subject=who.subject,
+        claims={**who.claims, **({"iss": who.issuer} if who.issuer else {})},
+    )
 
 
 def _params(context: Context) -> dict[str, Any]:
