@@ -132,6 +132,24 @@ async def test_an_mcpserver_runs_unchanged_in_both_eras_and_at_any_worker() -> N
         assert got["messages"][0]["content"]["text"] == "Greet Bo"
 
 
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"name": "nobody"}, "Unknown prompt: nobody"),
+        ({"name": "greeting"}, "Missing required arguments: {'name'}"),
+    ],
+)
+async def test_a_prompt_that_is_asked_for_wrongly_is_the_clients_mistake(params: dict[str, Any], named: str) -> None:
+    # M1, mcp.md §6.5: the SDK itself answers "internal error"
+    async with world(1, SdkDispatcher(everything())) as made:
+        wire = made.workers[0].wire
+        for seen in (
+            await modern(wire, request("prompts/get", params)),
+            await wire.post(request("prompts/get", params), **await handshake(wire)),
+        ):
+            assert seen.json["error"] == {"code": -32602, "message": named}
+
+
 async def test_initialize_is_answered_by_the_server_with_our_choice_of_revision() -> None:
     async with world(1, SdkDispatcher(everything())) as made:
         for asked, given in (("2025-06-18", "2025-06-18"), ("2024-11-05", "2025-11-25")):
