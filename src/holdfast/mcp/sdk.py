@@ -42,7 +42,6 @@ logger = logging.getLogger(__name__)
 LIST_PAGES: Final = 100  # a list of tools that never ends is not followed for longer
 KIND: Final = "streamable-http"
 NO_PROMPT: Final = ("Unknown prompt: ", "Missing required arguments: ")  # the SDK would say "internal error" to these
-NO_PROMPT: Final = ("Unknown prompt: ", "Missing required arguments: ")  # the SDK would say "internal error" to these
 
 
 def lowlevel_of(server: object) -> Server[Any]:
