@@ -9,8 +9,10 @@ from holdfast.mcp.dispatch import AsTask, Context, Dispatcher
 from holdfast.mcp.endpoint import McpEndpoint
 from holdfast.mcp.handles import HandleGone, Handles
 from holdfast.mcp.kinds import KINDS
+from holdfast.mcp.middleware import McpSessionMiddleware
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
 from holdfast.mcp.protocol import Era
+from holdfast.mcp.session_data import SessionData, session_data
 from holdfast.mcp.tool import Annotations, InputRequired, Tool, ToolResult, tool
 
 __all__ = [
@@ -24,13 +26,16 @@ __all__ = [
     "Handles",
     "InputRequired",
     "McpEndpoint",
+    "McpSessionMiddleware",
     "NativeDispatcher",
     "ServerInfo",
+    "SessionData",
     "Tool",
     "ToolResult",
     "asgi",
     "calm_garbage_collector",
     "dispatcher_for",
+    "session_data",
     "told_to_stop",
     "tool",
 ]

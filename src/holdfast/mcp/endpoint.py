@@ -45,6 +45,7 @@ from holdfast.mcp.sessions import Sessions
 from holdfast.mcp.settle import Failure
 from holdfast.mcp.standalone import Streams
 from holdfast.mcp.tool_scopes import ToolScopes
+from holdfast.mcp.visitors import Visitors
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer, Denied
 from holdfast.web.body import ClientGone, read_body
@@ -134,6 +135,9 @@ class McpEndpoint:
             rules=self._rules,
         )
         self._old = OldSse(manager, self._legacy, self._streams)
+        self.visitors = Visitors(
+            manager, self._legacy, bearer=self._bearer, proxies=self._proxies, rules=self._rules, tell=self._tell
+        )
         self._stopping = False
 
     @asynccontextmanager
