@@ -78,10 +78,10 @@ class Place(enum.StrEnum):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An HTTP status and a JSON-RPC error; `number` None means a status without a body."""
+    """An HTTP status and a JSON-RPC error. Where its number says nothing (-32600), `code` tells it from others."""
 
     status: int
-    number: int | None
+    number: int
     message: str = ""
     allow: str = ""
     code: str = ""  # our own, in the error's data
@@ -136,22 +136,35 @@ POST: Final = ("POST",)
 GET: Final = ("GET",)
 DELETE: Final = ("DELETE",)
 UNVERSIONED: Final = Refusal(400, UNSUPPORTED_VERSION, "the protocol version is not served here")
-SESSIONLESS: Final = Refusal(400, INVALID_REQUEST, "the header Mcp-Session-Id is missing; initialize first")
-AMBIGUOUS: Final = Refusal(400, INVALID_REQUEST, "two different session ids in one request")
+SESSIONLESS: Final = Refusal(
+    400, INVALID_REQUEST, "the header Mcp-Session-Id is missing; initialize first", code="session_missing"
+)
+AMBIGUOUS: Final = Refusal(
+    400, INVALID_REQUEST, "two different session ids in one request; send one", code="two_session_ids"
+)
 NO_SESSION: Final = Refusal(
     404, INVALID_REQUEST, "there is no such session; initialize again", code="session_not_found"
 )
-BUSY_STREAM: Final = Refusal(409, INVALID_REQUEST, "this session has a stream already")
-TOO_MANY_STREAMS: Final = Refusal(
-    429, INVALID_REQUEST, "this session has as many streams as it may have", code="limit_reached"
+BUSY_STREAM: Final = Refusal(
+    409, INVALID_REQUEST, "this session has a stream already; close that first", code="stream_open"
 )
-POST_ONLY: Final = Refusal(405, INVALID_REQUEST, "this revision has POST only", allow="POST")
+TOO_MANY_STREAMS: Final = Refusal(
+    429, INVALID_REQUEST, "this session has as many streams as it may have; close one first", code="limit_reached"
+)
+POST_ONLY: Final = Refusal(405, INVALID_REQUEST, "this revision has POST only", allow="POST", code="method_not_allowed")
 
 TABLE: Final[tuple[Row, ...]] = (
-    Row(trusted=False, then=Refusal(403, INVALID_REQUEST, "Origin or Host is not allowed")),
+    Row(
+        trusted=False,
+        then=Refusal(403, INVALID_REQUEST, "Origin or Host is not allowed", code="origin_not_allowed"),
+    ),
     # bodies that are no message
     Row(method=POST, body=(Body.UNREADABLE,), then=Refusal(400, PARSE_ERROR, "the body is not JSON")),
-    Row(method=POST, body=(Body.INVALID,), then=Refusal(400, INVALID_REQUEST, "the body is no JSON-RPC message")),
+    Row(
+        method=POST,
+        body=(Body.INVALID,),
+        then=Refusal(400, INVALID_REQUEST, "the body is no JSON-RPC message", code="bad_message"),
+    ),
     # versions nobody knows
     Row(method=("POST", "GET", "DELETE"), version=(Version.UNKNOWN,), then=UNVERSIONED),
     # the modern era
@@ -166,7 +179,7 @@ TABLE: Final[tuple[Row, ...]] = (
         method=POST,
         version=(Version.MODERN,),
         body=(Body.BATCH, Body.RESPONSE),
-        then=Refusal(400, INVALID_REQUEST, "the body must be one request or notification"),
+        then=Refusal(400, INVALID_REQUEST, "the body must be one request or notification", code="bad_message"),
     ),
     Row(
         method=POST,
@@ -201,7 +214,15 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(method=GET, version=OLD, then=Route.STREAM),
     Row(method=DELETE, version=OLD, then=Route.END),
     # anything else
-    Row(then=Refusal(405, None, allow="POST, GET, DELETE")),
+    Row(
+        then=Refusal(
+            405,
+            INVALID_REQUEST,
+            "there are POST, GET and DELETE here",
+            allow="POST, GET, DELETE",
+            code="method_not_allowed",
+        )
+    ),
 )
 
 FOREIGN: Final = TABLE[0]

@@ -54,8 +54,12 @@ from holdfast.web.rates import RateLimited, Rates
 from holdfast.web.reply import come_back, reply
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-NOT_JSON: Final = Refusal(415, INVALID_REQUEST, "the Content-Type must be application/json")
-NOT_TAKEN: Final = Refusal(406, INVALID_REQUEST, "Accept must name application/json or text/event-stream")
+NOT_JSON: Final = Refusal(
+    415, INVALID_REQUEST, "the Content-Type must be application/json", code="unsupported_media_type"
+)
+NOT_TAKEN: Final = Refusal(
+    406, INVALID_REQUEST, "Accept must name application/json or text/event-stream", code="not_acceptable"
+)
 STOPPING: Final = Refusal(  # nothing was begun, unlike with errors.ServerStopping
     503, INVALID_REQUEST, "the server is going down; come back in a few seconds", code="server_draining"
 )

@@ -65,9 +65,6 @@ class Exchange:
         """Answer with a refusal; `message` says it more exactly than the table can."""
         headers: list[Header] = [(b"allow", refusal.allow.encode())] if refusal.allow else []
         headers += come_back(refusal.status)
-        if refusal.number is None:
-            await reply(self.send, refusal.status, headers=headers)
-            return
         if data is None and refusal.code:
             data = {"code": refusal.code}
         body = jsonrpc.error(request_id, refusal.number, message or refusal.message, data)

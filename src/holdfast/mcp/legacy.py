@@ -55,8 +55,12 @@ LOG_LEVEL: Final = "log_level"
 INITIALIZED: Final = "initialized"
 SUBSCRIPTION: Final = "subscription "  # followed by a URI: one key each, so that two workers' changes both stay
 
-NO_BATCHES: Final = Refusal(400, INVALID_REQUEST, "this session's revision has no batches")
-UNKNOWN_EVENT: Final = Refusal(400, INVALID_REQUEST, "Last-Event-ID names no event of this session")
+NO_BATCHES: Final = Refusal(
+    400, INVALID_REQUEST, "this session's revision has no batches; send one message at a time", code="no_batches"
+)
+UNKNOWN_EVENT: Final = Refusal(
+    400, INVALID_REQUEST, "Last-Event-ID names no event of this session; leave it out", code="unknown_event"
+)
 
 
 class _Initialize(msgspec.Struct, frozen=True):
