@@ -148,7 +148,8 @@ async def test_a_shared_store_without_a_key_is_refused_before_anything_is_connec
 
 
 async def test_every_clock_and_limit_can_be_set_per_kind_and_per_application() -> None:  # E31
-    clocks = {"idle": 1.0, "sliding": 2.0, "slides_after": 3.0, "absolute": 4.0, "linger": 5.0, "touch_interval": 6.0}
+    clocks = {"idle": 1.0, "sliding": 2.0, "slides_after": 3.0, "absolute": 4.0, "linger": 5.0}
+    clocks |= {"linger_after": 6.0, "touch_interval": 7.0}
     limits = {"per_client": 1, "per_principal": 2, "per_parent": 3, "total": 4, "policy": "reject"}
     everything = KindSettings(**clocks, **limits)  # type: ignore[arg-type]
     assert set(clocks) == set(Clocks.__struct_fields__)

@@ -90,6 +90,8 @@ class KindSettings(Described):
     """Seconds from its beginning after which a session ends in any case."""
     linger: float | None = None
     """Seconds without anything below it after which a session ends."""
+    linger_after: float | None = None
+    """The same, once there has been something; default `linger`."""
     touch_interval: float | None = None
     """Seconds a use may be recorded late; default a tenth of the idle clock, 30 at most."""
     per_client: int | None = None

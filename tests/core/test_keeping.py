@@ -153,6 +153,28 @@ async def test_a_logon_ends_when_it_has_had_no_child_for_its_linger(
     assert await empty(manager)
 
 
+async def test_after_its_last_child_a_logon_lives_for_another_time_and_what_has_expired_is_none(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E7, S4, S21
+    logon = await manager.open("logon")
+    first, second = [await manager.open("http", parent=logon) for _ in range(2)]
+    world.now += 10.0
+    await keeper.turn()
+    await manager.end(first, Reason.LOGOUT)
+    world.now += 10.0
+    await keeper.turn()
+    assert (await manager.get(logon.ref)).key == logon.key
+    world.now = second.record.used_at + 100.0  # the second has expired; nobody has swept its row away
+    assert await manager.current(second.ref) is not None
+    for _ in range(2):  # it is ended, and then closed
+        await keeper.turn()
+    assert await empty(manager)
+    await manager.open("logon")
+    world.now += 30.0
+    await keeper.turn()
+    assert not await empty(manager)  # before the first child it has the whole time
+
+
 async def test_a_due_node_without_upkeep_or_linger_is_due_no_more(
     manager: Manager, keeper: Keeper, world: World
 ) -> None:

@@ -80,6 +80,7 @@ class World:
     def kinds(self) -> list[Kind]:
         return [
             Kind(name="security", clocks=Clocks(absolute=10_000.0, linger=40.0)),
+            Kind(name="logon", clocks=Clocks(absolute=10_000.0, linger=40.0, linger_after=0.0)),
             Kind(
                 name="http",
                 clocks=Clocks(idle=100.0, absolute=1000.0, touch_interval=10.0),

@@ -22,6 +22,7 @@ from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
 from holdfast.core.mistakes import Mistakes
 from holdfast.core.model import Claim, Reason, Record, State
+from holdfast.core.policy import expires_at
 from holdfast.core.sealing import Unreadable
 from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import Busy, LeaseLost, SessionConflict, SessionEnded, StoreUnavailable
@@ -277,17 +278,26 @@ class Keeper:
             return manager.clock() + UPKEEP_RETRY_S
 
     async def _linger(self, duty: Duty) -> float | None:
-        """End a node that has had no child for `linger`: it looks four times in that span."""
+        """End a node that has had no living child for its time: it looks four times in that span."""
         manager, record, now = self._manager, duty.session.record, duty.now
-        linger = manager.rules(record.kind)[0].linger
-        if linger is None:
+        clocks = manager.rules(record.kind)[0]
+        if clocks.linger is None:
             return None
-        if await manager.store.sessions.find("parent", record.key, count=1):
+        had_one = record.used_at > record.created_at
+        patience = clocks.linger if clocks.linger_after is None or not had_one else clocks.linger_after
+        if await self._has_children(record, now):
             duty.session.record = msgspec.structs.replace(record, used_at=now)
-        elif now - record.used_at >= linger:
+        elif now - record.used_at >= patience:
             await manager.end(record.ref, Reason.IDLE)
             return None
-        return now + linger / 4
+        return now + clocks.linger / 4
+
+    async def _has_children(self, record: Record, now: float) -> bool:
+        """Say whether anything lives below a node; what has expired does not, though its row may be there."""
+        async for child in self._manager.each("parent", record.key):
+            if child.state is State.LIVE and expires_at(child) > now:
+                return True
+        return False
 
     async def _close(self, top: Record, held: Held) -> None:
         manager = self._manager

@@ -24,7 +24,8 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
     sliding: float | None = None
     slides_after: float = 0.0
     absolute: float = 43_200.0
-    linger: float | None = None  # ends when it has had no child for this long
+    linger: float | None = None  # ends when it has had no living child for this long
+    linger_after: float | None = None  # the same once it has had one; None: `linger`
     touch_interval: float | None = None
 
     @property
