@@ -237,7 +237,7 @@ async def profile(row: Row, lines: int) -> None:
         await cost(once, 5_000)
         profiler.disable()
     stats = pstats.Stats(profiler, stream=sys.stdout)
-    stats.sort_stats("cumtime").print_stats(lines)
+    stats.sort_stats("tottime").print_stats(lines)
 
 
 def main() -> None:
