@@ -72,6 +72,18 @@ async def test_two_calls_in_one_session_both_count_as_running(manager: Manager) 
         assert len(manager.calls[session.key]) == 1
 
 
+async def test_a_call_that_its_caller_withdraws_ends_without_an_error(manager: Manager) -> None:  # E18
+    session = await opened(manager)
+    running, done = manager.running(session), False
+    with anyio.fail_after(1):
+        async with running:
+            running.withdraw()
+            await anyio.sleep_forever()
+        done = True
+    assert done
+    assert not manager.calls
+
+
 async def test_a_running_call_counts_as_use_for_as_long_as_it_runs(manager: Manager, world: World) -> None:  # E7
     session = await opened(manager)
     async with manager.running(session):

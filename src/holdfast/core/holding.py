@@ -27,15 +27,16 @@ PUT_TRIES = 5
 class Running:
     """A call that runs in a session: counted as use, and cancelled when the session or one above it ends (E18)."""
 
-    __slots__ = ("_keys", "_manager", "_scope", "session")
+    __slots__ = ("_keys", "_manager", "_scope", "_withdrawn", "session")
 
     def __init__(self, manager: "Manager", session: Session) -> None:
         self._manager, self.session = manager, session
         self._scope = anyio.CancelScope()
         self._keys: set[bytes] = set()
+        self._withdrawn = False
 
     async def __aenter__(self) -> None:
-        self.follow((self.session.key, *self.session.above))
+        self.follow((self.session.record.key, *self.session.above))
         self.mind_the_end()
         self._scope.__enter__()
 
@@ -49,7 +50,7 @@ class Running:
             if not calls:
                 del running[key]
         handled = self._scope.__exit__(kind, error, trace)
-        if self._scope.cancelled_caught:
+        if self._scope.cancelled_caught and not self._withdrawn:
             raise SessionEnded("the session has ended while the call was running")
         return handled
 
@@ -67,6 +68,11 @@ class Running:
 
     def cancel(self) -> None:
         """Cancel the call because its session has ended."""
+        self._scope.cancel()
+
+    def withdraw(self) -> None:
+        """Cancel the call for a reason of the caller's own: its block is left without an error."""
+        self._withdrawn = True
         self._scope.cancel()
 
 

@@ -4,7 +4,7 @@ Core lists no kinds. Each face exports its `KINDS`; the composer hands their uni
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -12,6 +12,8 @@ from holdfast.core.model import Policy
 
 if TYPE_CHECKING:
     from holdfast.core.duty import Duty
+
+LONGEST_S: Final = 300.0  # of longer spans no more than this counts for how often a use is written
 
 
 class Clocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +33,10 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def touch_after(self) -> float | None:
         """How many seconds after the last recorded use the next one is written; None: uses are not recorded (E8)."""
-        if self.idle is None and self.sliding is None:
-            return self.touch_interval
-        shortest = min(span for span in (self.idle, self.sliding) if span is not None)
-        return min(shortest / 10, 30.0) if self.touch_interval is None else self.touch_interval
+        idle, sliding, written = self.idle, self.sliding, self.touch_interval
+        if written is not None or (idle is None and sliding is None):
+            return written
+        return min(LONGEST_S if idle is None else idle, LONGEST_S if sliding is None else sliding, LONGEST_S) / 10
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,14 @@ second on, by one task for it; before that it costs an entry in a set.
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from holdfast._asgi import Receive
+from holdfast.core.holding import Running
 from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import ServerStopping
 from holdfast.mcp.answer import Answer
@@ -31,18 +33,34 @@ class Withdrawn(Exception):
     """The client no longer wants the answer: it said so, or in the modern era it closed the connection."""
 
 
+class _Alone:
+    """What a call outside of any session runs in; in one it is `core.holding.Running`."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+
+    async def __aenter__(self) -> None:
+        self._scope.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._scope.__exit__(kind, error, trace)
+
+    def withdraw(self) -> None:
+        self._scope.cancel()
+
+
 class _Call:
-    __slots__ = ("answer", "gone", "leaves", "receive", "scope", "seen", "stopped", "watch", "withdrawn")
+    __slots__ = ("answer", "leaves", "receive", "running", "seen", "stopped", "watch")
 
-    def __init__(self, answer: Answer, receive: Receive, *, leaves: bool) -> None:
+    def __init__(self, answer: Answer, receive: Receive, running: Running | None, *, leaves: bool) -> None:
         self.answer, self.receive, self.leaves = answer, receive, leaves
-        self.scope = anyio.CancelScope()
+        self.running = running or _Alone()
         self.watch: anyio.CancelScope | None = None
-        self.seen = self.withdrawn = self.stopped = self.gone = False
-
-    def cancel(self) -> None:
-        self.withdrawn = True
-        self.scope.cancel()
+        self.seen = self.stopped = False
 
 
 class Calls:
@@ -75,24 +93,27 @@ class Calls:
         *,
         leaves: bool,
         name: CallName | None = None,
+        running: Running | None = None,
     ) -> bytes:
         """Return what comes out of a call.
 
         Args:
             leaves: The client's closing the connection withdraws the call (modern era).
             name: Under which `withdraw` finds it.
+            running: The session that it runs in.
 
         Raises:
             Withdrawn: The client does not want it any more; the call was cancelled.
             ServerStopping: The server has waited long enough for the call, and cancelled it.
+            SessionEnded: The session has ended, which cancelled the call.
         """
-        call = _Call(answer, receive, leaves=leaves)
+        call = _Call(answer, receive, running, leaves=leaves)
         self._calls.add(call)
         self._some.set()
         if name is not None:
             self._named.setdefault(name, call)  # an id used twice at once stays the first one's
         try:
-            with call.scope:
+            async with call.running:
                 return await outcome
         finally:
             self._calls.discard(call)
@@ -108,14 +129,14 @@ class Calls:
         """Cancel a call of a session; False if it does not run here."""
         call = self._named.get((session, request_id))
         if call is not None:
-            call.cancel()
+            call.running.withdraw()
         return call is not None
 
     def stop(self) -> None:
         """Cancel every call: the server goes down and does not wait any longer."""
         for call in self._calls:
             call.stopped = True
-            call.scope.cancel()
+            call.running.withdraw()
 
     async def _attend(self, tasks: TaskGroup) -> None:
         while True:
@@ -137,7 +158,7 @@ class Calls:
                 await gone(call.receive)
                 tasks.cancel_scope.cancel()
             if call.leaves:
-                call.cancel()
+                call.running.withdraw()
 
     async def _beat(self, answer: Answer) -> None:
         while True:

@@ -316,9 +316,9 @@ class Legacy:
         elif session is None:
             result = await self._calls.wait(outcome, answer, exchange.receive, leaves=False)
         else:
-            async with self._manager.running(session):
-                name = (session.key, context.id if context.id is not None else "")
-                result = await self._calls.wait(outcome, answer, exchange.receive, leaves=False, name=name)
+            name = (session.key, context.id if context.id is not None else "")
+            running = self._manager.running(session)
+            result = await self._calls.wait(outcome, answer, exchange.receive, leaves=False, name=name, running=running)
         if session is not None and context.method in _REMEMBERED:
             await self._remember(session, context)
         return result
