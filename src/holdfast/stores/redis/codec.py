@@ -2,7 +2,8 @@
 
 Scripts read and write the header's numbers (`lua/prelude.lua` has the same format) and carry the rest along. The key is
 not part of a row. A root's `tree` is its key and takes no room. A clock that is not set is not a number (NaN). A state
-that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand.
+that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand. So is a row
+that is cut short; what can be read of it is shown.
 """
 
 import struct
@@ -18,6 +19,7 @@ TIMES: Final = struct.Struct("<ddd")
 STATE_CODES: Final = {state: code for code, state in enumerate(State)}
 REASON_CODES: Final = {reason: code for code, reason in enumerate((None, *Reason))}
 CODES: Final = range(256)
+DAMAGED: Final = bytes([STATE_CODES[State.STRANDED]])
 STATES: Final = tuple(dict(enumerate(State)).get(code, State.STRANDED) for code in CODES)
 REASONS: Final = tuple(dict(enumerate(Reason, 1)).get(code) for code in CODES)
 
@@ -69,7 +71,16 @@ def packed(record: Record) -> bytes:
 
 
 def record_of(key: bytes, row: bytes) -> Record:
-    """Return the record that a row was made of."""
+    """Return the record that a row was made of; of one that somebody has damaged, what can be read."""
+    try:
+        return _record(key, row, "strict")
+    except UnicodeDecodeError:
+        return _record(key, row, "replace")
+    except struct.error:
+        return _record(key, DAMAGED + row[1:].ljust(HEAD.size - 1, b"\0"), "replace")
+
+
+def _record(key: bytes, row: bytes, errors: str) -> Record:
     (
         state, reason, holds, places, aliases, marks, kinds, owners, clients, labels, held, attempts, version,
         created_at, used_at, idle, sliding, slides_after, slid_at, ends_at, busy_until, due_at, ended_at,
@@ -86,11 +97,11 @@ def record_of(key: bytes, row: bytes) -> Record:
         tree=row[HEAD.size : HEAD.size + KEY_BYTES] if places else key,
         parent=row[HEAD.size + KEY_BYTES : alias] if places else None,
         alias=row[alias:mark] if aliases else None,
-        mark=row[mark:kind].decode(),
-        kind=row[kind:owner].decode(),
-        owner=row[owner:client].decode(),
-        client=row[client:label].decode(),
-        label=row[label:payload].decode(),
+        mark=row[mark:kind].decode("utf-8", errors),
+        kind=row[kind:owner].decode("utf-8", errors),
+        owner=row[owner:client].decode("utf-8", errors),
+        client=row[client:label].decode("utf-8", errors),
+        label=row[label:payload].decode("utf-8", errors),
         payload=row[payload:],
         state=STATES[state],
         reason=REASONS[reason],

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -187,6 +188,7 @@ async def open_database(path: Path, namespace: str, *, timeout: float) -> AsyncI
 def connect(path: Path, busy: float, timeout: float) -> sqlite3.Connection:
     """Return a connection in WAL mode, or raise ConfigurationError if the file is no database or can have no WAL."""
     connection = sqlite3.connect(path, timeout=busy, isolation_level=None, cached_statements=512)
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # a damaged text hides no other row
     try:
         [mode] = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone(), timeout)
         if mode != "wal":

@@ -1,6 +1,7 @@
 """The rows of the SQLite store: `stores.rows.Rows` in SQL, one connection and one transaction at a time.
 
 A state that nobody knows is read as STRANDED: it lives for nobody, and is closed like what waits for that by hand.
+So is a row with something of another type in a column, which SQLite lets anybody write.
 """
 
 # ruff: noqa: S608 - a namespace is checked before it stands in a statement, and values are bound
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
+import msgspec
 from msgspec.structs import astuple
 
 from holdfast.core.model import Limit, Reason, Record, Scope, State
@@ -27,6 +29,7 @@ EXPIRES: Final = (  # core.policy.expires_at
     "CASE WHEN held THEN ends_at ELSE min(ends_at, coalesce(slid_at + sliding, ends_at), "
     "coalesce(used_at + idle, ends_at)) END"
 )
+NOTHING: Final = {"kind": "", "state": State.STRANDED, "created_at": 0.0, "used_at": 0.0, "ends_at": 0.0}
 STATES: Final = {state.value: state for state in State}
 REASONS: Final = {reason.value: reason for reason in Reason}
 SCOPES: Final = {Scope.CLIENT: "client", Scope.OWNER: "owner", Scope.PARENT: "parent", Scope.TOTAL: "kind"}
@@ -207,7 +210,11 @@ def _record(row: tuple[Any, ...]) -> Record:
     fields = dict(zip(FIELDS, row, strict=True))
     fields["state"], fields["reason"] = STATES.get(fields["state"], State.STRANDED), REASONS.get(fields["reason"])
     fields["holds"] = fields["holds"] != 0
-    return Record(**fields)
+    try:
+        return msgspec.convert(fields, Record)
+    except msgspec.ValidationError:
+        texts = {name: fields[name] for name in ("kind", "label") if isinstance(fields[name], str)}
+        return Record(**{**NOTHING, **texts, "key": fields["key"], "tree": fields["key"]})
 
 
 def _values(record: Record) -> tuple[Any, ...]:

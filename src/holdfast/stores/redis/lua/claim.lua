@@ -37,7 +37,7 @@ return answer(function()
     if not any and not chosen[key] then return false end
     local node = read(key)
     local _, leased = lease(key)
-    if node[DUE] <= now and leased <= now and closable(node) then
+    if node and node[DUE] <= now and leased <= now and closable(node) then
       claims[#claims + 1] = {key, node.row, dry and '' or next_lease(key, until_)}
     end
     return #claims >= math.abs(count)

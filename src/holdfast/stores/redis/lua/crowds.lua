@@ -7,7 +7,7 @@ local function crowd(kind, now, leaving)
   scan('e', first('e'), function(entry)
     if unpacked('>I7', entry, 2) > last then return true end
     local node = read(key_of(entry))
-    if text(node, KINDED) == kind and expiry(node) <= now then number = number - 1 end
+    if node and text(node, KINDED) == kind and expiry(node) <= now then number = number - 1 end
   end)
   for _, node in ipairs(leaving) do
     if text(node, KINDED) == kind then number = number - 1 end
@@ -32,7 +32,7 @@ local function least_recent(kind, now, excess, spare, leaving)
     if used ~= last and #found >= excess then return true end
     last = used
     local node = read(key_of(entry))
-    if text(node, KINDED) == kind and may_go(node, now, spare, leaving) then found[#found + 1] = node end
+    if node and text(node, KINDED) == kind and may_go(node, now, spare, leaving) then found[#found + 1] = node end
   end)
   return found
 end

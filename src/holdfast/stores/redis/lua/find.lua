@@ -14,7 +14,7 @@ local function add(key, row)
 end
 
 local function wanted(node)
-  return index == 'all' or index == 'kind' and text(node, KINDED) == value
+  return node and (index == 'all' or index == 'kind' and text(node, KINDED) == value)
 end
 
 local function behind(prefix) return after == '' and first(prefix) or prefix .. after .. '\255\255' end
@@ -113,8 +113,10 @@ local function expired()
     if bucket ~= current and flush() or bucket > last then return true end
     current = bucket
     local node = read(key_of(entry))
-    node.ends, node.place = expiry(node), #batch
-    if node.ends <= instant then batch[#batch + 1] = node end
+    if node and node[STATE] == LIVE and expiry(node) <= instant then
+      node.ends, node.place = expiry(node), #batch
+      batch[#batch + 1] = node
+    end
   end)
   if #found < 2 * count then flush() end
 end
@@ -125,7 +127,7 @@ local function due()
   scan('d', first('d'), function(entry)
     if unpacked('>I7', entry, 2) > last then return true end
     local node = read(key_of(entry))
-    return node[DUE] <= instant and add(node.key, node.row)
+    return node and node[DUE] <= instant and add(node.key, node.row)
   end)
 end
 

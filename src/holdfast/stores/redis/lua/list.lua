@@ -65,6 +65,7 @@ local function put(entry)
 end
 
 local function drop(entry)
+  if #entry ~= WIDTH then return end -- what a damaged row says
   local start, leaf = leaf_of(entry)
   local cut = place(leaf, entry)
   if sub(leaf, cut + 1, cut + WIDTH) == entry then

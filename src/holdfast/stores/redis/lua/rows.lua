@@ -6,7 +6,9 @@ local HELD, ATTEMPTS, VERSION, CREATED, USED, IDLE, SLIDING, SLIDES = 11, 12, 13
 local SLID, ENDS, BUSY, DUE, ENDED = 19, 20, 21, 22, 23
 local LIVE, ENDING, REPLACED = 0, 1, 5
 
+-- A row that is too short is one that somebody has cut: it is read as if zeros followed, and as STRANDED (codec.py).
 local function decode(key, row)
+  if #row < TAIL - 1 then row = '\2' .. sub(row, 2) .. string.rep('\0', TAIL - 1 - math.max(#row, 1)) end
   local node = {unpacked(HEAD, row)}
   node.key, node.row = key, row
   return node
