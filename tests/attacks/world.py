@@ -21,12 +21,14 @@ import anyio
 import httpx2
 
 from e2e.cluster import Cluster, cluster
-from e2e.mcp_world import LEGACY, initialize, notification
+from e2e.mcp_world import LEGACY, initialize, notification, request
 from e2e.wire import JSON_HEADERS, Event
+from holdfast.core.manager import Manager
 from holdfast.core.model import Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.ports import each
-from holdfast.core.sealing import new_key_text
+from holdfast.core.sealing import KeyRing, new_key_text
+from holdfast.mcp.kinds import KINDS, SESSION
 from stores.stores import Place
 
 SERVER: Final = Path(__file__).with_name("server.py")
@@ -65,6 +67,11 @@ class Target:
         assert (await self.post(notification("notifications/initialized"), **named)).status_code == 202
         return named
 
+    async def used(self, session_id: str, **headers: str) -> int:
+        """Use a session as ann, and return the status."""
+        named = {"authorization": "Bearer ann.1", **headers}
+        return (await self.post(request("ping"), mcp_session_id=session_id, **named)).status_code
+
     @asynccontextmanager
     async def reading(self, *, query: str = "", **headers: str) -> AsyncIterator["Reader"]:
         """Read a stream in the background."""
@@ -81,6 +88,12 @@ class Target:
             found = [record async for record in each(store.sessions, "kind", kind)]
         now = time.time()
         return [r for r in found if not live or (r.state is State.LIVE and expires_at(r) > now)]
+
+    async def content_of(self, named: dict[str, str]) -> dict[str, Any]:
+        """Return the content of the session that these headers name, past the servers."""
+        async with self.place.open() as store:
+            manager = Manager(store, KeyRing.parse(self.key), KINDS, worker="judge")
+            return dict((await manager.load(named["mcp_session_id"], kind=SESSION, touch=False)).content)
 
     def told(self, fact: str) -> list[dict[str, Any]]:
         """Return the entries of the audit trail about one fact."""
