@@ -420,6 +420,42 @@ async def test_requests_count_in_their_sessions_rate() -> None:
         assert "retry-after" in answers[-1].headers
 
 
+async def test_an_endpoint_behind_the_middleware_looks_for_the_session_and_counts_the_request_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shop(settings=Settings(rate_limit_per_session=1, rate_burst=16)) as [process]:
+        named = await process.open()
+        loads, load = 0, process.manager.load
+
+        async def counted(*args: Any, **options: Any) -> Any:
+            nonlocal loads
+            loads += 1
+            return await load(*args, **options)
+
+        monkeypatch.setattr(process.manager, "load", counted)
+        answers = [await process.wire.post(request("ping"), **named) for _ in range(15)]  # one was `initialized`
+        assert {answer.status for answer in answers} == {200}
+        assert loads == len(answers)
+        assert (await process.wire.post(request("ping"), **named)).status == 429
+
+
+async def test_a_session_taken_over_is_the_same_for_an_endpoint_behind() -> None:
+    # M13: the old id is dead at once, but not for the request that named it
+    async with shop(dialect="fast-mcp", token="s3cret") as [process]:
+        session = await process.manager.open(SESSION, {"version": "2025-03-26"}, client="127.0.0.1")
+        headers = {"x_session_id": str(session.id), "authorization": "Bearer s3cret"}
+        answer = await process.wire.post(request("ping"), **headers)
+        assert (answer.status, answer.headers["mcp-session-id"] != session.id) == (200, True)
+        assert (await process.wire.post(request("ping"), **headers)).status == 404
+
+
+async def test_another_servers_endpoint_behind_does_not_take_the_session_for_its_own() -> None:
+    async with shop() as [process], shop() as [other]:
+        named = await process.open()
+        mixed = Wire(McpSessionMiddleware(other.mcp, sessions_of=process.mcp))
+        assert (await mixed.post(request("ping"), **named)).status == 404
+
+
 # -- WebSockets
 
 

@@ -30,6 +30,16 @@ FINGERPRINT: Final = "fingerprint"
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
 DIGITS: Final = 16
+FOUND: Final = "holdfast.session"  # in the scope
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A session that the middleware has found for a request, with all that this takes, before it came here."""
+
+    manager: Manager
+    session_id: str  # as it was sent
+    principal: str
+    session: Session
 
 
 class Admission:
@@ -44,6 +54,14 @@ class Admission:
         if self._rules.fingerprint != "off":
             marks[FINGERPRINT] = self._fingerprint(exchange)
         return marks
+
+    def found(self, exchange: Exchange) -> Session | None:
+        """Return the session that a request names if it was found before, so that nothing is done twice."""
+        found = exchange.scope.get(FOUND)
+        if found is None or found.manager is not self._manager:
+            return None
+        same = found.session_id == exchange.head.session_ids[0] and found.principal == exchange.principal
+        return found.session if same else None
 
     async def load(self, exchange: Exchange) -> Session:
         """Return the session that a request names, and record its use.

@@ -4,8 +4,8 @@ What a worker must know of a session is the node's content: revision, who the cl
 of log messages it wants, what it subscribes to. Each request loads it in one round trip; only what changes it writes.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from holdfast.core.kinds import Clocks
 from holdfast.core.manager import Manager
-from holdfast.core.model import LABEL_BYTES, Reason
+from holdfast.core.model import Reason
 from holdfast.core.session import Session
 from holdfast.errors import SessionNotFound
 from holdfast.mcp import jsonrpc, session_events, sse
@@ -23,6 +23,7 @@ from holdfast.mcp.calls import Calls, Withdrawn
 from holdfast.mcp.decision import Refusal
 from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
+from holdfast.mcp.handshake import Wanted, storable, wanted_of
 from holdfast.mcp.inbox import Inbox
 from holdfast.mcp.journal import Journal, cursor_of, exists, news_of, rest
 from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, Shape, meta_of
@@ -33,9 +34,7 @@ from holdfast.mcp.presence import has_gone
 from holdfast.mcp.protocol import (
     ASSUMED,
     BATCHES_UNTIL,
-    INVALID_PARAMS,
     INVALID_REQUEST,
-    LATEST_LEGACY,
     LEGACY,
     OLDEST,
     PRIMED_FROM,
@@ -61,12 +60,6 @@ NO_BATCHES: Final = Refusal(
 UNKNOWN_EVENT: Final = Refusal(
     400, INVALID_REQUEST, "Last-Event-ID names no event of this session; leave it out", code="unknown_event"
 )
-
-
-class _Initialize(msgspec.Struct, frozen=True):
-    version: str = msgspec.field(name="protocolVersion")
-    capabilities: dict[str, Any]
-    client: dict[str, Any] = msgspec.field(name="clientInfo")
 
 
 class _Cancelled(msgspec.Struct, frozen=True):
@@ -106,12 +99,12 @@ class Legacy:
 
     async def open(self, exchange: Exchange, message: Incoming, meta: Meta) -> None:
         """Answer `initialize` and open a session, whose id goes out with the answer."""
-        wanted = _wanted(message, LEGACY)
+        wanted = wanted_of(message, LEGACY)
         answer = self._answer(exchange, None, wanted.version)
         result = await settled(self._greeted(exchange, message, meta, answer, wanted), _id(message), {})
         if not self._stateless:
-            with _storable():
-                session = await self._settled_in(exchange, self._kept(wanted), _label(wanted.client))
+            with storable():
+                session = await self._settled_in(exchange, self._kept(wanted), wanted.label)
             answer = self._answer(exchange, None, wanted.version, session_id=session.id)
         await answer.finish(jsonrpc.response(_id(message), result))
 
@@ -119,9 +112,9 @@ class Legacy:
         """Answer `initialize` of a session that was open before it, at the revision of the old transport or a later."""
 
         async def outcome() -> bytes:
-            wanted = _wanted(message, (OLDEST, *LEGACY))
+            wanted = wanted_of(message, (OLDEST, *LEGACY))
             result = await self._greeted(exchange, message, meta, answer, wanted)
-            with _storable():
+            with storable():
                 await self._manager.merge(session, self._kept(wanted))
             return result
 
@@ -213,8 +206,12 @@ class Legacy:
 
     async def load(self, exchange: Exchange, messages: int = 1) -> Session:
         """Return the session that a request names, and count what it sends in it."""
-        session = await self._admission.load(exchange)
-        if self._rates is not None:
+        session = self._admission.found(exchange)
+        if session is None:
+            session = await self._admission.load(exchange)
+        else:
+            messages -= 1  # one was counted when it was found
+        if self._rates is not None and messages:
             await self._rates.session.take(session.record.key.hex(), messages)
         return session
 
@@ -245,14 +242,14 @@ class Legacy:
 
     # -- inside
 
-    def _kept(self, wanted: _Initialize) -> dict[str, Any]:
+    def _kept(self, wanted: Wanted) -> dict[str, Any]:
         """Return what the content of a session holds of its handshake."""
         form = session_events.form_of(self._rules, wanted.capabilities)
         content = {VERSION: wanted.version, CLIENT: wanted.client, CAPABILITIES: wanted.capabilities}
         return {**content, INITIALIZED: False, **({session_events.FORM: form} if form else {})}
 
     async def _greeted(
-        self, exchange: Exchange, message: Incoming, meta: Meta, answer: Answer, wanted: _Initialize
+        self, exchange: Exchange, message: Incoming, meta: Meta, answer: Answer, wanted: Wanted
     ) -> bytes:
         """Return the result of `initialize`, for the revision that is settled on."""
         params = OBJECT.decode(message.params or b"{}") | {"protocolVersion": wanted.version}
@@ -355,24 +352,6 @@ class Legacy:
                         return
 
 
-def _wanted(message: Incoming, served: Sequence[str]) -> _Initialize:
-    """Return what `initialize` asks for, with the revision that is settled on; raise RpcError if it is none."""
-    try:
-        wanted = msgspec.json.decode(message.params or b"{}", type=_Initialize)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise RpcError(INVALID_PARAMS, f"params of initialize: {exc}") from None
-    return wanted if wanted.version in served else msgspec.structs.replace(wanted, version=LATEST_LEGACY)
-
-
-@contextmanager
-def _storable() -> Iterator[None]:
-    """JSON may hold integers of any size, the store keeps 64 bits: say so to whoever sends larger ones."""
-    try:
-        yield
-    except OverflowError:
-        raise RpcError(INVALID_PARAMS, "params of initialize: an integer is too large") from None
-
-
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
 
 
@@ -384,12 +363,6 @@ async def _alone(outcome: Any, id: int | str) -> list[bytes]:  # noqa: A002
         return [failure.body]
     except Withdrawn:
         return []
-
-
-def _label(client: dict[str, Any]) -> str:
-    """Return how lists show the session: what the client calls itself, cut to fit."""
-    text = f"{client.get('name', '')} {client.get('version', '')}".strip()
-    return text.encode()[:LABEL_BYTES].decode(errors="ignore")
 
 
 def _id(message: Incoming) -> int | str:

@@ -11,6 +11,7 @@ from holdfast.core.manager import Manager
 from holdfast.core.session import Session
 from holdfast.errors import BadInput, SessionNotFound
 from holdfast.identity.facts import InsufficientScope, InvalidToken
+from holdfast.mcp.admission import FOUND, Found
 from holdfast.mcp.decision import AMBIGUOUS
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.head import head_of
@@ -60,7 +61,8 @@ class Visitors:
     async def visit(self, scope: Scope) -> Visit | None:
         """Return which session an HTTP or WebSocket request names; None if it names none.
 
-        Its use is recorded, and the scope shows who the session's user is (M23).
+        Its use is recorded, and the scope shows who the session's user is (M23). An endpoint behind takes all that
+        from the scope.
 
         Raises:
             BadInput: It names two different ones.
@@ -82,6 +84,7 @@ class Visitors:
             session = await self._legacy.load(exchange)
         except (InvalidToken, InsufficientScope, SessionNotFound):
             return Visit(head.session_ids[0])
+        scope[FOUND] = Found(self._manager, head.session_ids[0], exchange.principal, session)
         return Visit(exchange.fresh_id or head.session_ids[0], session, exchange.naming())
 
     def data(self, session: Session) -> SessionData:
