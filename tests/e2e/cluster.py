@@ -131,11 +131,14 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    command: Callable[[int], Sequence[str]], *, count: int = 2, env: Mapping[str, str] | None = None
+    command: Callable[[int], Sequence[str]], *, count: int = 2, env: Mapping[str, str] | None = None, port: int = 0
 ) -> AsyncIterator[Cluster]:
-    """Run `count` workers, each started by `command(port)`, behind the proxy until the block ends."""
+    """Run `count` workers, each started by `command(port)`, behind the proxy until the block ends.
+
+    `port` is the proxy's, for workers that have to know where clients reach them; any free one if left out.
+    """
     workers = Cluster(command, count, env)
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
     workers.url = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
     async with listener, anyio.create_task_group() as tasks:
         try:
