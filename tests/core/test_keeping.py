@@ -10,7 +10,7 @@ from holdfast.core.events import Fact
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import Reason, State
+from holdfast.core.model import Reason, Record, Ref, State
 from holdfast.errors import SessionEnded, StoreUnavailable
 
 # -- keeping alive
@@ -153,26 +153,83 @@ async def test_a_logon_ends_when_it_has_had_no_child_for_its_linger(
     assert await empty(manager)
 
 
-async def test_after_its_last_child_a_logon_lives_for_another_time_and_what_has_expired_is_none(
+async def test_after_its_last_child_a_logon_ends_at_once_if_it_is_told_to(
     manager: Manager, keeper: Keeper, world: World
 ) -> None:  # E7, S4, S21
     logon = await manager.open("logon")
     first, second = [await manager.open("http", parent=logon) for _ in range(2)]
-    world.now += 10.0
-    await keeper.turn()
+    world.now += 1.0
     await manager.end(first, Reason.LOGOUT)
-    world.now += 10.0
-    await keeper.turn()
+    for _ in range(2):  # it is closed, and then the logon looked at
+        await keeper.turn()
     assert (await manager.get(logon.ref)).key == logon.key
-    world.now = second.record.used_at + 100.0  # the second has expired; nobody has swept its row away
-    assert await manager.current(second.ref) is not None
-    for _ in range(2):  # it is ended, and then closed
+    await manager.end(second, Reason.LOGOUT)
+    for _ in range(3):
         await keeper.turn()
     assert await empty(manager)
-    await manager.open("logon")
-    world.now += 30.0
+
+
+async def test_children_that_have_expired_keep_no_logon_alive_though_their_rows_are_there(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # E9, S4
+    logon = await manager.open("logon")
+    child = await manager.open("http", parent=logon)
+    world.now += 40.0
     await keeper.turn()
-    assert not await empty(manager)  # before the first child it has the whole time
+    world.now = child.record.used_at + 100.0
+    assert await manager.current(child.ref) is not None
+    for _ in range(2):
+        await keeper.turn()
+    assert await empty(manager)
+
+
+async def test_a_logon_without_a_child_has_its_whole_time(manager: Manager, keeper: Keeper, world: World) -> None:
+    # S21
+    await manager.open("logon")
+    world.now += 39.0
+    await keeper.turn()
+    assert not await empty(manager)
+    world.now += 1.0
+    for _ in range(2):
+        await keeper.turn()
+    assert await empty(manager)
+
+
+async def test_a_logon_that_is_written_while_its_last_child_goes_is_looked_at_all_the_same(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S4
+    logon = await manager.open("logon")
+    child = await manager.open("http", parent=logon)
+    world.now += 1.0
+    await manager.end(child, Reason.LOGOUT)
+    current = manager.current
+
+    async def current_and_then_written(ref: Ref) -> Record | None:
+        record = await current(ref)
+        if ref == logon.ref:
+            monkeypatch.setattr(manager, "current", current)
+            await manager.save(logon)
+        return record
+
+    monkeypatch.setattr(manager, "current", current_and_then_written)
+    for _ in range(3):
+        await keeper.turn()
+    assert await empty(manager)
+
+
+async def test_a_logon_that_ends_while_its_last_child_goes_is_left_to_its_end(
+    manager: Manager, keeper: Keeper, world: World
+) -> None:  # S4
+    logon = await manager.open("logon")
+    child = await manager.open("http", parent=logon)
+    await manager.end(child, Reason.LOGOUT)
+    [claim] = await keeper.claim()
+    await manager.end(logon, Reason.LOGOUT)
+    await keeper.look_after(claim, anyio.current_time())
+    record = await manager.current(logon.ref)
+    assert record is None or record.reason is Reason.LOGOUT
+    await keeper.turn()
+    assert await empty(manager)
 
 
 async def test_a_due_node_without_upkeep_or_linger_is_due_no_more(

@@ -278,26 +278,35 @@ class Keeper:
             return manager.clock() + UPKEEP_RETRY_S
 
     async def _linger(self, duty: Duty) -> float | None:
-        """End a node that has had no living child for its time: it looks four times in that span."""
+        """End a node that has had no living child for its time; look again when the last of its children expires."""
         manager, record, now = self._manager, duty.session.record, duty.now
         clocks = manager.rules(record.kind)[0]
         if clocks.linger is None:
             return None
-        had_one = record.used_at > record.created_at
-        patience = clocks.linger if clocks.linger_after is None or not had_one else clocks.linger_after
-        if await self._has_children(record, now):
+        below = [child async for child in manager.each("parent", record.key) if child.state is State.LIVE]
+        living = [end for end in map(expires_at, below) if end > now]  # a row may outlast what it stands for
+        if living:
             duty.session.record = msgspec.structs.replace(record, used_at=now)
-        elif now - record.used_at >= patience:
-            await manager.end(record.ref, Reason.IDLE)
-            return None
-        return now + clocks.linger / 4
+            return max(living)
+        had_one = record.used_at > record.created_at
+        patience = clocks.linger_after if had_one and clocks.linger_after is not None else clocks.linger
+        if now < record.used_at + patience:
+            return record.used_at + patience
+        await manager.end(record.ref, Reason.IDLE)
+        return None
 
-    async def _has_children(self, record: Record, now: float) -> bool:
-        """Say whether anything lives below a node; what has expired does not, though its row may be there."""
-        async for child in self._manager.each("parent", record.key):
-            if child.state is State.LIVE and expires_at(child) > now:
-                return True
-        return False
+    async def _left_alone(self, parent: Record) -> None:
+        """Let a node that waits for its last child be looked at: one has gone."""
+        if self._manager.rules(parent.kind)[0].linger is None:
+            return
+        fresh, now = await self._manager.current(parent.ref), self._manager.clock()
+        if fresh is None or fresh.state is not State.LIVE:
+            return
+        looked_at = msgspec.structs.replace(fresh, used_at=now, due_at=now)
+        try:
+            await self._manager.store.sessions.replace(looked_at, now=now)
+        except SessionConflict:
+            await self._left_alone(parent)  # somebody else has just written it
 
     async def _close(self, top: Record, held: Held) -> None:
         manager = self._manager
@@ -313,6 +322,9 @@ class Keeper:
             if top not in gone:
                 await self._failed(held, top, patience=0.0 if run.unreadable else manager.tuning.closing_patience)
             await self._remove(gone, held, top)
+            for parent in tree:
+                if top in gone and parent.key == top.parent:
+                    await self._left_alone(parent)
 
     async def _close_levels(self, order: list[list[Record]], run: Run) -> bool:
         """Close what has effect outside, leaves first; False if a request is still on its way somewhere below.
