@@ -1,0 +1,245 @@
+"""Security sessions: who logged on and how, what hangs below that, and how all of it ends at once (S1 to S6).
+
+A logon is a node. Below it hang the HTTP sessions of the applications, one each, and whatever else works for the same
+person: MCP sessions, sticky sessions, sessions at back ends. An HTTP session may begin before there is a logon, and is
+attached to it then, under a new id. Ending the logon is one write; nothing below it loads any more.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.core.kinds import Clocks
+from holdfast.core.manager import Manager
+from holdfast.core.model import Reason, Record, State
+from holdfast.core.policy import expires_at
+from holdfast.core.session import Session
+from holdfast.errors import SessionNotFound
+from holdfast.identity.facts import Identity
+from holdfast.web.kinds import HTTP, SECURITY
+
+LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
+APP: Final = "app"
+KEEPS: Final = "keeps"  # in the content of an HTTP session: the data that a logon leaves in it
+DEVICE_CHARACTERS: Final = 256
+
+
+class Logon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How somebody has logged on.
+
+    Args:
+        issuer: Who vouches for them: an identity provider; empty for ourselves.
+        subject: Who they are, unique at the issuer.
+        method: How: `password`, `basic`, `bearer`, `oidc`, `saml`.
+        at: When they proved who they are (Unix seconds).
+        level: How strongly: 1 for one factor, 2 for two; a method may know more.
+        name: What to call them on a page.
+        roles: What they are.
+        scopes: What their token allows, where there is one.
+        sid: What the issuer calls its own session: OIDC's `sid`, SAML's `SessionIndex`.
+        address: Where from.
+        device: With what: their `User-Agent`, cut.
+    """
+
+    issuer: str = ""
+    subject: str
+    method: str
+    at: float
+    level: int = 1
+    name: str = ""
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    sid: str = ""
+    address: str = ""
+    device: str = ""
+
+    @property
+    def principal(self) -> str:
+        """The name under which everything of theirs is kept."""
+        return principal_of(self.issuer, self.subject)
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A logon as its owner or an administrator sees it. `handle` names it and opens nothing (R7)."""
+
+    handle: str
+    logon: Logon
+    created_at: float
+    used_at: float
+    ends_at: float
+    applications: tuple[str, ...] = ()
+
+
+def principal_of(issuer: str, subject: str) -> str:
+    """Return the name of a person, whatever program they use."""
+    return Identity(issuer=issuer, subject=subject).principal
+
+
+def logon_of(session: Session) -> Logon | None:
+    """Return the logon that a security session is, or that an HTTP session hangs below; None for a visitor's."""
+    kept = session.content.get(LOGON)
+    return msgspec.convert(kept, Logon, strict=False) if kept else None
+
+
+class Logons:
+    """Begins, finds and ends logons and the HTTP sessions below them."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    # -- logons
+
+    async def begin(self, logon: Logon, *, ends_at: float | None = None) -> Session:
+        """Open a security session; its `id` is for the browser's cookie and is known only now.
+
+        `ends_at` is when the issuer says that it ends, at the latest (R28).
+
+        Raises:
+            LimitReached: They are logged on as often as they may be.
+        """
+        return await self._manager.open(
+            SECURITY,
+            {LOGON: _plain(logon)},
+            owner=logon.principal,
+            client=_at_issuer(logon.issuer, logon.sid) if logon.sid else logon.principal,
+            label=logon.method,
+            clocks=self._clocks(ends_at),
+        )
+
+    async def load(self, session_id: str) -> Session:
+        """Return the logon with this id; raise SessionNotFound if there is none (any more)."""
+        return await self._manager.load(session_id, kind=SECURITY)
+
+    async def renew(self, security: Session, logon: Logon) -> str:
+        """Write down that somebody has proved anew, or more strongly, who they are; return the new id (R8, S14).
+
+        Raises:
+            SessionNotFound: It is somebody else: that is another logon.
+        """
+        if logon.principal != security.owner:
+            raise SessionNotFound("this logon is another person's")
+        await self._manager.merge(security, {LOGON: _plain(logon)})
+        return await self._manager.rotate(security)
+
+    async def end(self, security: Session, reason: Reason = Reason.LOGOUT) -> bool:
+        """End a logon and all below it; False if it had ended already."""
+        return await self._manager.end(security, reason)
+
+    async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "") -> int:
+        """End what an issuer says has ended, and return how many logons that were (R43).
+
+        With `sid`, those of that session of the issuer's; with `subject` alone, all of that person's; with both, those
+        that are of both.
+        """
+        ended = 0
+        async for record in self._at_issuer(issuer, subject, sid):
+            ended += await self._manager.end(record.ref, Reason.LOGOUT)
+        return ended
+
+    async def end_others(self, security: Session, reason: Reason = Reason.SECURITY) -> int:
+        """End every other logon of the same person, such as after their password was changed (R34)."""
+        others = [record async for record in self._of(security.owner) if record.key != security.key]
+        return sum([await self._manager.end(record.ref, reason) for record in others])
+
+    async def end_all(self, principal: str, reason: Reason = Reason.ADMIN) -> int:
+        """End every logon of a person (R33)."""
+        records = [record async for record in self._of(principal)]
+        return sum([await self._manager.end(record.ref, reason) for record in records])
+
+    async def listed(self, principal: str) -> list[Listed]:
+        """Return a person's logons, the latest first."""
+        found = [await self._shown(record) async for record in self._of(principal)]
+        return sorted((one for one in found if one is not None), key=lambda one: one.created_at, reverse=True)
+
+    async def end_listed(self, principal: str, handle: str, reason: Reason = Reason.LOGOUT) -> bool:
+        """End one of a person's logons by its handle; False for one that is another's or is not there (R36)."""
+        async for record in self._of(principal):
+            if record.key.hex() == handle:
+                return await self._manager.end(record.ref, reason)
+        return False
+
+    # -- HTTP sessions
+
+    async def open_http(self, app: str, *, below: Session | None = None, client: str = "") -> Session:
+        """Open an HTTP session of an application: below a logon, or for a visitor from an address, `client`.
+
+        Raises:
+            SessionEnded: The logon has ended.
+            LimitReached: There are as many as there may be.
+        """
+        content: dict[str, Any] = {APP: app}
+        if below is not None:
+            content[LOGON] = below.content[LOGON]
+        owner = below.owner if below else ""
+        return await self._manager.open(HTTP, content, parent=below, owner=owner, client=client, label=app, app=app)
+
+    async def load_http(self, session_id: str, app: str) -> Session:
+        """Return an application's HTTP session; another application's is not found (S1)."""
+        session = await self._manager.load(session_id, kind=HTTP, app=app)
+        if session.content.get(APP) != app:
+            raise SessionNotFound("there is no such session")
+        return session
+
+    async def attach(self, http: Session, security: Session, *, data: Collection[str] = ()) -> None:
+        """Hang a visitor's HTTP session below a logon, under a new id (S3).
+
+        Of `data`, the keys of what the application has put in it, only those survive that it marked with `KEEPS`.
+
+        Raises:
+            SessionEnded: One of the two has ended.
+        """
+        kept = http.content.get(KEEPS) or ()
+        await self._manager.rotate(http, parent=security)
+        removed = [key for key in data if key not in kept]
+        await self._manager.merge(http, {LOGON: security.content[LOGON]}, removed=removed)
+
+    # -- inside
+
+    def _clocks(self, ends_at: float | None) -> Clocks | None:
+        if ends_at is None:
+            return None
+        usual = self._manager.rules(SECURITY)[0]
+        left = max(ends_at - self._manager.clock(), 0.0)
+        return msgspec.structs.replace(usual, absolute=min(usual.absolute, left))
+
+    async def _of(self, principal: str) -> AsyncIterator[Record]:
+        async for record in self._manager.each("owner", principal):
+            if record.kind == SECURITY and record.state is State.LIVE:
+                yield record
+
+    async def _at_issuer(self, issuer: str, subject: str, sid: str) -> AsyncIterator[Record]:
+        principal = principal_of(issuer, subject)
+        found = self._manager.each("client", _at_issuer(issuer, sid)) if sid else self._of(principal)
+        async for record in found:
+            if record.kind == SECURITY and record.state is State.LIVE and (not subject or record.owner == principal):
+                yield record
+
+    async def _shown(self, record: Record) -> Listed | None:
+        try:
+            session = await self._manager.get(record.ref)
+        except SessionNotFound:
+            return None
+        logon = logon_of(session)
+        if logon is None:
+            return None
+        applications = await self._manager.children(record.ref, HTTP)
+        return Listed(
+            handle=record.key.hex(),
+            logon=logon,
+            created_at=record.created_at,
+            used_at=max((child.record.used_at for child in applications), default=record.used_at),
+            ends_at=expires_at(record),
+            applications=tuple(sorted({child.record.label for child in applications})),
+        )
+
+
+def _plain(logon: Logon) -> dict[str, Any]:
+    """Return a logon as it is kept."""
+    cut = msgspec.structs.replace(logon, device=logon.device[:DEVICE_CHARACTERS])
+    return dict(msgspec.to_builtins(cut))
+
+
+def _at_issuer(issuer: str, sid: str) -> str:
+    """Return under what an issuer's session is found, without knowing whose it is (R47)."""
+    return "sid " + principal_of(issuer, sid)

@@ -1,0 +1,184 @@
+"""Logons and what hangs below them: begun, attached, listed, ended by their owner, an administrator or their issuer."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from holdfast.core.keeper import Keeper
+from holdfast.core.manager import Manager
+from holdfast.core.model import Reason
+from holdfast.core.sealing import KeyRing, new_key_text
+from holdfast.core.session import Session
+from holdfast.errors import SessionEnded, SessionNotFound
+from holdfast.stores.memory import memory_store
+from holdfast.testing.clock import Clock
+from holdfast.web.kinds import KINDS
+from holdfast.web.security import KEEPS, Logon, Logons, logon_of
+
+IDP, OTHER_IDP = "https://idp.example", "https://other.example"
+ANN = Logon(subject="ann", method="password", at=1000.0, address="192.0.2.1", device="Firefox", roles=("clerk",))
+
+
+@dataclass
+class World:
+    clock: Clock
+    manager: Manager
+    keeper: Keeper
+    logons: Logons
+
+    async def settle(self) -> None:
+        for _ in range(3):
+            await self.keeper.turn()
+
+    async def is_live(self, session: Session) -> bool:
+        try:
+            await self.manager.get(session.ref)
+        except SessionNotFound:
+            return False
+        return True
+
+
+@pytest.fixture
+def world() -> World:
+    clock = Clock(1000.0)
+    manager = Manager(memory_store(), KeyRing.parse(new_key_text()), KINDS, worker="one", clock=clock)
+    return World(clock, manager, Keeper(manager), Logons(manager))
+
+
+def at_idp(subject: str, sid: str, issuer: str = IDP) -> Logon:
+    return Logon(issuer=issuer, subject=subject, method="oidc", at=1000.0, sid=sid)
+
+
+async def test_one_logon_serves_several_applications_each_with_data_of_its_own(world: World) -> None:  # S1, S2
+    security = await world.logons.begin(ANN)
+    shop, bank = [await world.logons.open_http(app, below=security) for app in ("shop", "bank")]
+    assert shop.id is not None
+    assert logon_of(await world.logons.load_http(shop.id, "shop")) == ANN
+    with pytest.raises(SessionNotFound):
+        await world.logons.load_http(shop.id, "bank")
+    assert shop.above == bank.above == (security.key,)
+
+
+async def test_a_visitors_session_is_attached_under_a_new_id_and_keeps_what_it_marked(world: World) -> None:  # S3, T2
+    http = await world.logons.open_http("shop", client="192.0.2.1")
+    planted = str(http.id)
+    assert logon_of(http) is None
+    await world.manager.merge(http, {"basket": ["tea"], "draft": "x", KEEPS: ["basket"]})
+    security = await world.logons.begin(ANN)
+    await world.logons.attach(http, security, data=["basket", "draft"])
+    assert http.id != planted
+    with pytest.raises(SessionNotFound):
+        await world.logons.load_http(planted, "shop")
+    fresh = await world.logons.load_http(str(http.id), "shop")
+    assert (fresh.content.get("basket"), fresh.content.get("draft")) == (["tea"], None)
+    assert logon_of(fresh) == ANN
+    assert fresh.above == (security.key,)
+
+
+async def test_ending_a_logon_ends_all_below_it_at_once(world: World) -> None:  # S4
+    security = await world.logons.begin(ANN)
+    below = [await world.logons.open_http(app, below=security) for app in ("shop", "bank")]
+    assert await world.logons.end(security)
+    assert not await world.logons.end(security)
+    assert [await world.is_live(session) for session in (security, *below)] == [False] * 3
+    with pytest.raises(SessionEnded):
+        await world.logons.open_http("mail", below=security)
+
+
+async def test_a_logon_ends_with_the_last_session_below_it(world: World) -> None:  # S4, S21
+    security = await world.logons.begin(ANN)
+    shop = await world.logons.open_http("shop", below=security)
+    world.clock.now += 20.0
+    await world.settle()
+    await world.manager.end(shop, Reason.CLIENT)
+    world.clock.now += 20.0
+    await world.settle()
+    assert not await world.is_live(security)
+
+
+async def test_a_logon_that_nothing_came_of_ends_after_its_linger(world: World) -> None:  # S21
+    security = await world.logons.begin(ANN)
+    for _ in range(3):
+        world.clock.now += 15.0
+        await world.settle()
+        assert await world.is_live(security)
+    world.clock.now += 15.0
+    await world.settle()
+    assert not await world.is_live(security)
+
+
+async def test_a_logon_and_all_below_it_end_when_the_issuer_says_even_if_the_policy_says_later(
+    world: World,
+) -> None:  # R28
+    security = await world.logons.begin(ANN, ends_at=1600.0)
+    shop = await world.logons.open_http("shop", below=security)
+    world.clock.now = 1599.9
+    assert await world.is_live(shop)
+    world.clock.now = 1600.0
+    assert not await world.is_live(shop)
+
+
+async def test_an_issuers_logout_ends_its_session_or_all_of_a_person_and_never_another_issuers(
+    world: World,
+) -> None:  # R43, R46, R47
+    async def opened(*logons: Logon) -> list[Session]:
+        return [await world.logons.begin(logon) for logon in logons]
+
+    first, second, other, namesake = await opened(
+        at_idp("ann", "s1"), at_idp("ann", "s2"), at_idp("bob", "s3"), at_idp("ann", "s1", OTHER_IDP)
+    )
+    assert await world.logons.end_at_issuer(IDP, subject="bob", sid="s1") == 0
+    assert await world.logons.end_at_issuer(IDP, sid="s1") == 1
+    assert [await world.is_live(one) for one in (first, second, other, namesake)] == [False, True, True, True]
+    assert await world.logons.end_at_issuer(IDP, subject="ann") == 1
+    assert [await world.is_live(one) for one in (second, other, namesake)] == [False, True, True]
+    assert await world.logons.end_at_issuer(IDP, subject="ann", sid="s1") == 0
+
+
+async def test_people_see_their_logons_and_end_any_of_them_by_a_handle_that_opens_nothing(
+    world: World,
+) -> None:  # R7, R36, S13
+    here = await world.logons.begin(ANN)
+    await world.logons.open_http("shop", below=here)
+    world.clock.now += 5.0
+    there = await world.logons.begin(Logon(subject="ann", method="password", at=1005.0, device="Phone"))
+    bobs = await world.logons.begin(Logon(subject="bob", method="password", at=1005.0))
+    listed = await world.logons.listed("ann")
+    assert [(one.logon.device, one.applications) for one in listed] == [("Phone", ()), ("Firefox", ("shop",))]
+    with pytest.raises(SessionNotFound):
+        await world.logons.load(listed[0].handle)
+    assert not await world.logons.end_listed("ann", bobs.key.hex())
+    assert await world.logons.end_listed("ann", listed[0].handle)
+    assert [await world.is_live(one) for one in (here, there, bobs)] == [True, False, True]
+
+
+async def test_all_other_logons_of_a_person_or_all_of_them_can_be_ended(world: World) -> None:  # R33, R34
+    mine, *others = [await world.logons.begin(ANN) for _ in range(4)]
+    assert await world.logons.end_others(mine) == 3
+    assert await world.is_live(mine)
+    assert await world.logons.end_all("ann") == 1
+    assert not any([await world.is_live(one) for one in (mine, *others)])
+
+
+async def test_who_proves_more_goes_on_under_a_new_id_and_nobody_becomes_somebody_else(world: World) -> None:  # S14, R8
+    security = await world.logons.begin(ANN)
+    shop = await world.logons.open_http("shop", below=security)
+    before = str(security.id)
+    world.clock.now += 100.0
+    stronger = Logon(subject="ann", method="oidc", at=1100.0, level=2)
+    after = await world.logons.renew(security, stronger)
+    with pytest.raises(SessionNotFound):
+        await world.logons.load(before)
+    assert logon_of(await world.logons.load(after)) == stronger
+    assert await world.is_live(shop)
+    with pytest.raises(SessionNotFound, match="another person"):
+        await world.logons.renew(security, Logon(subject="bob", method="password", at=1100.0))
+
+
+async def test_the_logon_that_is_one_too_many_takes_the_place_of_another(world: World) -> None:  # S13, R74
+    for _ in range(101):
+        await world.logons.begin(ANN)
+        world.clock.now += 0.01
+    listed = await world.logons.listed("ann")
+    assert len(listed) == 100
+    assert min(one.created_at for one in listed) > 1000.0
