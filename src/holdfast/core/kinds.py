@@ -40,7 +40,11 @@ class Clocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How many live nodes of a kind there may be; None switches a limit off (E11)."""
+    """How many live nodes of a kind there may be; None switches a limit off (E11).
+
+    `policy` makes room among the nodes of the same client, principal or parent. A full `total` refuses, whatever the
+    policy: else a flood from many addresses would take the place of everybody's sessions.
+    """
 
     per_client: int | None = None
     per_principal: int | None = None

@@ -19,7 +19,7 @@ from holdfast.core.holding import Held, Running
 from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
-from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Reason, Record, Ref, Scope, State
+from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Policy, Reason, Record, Ref, Scope, State
 from holdfast.core.policy import lived
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
@@ -65,6 +65,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int = 64  # nodes a keeper looks after at a time, those that have taken long apart
     max_payload_bytes: int = 1024 * 1024
     serializer: Serializer = "msgpack"
+    not_before: float = 0.0  # ids of sessions begun before are unknown: what a backup brings back does not live again
 
     @property
     def lease_use(self) -> float:
@@ -195,7 +196,7 @@ class Manager:
             raise self._unknown(session_id, kind, owner, detail="malformed")
         after = self.rules(kind, app)[0].touch_after if touch else None
         loaded = await self._loaded(alias_of(session_id), after, owner=owner)
-        if loaded is None or loaded.record.kind != kind:
+        if loaded is None or loaded.record.kind != kind or loaded.record.created_at < self.tuning.not_before:
             foreign = owner is not None and await self._is_foreign(alias_of(session_id), kind, owner)
             raise self._unknown(session_id, kind, owner, fact=Fact.FOREIGN_ID if foreign else Fact.UNKNOWN_ID)
         return self._opened(loaded, session_id=session_id)
@@ -470,7 +471,11 @@ class Manager:
             (Scope.TOTAL, limits.total),
         )
         spare = frozenset(self.calls)
-        return tuple(Limit(scope, most, limits.policy, spare) for scope, most in counted if most is not None)
+        return tuple(
+            Limit(scope, most, Policy.REJECT if scope is Scope.TOTAL else limits.policy, spare)
+            for scope, most in counted
+            if most is not None
+        )
 
     def _unknown(
         self, session_id: str, kind: str, owner: str | None, *, fact: Fact = Fact.UNKNOWN_ID, detail: str = ""
