@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 import pytest
 
+from e2e.mcp_shop import shop
 from e2e.mcp_world import Worker, World, call, echo, initialize, notification, request, texts, world
 from e2e.wire import PATIENCE, Exchange, Wire
 from holdfast._asgi import Receive, Scope, Send
@@ -28,6 +29,7 @@ from holdfast.mcp.decision import (
 )
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.web.bearer import StaticBearer
+from stores.stores import Place as StorePlace
 
 OLDEST = "2024-11-05"
 
@@ -357,3 +359,20 @@ async def test_it_is_mounted_beside_the_endpoint_on_request() -> None:
         assert endpoint is not None
     with pytest.raises(ConfigurationError, match="in the way"):
         asgi([echo], settings=Settings(), sse_path="/mcp/")
+
+
+async def test_large_answers_reach_the_stream_from_another_process_in_their_order(place: StorePlace) -> None:
+    # item 7, on every store
+    async with shop(place, 2, sse_path="/sse") as (first, second):
+        async with Wire(first.mcp, path="/sse").open("GET") as stream:
+            await stream.until(lambda seen: seen.events)
+            old = Wire(second.mcp, path=stream.events[0].data)
+            assert (await old.post(initialize(OLDEST))).status == 202
+            articles = [f"{number}" * 20_000 for number in range(5)]
+            for number, article in enumerate(articles, 1):
+                assert (await old.post(call("put", number, article=article))).status == 202
+            await stream.until(lambda seen: len(seen.events) == 7)
+            answers = [event.message for event in stream.events[2:]]
+            assert [answer["id"] for answer in answers] == [1, 2, 3, 4, 5]
+            assert answers[-1]["result"]["structuredContent"] == {"result": articles}
+        assert (await old.post(request("ping"))).status == 404
