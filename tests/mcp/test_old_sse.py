@@ -211,6 +211,17 @@ async def test_an_open_stream_keeps_its_session_and_one_left_by_a_dead_worker_is
         assert (await posted(second, f"/sse/messages?session_id={session.id}", request("ping"))).status == 404
 
 
+async def test_a_sliding_session_keeps_its_clocks_and_is_not_kept_by_its_stream_alone() -> None:
+    # M9: who only listens is asked to show that somebody is there
+    async with (
+        shop(sse_path="/sse", session_timeout=600) as [process],
+        Wire(process.mcp, path="/sse").open("GET") as stream,
+    ):
+        await stream.until(lambda seen: seen.events)
+        session = await process.manager.load(stream.events[0].data.partition("=")[2], kind=SESSION)
+    assert (session.record.sliding, session.record.idle) == (600, 1800)
+
+
 async def test_streams_end_when_the_session_is_ended_or_the_server_stops() -> None:
     # M18
     async with world(2) as made:

@@ -144,6 +144,35 @@ async def test_a_change_begins_with_what_others_have_written_and_saves_what_was_
     assert await again(kept, session) == {"mine": 2}
 
 
+async def test_a_change_is_made_again_when_somebody_else_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    # T15
+    kept = manager()
+    session = await opened(kept)
+    data, save = await again(kept, session), kept.save
+    seen: list[dict[str, Any]] = []
+
+    async def late(written: Session) -> None:
+        if len(seen) == 1:
+            async with await again(kept, session) as other:
+                other["count"] = 10
+            raise SessionConflict("somebody else was faster")
+        await save(written)
+
+    def count(found: SessionData) -> None:
+        seen.append(dict(found))
+        found["count"] = found.get("count", 0) + 1
+        if len(seen) == 1:
+            monkeypatch.setattr(kept, "save", once)
+
+    async def once(written: Session) -> None:
+        monkeypatch.setattr(kept, "save", save)
+        await late(written)
+
+    await data.change(count)
+    assert seen == [{}, {"count": 10}]
+    assert await again(kept, session) == {"count": 11}
+
+
 async def test_a_conflict_may_be_made_an_error() -> None:
     # R66: last-write, merge and fail are all there
     kept = manager()
