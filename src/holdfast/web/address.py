@@ -14,7 +14,9 @@ from holdfast._asgi import Scope
 from holdfast.errors import ConfigurationError
 
 FORWARDED: Final = b"x-forwarded-for"
+FORWARDED_PROTO: Final = b"x-forwarded-proto"
 REMEMBERED: Final = 1024
+HOST_BITS: Final = 64  # of an IPv6 address: whoever has one has all that share its network (RFC 6177)
 
 
 class Proxies:
@@ -47,9 +49,29 @@ class Proxies:
                 break
         return address
 
+    def scheme_of(self, scope: Scope) -> str:
+        """Return `http` or `https`: that of the connection, or what a trusted proxy says of the one before it.
+
+        `X-Forwarded-Proto` of several proxies is read from its right end, where the nearest one writes (T32).
+        """
+        peer = scope.get("client")
+        if self._networks and self._is_trusted(str(peer[0]) if peer else ""):
+            said = [value for name, value in scope["headers"] if name == FORWARDED_PROTO]
+            last = b",".join(said).rpartition(b",")[2].strip().lower()
+            if last in (b"http", b"https"):
+                return last.decode()
+        return str(scope.get("scheme", "http"))
+
     def _in_networks(self, address: str) -> bool:
         found = _ip(address)
         return found is not None and any(found in network for network in self._networks)
+
+
+@lru_cache(REMEMBERED)
+def network_of(address: str, prefix: int = HOST_BITS) -> str:
+    """Return what counts of an address: of an IPv6 one its network, since hosts change theirs within it; else all."""
+    found = _ip(address)
+    return str(ip_network((found, prefix), strict=False)) if isinstance(found, IPv6Address) else str(found or address)
 
 
 def _bare(entry: str) -> str | None:
