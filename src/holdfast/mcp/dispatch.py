@@ -62,7 +62,7 @@ class Line(Protocol):
         ...
 
 
-class Context:
+class Context(msgspec.Struct, kw_only=True, eq=False):
     """One request on its way to an answer. Tools get it too.
 
     Cancellation is anyio's: the tool is cancelled when the client withdraws the request, when the session ends, and
@@ -79,69 +79,38 @@ class Context:
         client: The client's description of itself, None if it gave none; self-reported, so never to be trusted.
         capabilities: What the client says it can do.
         scope: The ASGI scope of the HTTP request.
+        line: The way to the client, for what the methods below do not cover.
         input_responses: What the client has answered to what the tool asked for in its last result, by its keys.
         request_state: What the tool wanted back with them.
         in_task: The tool runs for a task, not in the request.
     """
 
-    __slots__ = (
-        "_line",
-        "capabilities",
-        "client",
-        "era",
-        "id",
-        "identity",
-        "in_task",
-        "input_responses",
-        "log_level",
-        "method",
-        "params",
-        "progress_token",
-        "request_state",
-        "scope",
-        "session",
-        "version",
-    )
-
-    def __init__(
-        self,
-        *,
-        method: str,
-        id: RequestId | None,  # noqa: A002
-        params: Raw | None,
-        era: Era,
-        version: str,
-        identity: Identity = NOBODY,
-        scope: Scope,
-        line: Line,
-        session: Session | None = None,
-        client: Mapping[str, Any] | None = None,
-        capabilities: Mapping[str, Any] | None = None,
-        log_level: str | None = None,
-        progress_token: RequestId | None = None,
-    ) -> None:
-        self.method, self.id, self.params = method, id, params if params is not None else NO_PARAMS
-        self.era, self.version, self.identity, self.scope = era, version, identity, scope
-        self.session, self.client, self.capabilities = session, client, capabilities or {}
-        self.log_level, self.progress_token, self._line = log_level, progress_token, line
-        self.input_responses: Mapping[str, Any] = NOTHING
-        self.request_state: Any = None
-        self.in_task = False
+    method: str
+    id: RequestId | None
+    era: Era
+    version: str
+    scope: Scope
+    line: Line
+    params: Raw = NO_PARAMS
+    identity: Identity = NOBODY
+    session: Session | None = None
+    client: Mapping[str, Any] | None = None
+    capabilities: Mapping[str, Any] = NOTHING
+    log_level: str | None = None
+    progress_token: RequestId | None = None
+    input_responses: Mapping[str, Any] = NOTHING
+    request_state: Any = None
+    in_task: bool = False
 
     @property
     def principal(self) -> str:
         """The name of who calls, empty without authentication."""
         return self.identity.principal
 
-    @property
-    def line(self) -> Line:
-        """The way to the client, for what the methods below do not cover."""
-        return self._line
-
     def for_task(self, line: Line, token: RequestId) -> "Context":
         """Return the same request on its way to a task: with another line, to which progress is always told."""
         other = copy(self)
-        other._line = line
+        other.line = line
         other.progress_token = token
         other.in_task = True
         return other
@@ -152,7 +121,7 @@ class Context:
             return
         said = {"progressToken": self.progress_token, "progress": progress, "total": total, "message": message}
         params = {name: value for name, value in said.items() if value is not None}
-        await self._line.tell("notifications/progress", params)
+        await self.line.tell("notifications/progress", params)
 
     async def log(self, level: str, data: object, *, logger: str | None = None) -> None:
         """Send a log message to the client, if it wants messages of this level."""
@@ -163,7 +132,7 @@ class Context:
         """Send a notification that belongs to this request."""
         if method == LOG_MESSAGE and isinstance(params, Mapping) and not self._wants(params.get("level")):
             return
-        await self._line.tell(method, params)
+        await self.line.tell(method, params)
 
     def _wants(self, level: object) -> bool:
         """Legacy clients get every message until they set a level; modern ones none unless the request asks."""

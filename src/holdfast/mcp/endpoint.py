@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS, Event, Fact
@@ -64,6 +65,14 @@ STOPPING: Final = Refusal(  # nothing was begun, unlike with errors.ServerStoppi
     503, INVALID_REQUEST, "the server is going down; come back in a few seconds", code="server_draining"
 )
 NAMED: Final = (Named.NONE, Named.ONE, Named.TWO)
+_META_VERSIONS: Final[Mapping[str | UnsetType, Version]] = {
+    UNSET: Version.ABSENT,
+    **dict.fromkeys(LEGACY, Version.LEGACY),
+    **dict.fromkeys(MODERN, Version.MODERN),
+}
+_VERSIONS: Final[Mapping[bytes | None, Version]] = {
+    None if version is UNSET else str(version).encode(): kind for version, kind in _META_VERSIONS.items()
+}
 _SHAPES: Final = {
     Shape.REQUEST: Body.REQUEST,
     Shape.NOTIFICATION: Body.NOTIFICATION,
@@ -241,10 +250,10 @@ class McpEndpoint:
     def _facts(self, exchange: Exchange, body: Body, meta: Meta = NO_META) -> Facts:
         return Facts(
             method=exchange.scope["method"],
-            version=_classified(exchange.head.text(b"mcp-protocol-version")),
+            version=_VERSIONS.get(exchange.head.fields.get(b"mcp-protocol-version"), Version.UNKNOWN),
             session=NAMED[min(len(exchange.head.session_ids), 2)],
             body=body,
-            meta=_classified(meta.version if isinstance(meta.version, str) else None),
+            meta=_META_VERSIONS.get(meta.version, Version.UNKNOWN),
             stateless=self._stateless,
             dialect=self._rules.dialect,
             place=exchange.place,
@@ -387,14 +396,6 @@ class McpEndpoint:
                 detail=detail,
             )
         )
-
-
-def _classified(version: str | None) -> Version:
-    if version is None:
-        return Version.ABSENT
-    if version in MODERN:
-        return Version.MODERN
-    return Version.LEGACY if version in LEGACY else Version.UNKNOWN
 
 
 def _id_of(message: Incoming | Sequence[Incoming] | None) -> RequestId | None:

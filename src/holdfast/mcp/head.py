@@ -18,20 +18,10 @@ SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: 
 QUERY_NAME: Final = "session_id"
 QUERY_BYTES: Final = 8192
 TWO: Final = 2  # different ids are refused; more of them say nothing more
-READ: Final = frozenset(
-    {
-        *ROUTING,
-        *SESSION_HEADERS,
-        b"last-event-id",
-        b"accept",
-        b"content-type",
-        b"content-length",
-        b"origin",
-        b"host",
-        b"authorization",
-        b"user-agent",
-    }
+TAKEN: Final = frozenset(
+    {b"last-event-id", b"accept", b"content-type", b"content-length", b"origin", b"host", b"user-agent"}
 )
+WATCHED: Final = frozenset({*ROUTING, *SESSION_HEADERS, b"authorization"})  # of which a second line means something
 
 
 class Head:
@@ -45,12 +35,14 @@ class Head:
         self.parameters: list[tuple[str, str]] = []
         self.twice: str | None = None
         for name, value in headers:
-            if name in READ:
-                self._take(name, value.strip(OWS))
+            if name in TAKEN:
+                self.fields[name] = value.strip(OWS)
+            elif name in WATCHED:
+                self._watch(name, value.strip(OWS))
             elif name.startswith(PARAM_PREFIX):
                 self.parameters.append((name.decode("latin-1"), value.strip(OWS).decode("latin-1")))
 
-    def _take(self, name: bytes, value: bytes) -> None:
+    def _watch(self, name: bytes, value: bytes) -> None:
         if name in SESSION_HEADERS:
             self._name_session(value.decode("latin-1"))
             return

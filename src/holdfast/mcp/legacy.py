@@ -21,7 +21,7 @@ from holdfast.mcp.admission import Admission
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.calls import Calls, Withdrawn
 from holdfast.mcp.decision import Refusal
-from holdfast.mcp.dispatch import Context, Dispatcher
+from holdfast.mcp.dispatch import NOTHING, Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.handshake import Wanted, storable, wanted_of
 from holdfast.mcp.inbox import Inbox
@@ -292,7 +292,7 @@ class Legacy:
         return Context(
             method=str(message.method),
             id=None if message.id is UNSET else message.id,
-            params=None if message.params is UNSET else message.params,
+            params=message.params or jsonrpc.NO_PARAMS,
             era=Era.LEGACY,
             version=content[VERSION],
             identity=exchange.identity,
@@ -300,7 +300,7 @@ class Legacy:
             line=LegacyLine(answer, session, self._inbox, self._streams),
             session=session,
             client=content.get(CLIENT),
-            capabilities=content.get(CAPABILITIES),
+            capabilities=content.get(CAPABILITIES) or NOTHING,
             log_level=content.get(LOG_LEVEL),
             progress_token=meta.progress_token,
         )

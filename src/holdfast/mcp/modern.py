@@ -9,9 +9,9 @@ from msgspec import UNSET, Raw
 from holdfast.mcp import envelope, mirrored
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.calls import Calls
-from holdfast.mcp.dispatch import Context, Dispatcher
+from holdfast.mcp.dispatch import NOTHING, Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
-from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, is_object
+from holdfast.mcp.jsonrpc import NO_PARAMS, Incoming, Meta, RpcError, is_object
 from holdfast.mcp.lines import ModernLine
 from holdfast.mcp.mirrored import Mirrored, mirrored_in
 from holdfast.mcp.protocol import INVALID_PARAMS, INVALID_REQUEST, LISTEN, STATUS_OF, Era
@@ -57,14 +57,14 @@ class Modern:
         context = Context(
             method=str(message.method),
             id=_id(message),
-            params=None if message.params is UNSET else message.params,
+            params=message.params or NO_PARAMS,
             era=Era.MODERN,
             version=version,
             identity=exchange.identity,
             scope=exchange.scope,
             line=ModernLine(answer),
             client=read_object(meta.client),
-            capabilities=read_object(meta.capabilities),
+            capabilities=read_object(meta.capabilities) or NOTHING,
             log_level=meta.log_level,
             progress_token=meta.progress_token,
         )

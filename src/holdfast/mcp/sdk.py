@@ -7,7 +7,8 @@ worker can serve it. This is the one module that imports the SDK, which takes a 
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, Final
 
 import anyio
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 LIST_PAGES: Final = 100  # a list of tools that never ends is not followed for longer
 KIND: Final = "streamable-http"
+NOBODY_KNOWN: Final = nullcontext()
 NO_PROMPT: Final = ("Unknown prompt: ", "Missing required arguments: ")  # the SDK would say "internal error" to these
 
 
@@ -117,7 +119,7 @@ class SdkDispatcher:
         """Hand a notification to the server; what it raises is logged and goes no further."""
         connection = self._connection(context)
         runner = ServerRunner(self._server, connection, self._state)
-        with _known(context):
+        with _known(context) if context.identity.subject else NOBODY_KNOWN:
             try:
                 await runner.on_notify(_Exchange(context), context.method, _params(context))
             finally:
@@ -163,7 +165,7 @@ class SdkDispatcher:
             raise
 
     async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
-        with _known(context):
+        with _known(context) if context.identity.subject else NOBODY_KNOWN:
             result = await serve_one(
                 self._server,
                 _Exchange(context),
@@ -201,19 +203,24 @@ class _Aside:
 
 
 class _Exchange:
-    """What the SDK sends while it serves a request (its `DispatchContext`)."""
+    """What the SDK sends while it serves a request (its `DispatchContext`). What few servers read is made when read."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        request = Request(context.scope)
-        can_ask = context.line.can_ask
-        self.transport = TransportContext(kind=KIND, can_send_request=can_ask, headers=Headers(scope=context.scope))
-        self.can_send_request = can_ask
+        self.can_send_request = can_ask = context.line.can_ask
         self.request_id = context.id
         self.message_metadata = ServerMessageMetadata(
-            request_context=request, close_sse_stream=context.line.hang_up, can_send_request=can_ask
+            request_context=Request(context.scope), close_sse_stream=context.line.hang_up, can_send_request=can_ask
         )
-        self.cancel_requested = anyio.Event()
+
+    @cached_property
+    def transport(self) -> TransportContext:
+        headers = Headers(scope=self._context.scope)
+        return TransportContext(kind=KIND, can_send_request=self.can_send_request, headers=headers)
+
+    @cached_property
+    def cancel_requested(self) -> anyio.Event:
+        return anyio.Event()
 
     async def send_raw_request(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
@@ -246,9 +253,6 @@ def _known(context: Context) -> Iterator[None]:
     The token is that of the request: servers keep what they cache apart by it. A task that runs on without a request
     has one that no other principal has.
     """
-    if not context.principal:
-        yield
-        return
     before = auth_context_var.set(AuthenticatedUser(_access_token(context)))
     try:
         yield
