@@ -12,8 +12,9 @@ from holdfast.mcp.kinds import KINDS
 from holdfast.mcp.middleware import McpSessionMiddleware
 from holdfast.mcp.native import NativeDispatcher, ServerInfo
 from holdfast.mcp.protocol import Era
-from holdfast.mcp.session_data import SessionData, session_data
+from holdfast.mcp.session_data import session_data
 from holdfast.mcp.tool import Annotations, InputRequired, Tool, ToolResult, tool
+from holdfast.web.session_data import SessionData
 
 __all__ = [
     "KINDS",

@@ -22,9 +22,9 @@ from holdfast.core.holding import Running
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError, SessionError
 from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.compose import McpApp, asgi
-from holdfast.mcp.session_data import OnConflict, SessionData
 from holdfast.mcp.visitors import Visit
 from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
+from holdfast.web.session_data import OnConflict, SessionData
 
 DATA: Final = "mcp.session"
 ID: Final = "mcp.session_id"

@@ -18,10 +18,10 @@ from holdfast.mcp.head import head_of
 from holdfast.mcp.legacy import Legacy
 from holdfast.mcp.protocol import MODERN
 from holdfast.mcp.rules import SessionRules
-from holdfast.mcp.session_data import SessionData
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.reply import Header
+from holdfast.web.session_data import SessionData
 
 
 class Visit(msgspec.Struct, frozen=True):
