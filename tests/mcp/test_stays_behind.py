@@ -3,39 +3,30 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import fastmcp
 import pytest
 from fastmcp import FastMCP
-from fastmcp.server.auth.providers.jwt import StaticTokenVerifier
 from fastmcp.server.extensions import ServerExtension
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
 from fastmcp.server.middleware.rate_limiting import RateLimitingMiddleware
 from key_value.aio.stores.memory import MemoryStore
 from key_value.aio.wrappers.prefix_keys import PrefixKeysWrapper
 from mcp.server import Server
-from mcp.server.auth.provider import AccessToken
-from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import AnyHttpUrl
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from e2e.mcp_world import world
 from holdfast.mcp.sdk import SdkDispatcher, lowlevel_of
-from holdfast.mcp.stays_behind import in_memory, own_authentication, say_what_stays_behind, without_effect
+from holdfast.mcp.stays_behind import in_memory, say_what_stays_behind, without_effect
 
 
 @asynccontextmanager
 async def lifespan(_: object) -> AsyncIterator[dict[str, object]]:
     yield {"connections": object()}
-
-
-class Verifier:
-    async def verify_token(self, token: str) -> AccessToken | None:
-        return None
 
 
 class Tasks(ServerExtension):
@@ -65,7 +56,7 @@ def test_nothing_is_said_of_a_server_that_goes_along_whole(server: Any, caplog: 
 
 async def test_what_is_found_is_said_at_start_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     # M2
-    server: FastMCP[Any] = FastMCP("shop", auth=StaticTokenVerifier({}))
+    server: FastMCP[Any] = FastMCP("shop")
     server.custom_route("/health", methods=["GET"])(health)
     with caplog.at_level(logging.WARNING, logger="holdfast"):
         async with world(1, SdkDispatcher(server)):
@@ -73,7 +64,6 @@ async def test_what_is_found_is_said_at_start_in_one_line(caplog: pytest.LogCapt
     [line] = [record.getMessage() for record in caplog.records if record.name == "holdfast.mcp.stays_behind"]
     assert line == (
         "of the server 'shop' this does not go along (manual: What stays behind): "
-        "StaticTokenVerifier is not asked who calls: give asgi() a token or an issuer; "
         "/health not served: mount the routes beside it"
     )
 
@@ -88,16 +78,10 @@ def test_a_lifespan_is_each_workers_own(server: object) -> None:
     assert found(server, shared=False) == []  # one worker: nothing is missing
 
 
-def test_authentication_and_routes_of_an_mcpserver_are_named() -> None:
-    settings = AuthSettings(
-        issuer_url=AnyHttpUrl("https://a.example"),
-        resource_server_url=AnyHttpUrl("https://b.example"),
-        validate_token_resource=True,
-    )
-    server: MCPServer[Any] = MCPServer("a", auth=settings, token_verifier=cast("Any", Verifier()))
+def test_routes_of_an_mcpserver_are_named() -> None:
+    server: MCPServer[Any] = MCPServer("a")
     server.custom_route("/health", methods=["GET"])(health)
-    assert isinstance(own_authentication(server), Verifier)
-    assert [text.split()[0] for text in found(server)] == ["Verifier", "/health"]
+    assert [text.split()[0] for text in found(server)] == ["/health"]
 
 
 def test_settings_of_a_transport_that_was_made_already_are_named_with_what_does_the_same() -> None:

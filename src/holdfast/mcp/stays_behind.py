@@ -1,8 +1,8 @@
 """What a server of the SDK or FastMCP has that does not go along: said once at start, in one line, by its name.
 
-Two sorts: what its own transport would have done (authentication, routes, settings), which has no effect here; and what
-it keeps in process memory, which no other worker sees and no restart survives. Only what can be seen in the server is
-named; the manual tells of the rest ("What stays behind"). Nothing of the SDK or FastMCP is imported.
+Two sorts: what its own transport would have done (routes, settings), which has no effect here; and what it keeps in
+process memory, which no other worker sees and no restart survives. Only what can be seen in the server is named; the
+manual tells of the rest ("What stays behind"). Nothing of the SDK or FastMCP is imported.
 """
 
 import logging
@@ -82,8 +82,6 @@ def say_what_stays_behind(server: Any, lowlevel: Any, *, shared: bool) -> None:
 
 def without_effect(server: Any, lowlevel: Any) -> Iterator[str]:
     """Yield what the server's own transport would have done."""
-    if (verifier := own_authentication(server)) is not None:
-        yield f"{type(verifier).__name__} is not asked who calls: give asgi() a token or an issuer"
     routes = [
         *getattr(server, "_custom_starlette_routes", ()),
         *(route for each in servers_of(server) for route in getattr(each, "_additional_http_routes", ())),
@@ -92,12 +90,6 @@ def without_effect(server: Any, lowlevel: Any) -> Iterator[str]:
         yield f"{', '.join(sorted({route.path for route in routes}))} not served: mount the routes beside it"
     for name in (*_of_its_manager(lowlevel), *_of_fastmcp(server)):
         yield f"{name} has no effect (instead: {INSTEAD[name]})"
-
-
-def own_authentication(server: Any) -> object | None:
-    """Return what would have said who calls, if the server has such a thing."""
-    verifier: object | None = getattr(server, "auth", None) if is_fastmcp(server) else None
-    return verifier or getattr(server, "_token_verifier", None)
 
 
 def in_memory(server: Any, lowlevel: Any) -> Iterator[str]:
