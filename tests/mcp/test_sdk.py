@@ -57,6 +57,14 @@ def everything() -> MCPServer[Any]:  # noqa: C901 - one tool after the other
         return f"{token.subject if token else 'nobody'} {state} {headers.get('x-test')}"
 
     @server.tool()
+    async def whom(ctx: Context) -> str:
+        """Say what the client calls itself and can do."""
+        client = ctx.session.client_params
+        return (
+            f"{client.client_info.name}, {client.capabilities.model_dump(exclude_none=True)}" if client else "unknown"
+        )
+
+    @server.tool()
     async def elicit(ctx: Context) -> str:
         """Ask the user."""
         answer = await ctx.elicit("A word?", Word)
@@ -183,6 +191,14 @@ async def test_tools_see_the_principal_the_lifespan_and_the_request() -> None:
         named = await handshake(wire, authorization="Bearer t")
         seen = await wire.post(call("who"), **named, x_test="seen")
     assert texts(seen.result) == ["alice ['up'] seen"]
+
+
+async def test_tools_see_which_client_calls_even_one_that_can_do_nothing() -> None:
+    async with world(1, SdkDispatcher(everything())) as made:  # M6
+        wire = made.workers[0].wire
+        seen = await wire.post(call("whom"), **await handshake(wire))
+        assert texts(seen.result) == ["test, {}"]
+        assert texts((await modern(wire, call("whom"))).result) == ["test, {}"]
 
 
 async def test_what_the_server_asks_is_answered_at_another_worker() -> None:

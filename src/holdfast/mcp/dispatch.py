@@ -95,7 +95,7 @@ class Context(msgspec.Struct, kw_only=True, eq=False):
     identity: Identity = NOBODY
     session: Session | None = None
     client: Mapping[str, Any] | None = None
-    capabilities: Mapping[str, Any] = NOTHING
+    capabilities: Mapping[str, Any] = msgspec.field(default_factory=dict)
     log_level: str | None = None
     progress_token: RequestId | None = None
     input_responses: Mapping[str, Any] = NOTHING

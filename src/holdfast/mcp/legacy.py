@@ -21,7 +21,7 @@ from holdfast.mcp.admission import Admission
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.calls import Calls, Withdrawn
 from holdfast.mcp.decision import Refusal
-from holdfast.mcp.dispatch import NOTHING, Context, Dispatcher
+from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.handshake import Wanted, storable, wanted_of
 from holdfast.mcp.inbox import Inbox
@@ -300,7 +300,7 @@ class Legacy:
             line=LegacyLine(answer, session, self._inbox, self._streams),
             session=session,
             client=content.get(CLIENT),
-            capabilities=content.get(CAPABILITIES) or NOTHING,
+            capabilities=content.get(CAPABILITIES) or {},
             log_level=content.get(LOG_LEVEL),
             progress_token=meta.progress_token,
         )

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw
 from holdfast.mcp import envelope, mirrored
 from holdfast.mcp.answer import Answer
 from holdfast.mcp.calls import Calls
-from holdfast.mcp.dispatch import NOTHING, Context, Dispatcher
+from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.jsonrpc import NO_PARAMS, Incoming, Meta, RpcError, is_object
 from holdfast.mcp.lines import ModernLine
@@ -64,7 +64,7 @@ class Modern:
             scope=exchange.scope,
             line=ModernLine(answer),
             client=read_object(meta.client),
-            capabilities=read_object(meta.capabilities) or NOTHING,
+            capabilities=read_object(meta.capabilities) or {},
             log_level=meta.log_level,
             progress_token=meta.progress_token,
         )
