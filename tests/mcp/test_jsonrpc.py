@@ -33,7 +33,11 @@ def test_a_message_has_one_of_three_shapes(body: bytes, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nonsense", b'{"jsonrpc":"2.0","id":"\xff","method":"x"}', b"\xef\xbb\xbf{}"]
+    "body",
+    [
+        *(b"", b"{", b"nonsense", b'{"jsonrpc":"2.0","id":"\xff","method":"x"}', b"\xef\xbb\xbf{}"),
+        *(b"[1, 2", b"[" * 5000, b'[{"jsonrpc":"2.0"', b'{"jsonrpc":5,', b"5 x"),  # wrong before it ends
+    ],
 )
 def test_what_is_not_json_is_a_parse_error(body: bytes) -> None:
     with pytest.raises(Malformed) as caught:

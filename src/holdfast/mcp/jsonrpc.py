@@ -81,6 +81,8 @@ class _Params(msgspec.Struct, frozen=True):
 
 _MESSAGE: Final = msgspec.json.Decoder(Incoming)
 _BATCH: Final = msgspec.json.Decoder(list[Incoming])
+_SYNTAX: Final = msgspec.json.Decoder(Raw)
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ID: Final = msgspec.json.Decoder(_Anything)
 _PARAMS: Final = msgspec.json.Decoder(_Params)
 NO_META: Final = Meta()
@@ -100,13 +102,26 @@ def parse(body: bytes) -> Incoming | list[Incoming]:
     try:
         message = _MESSAGE.decode(body)
     except msgspec.ValidationError as exc:
+        _check_syntax(body)
         if body.lstrip()[:1] == b"[":
             return _batch(body)
         raise Malformed(INVALID_REQUEST, f"the body is no JSON-RPC 2.0 message: {exc}", _readable_id(body)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8") from None
+    except NOT_JSON as exc:
+        raise _not_json(exc) from None
     _check(message)
     return message
+
+
+def _check_syntax(body: bytes) -> None:
+    """Raise Malformed for what is no JSON at all: a reader of messages may stop at what comes before that."""
+    try:
+        _SYNTAX.decode(body)
+    except NOT_JSON as exc:
+        raise _not_json(exc) from None
+
+
+def _not_json(exc: Exception) -> "Malformed":
+    return Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8")
 
 
 def _batch(body: bytes) -> list[Incoming]:
@@ -114,8 +129,8 @@ def _batch(body: bytes) -> list[Incoming]:
         messages = _BATCH.decode(body)
     except msgspec.ValidationError as exc:
         raise Malformed(INVALID_REQUEST, f"the batch holds what is no JSON-RPC 2.0 message: {exc}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Malformed(PARSE_ERROR, f"the body is not JSON: {exc}; send one JSON-RPC 2.0 message in UTF-8") from None
+    except NOT_JSON as exc:
+        raise _not_json(exc) from None
     if not messages:
         raise Malformed(INVALID_REQUEST, "the batch is empty")
     if len(messages) > MOST_IN_BATCH:
