@@ -4,9 +4,7 @@ What the token says about where its key is (`jku`, `x5u`, `jwk`, `x5c`) is never
 claims count, and the clock they are held against, are ours.
 """
 
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -14,13 +12,11 @@ import jwt
 import msgspec
 
 from holdfast.errors import ConfigurationError
-from holdfast.identity.audience import Audience
+from holdfast.identity.claims import Claims, Expected, checked_length
 from holdfast.identity.facts import Identity, InvalidToken
 from holdfast.identity.keys import CURVES, EDWARDS, RSA_ALGORITHMS, Key, KeySet, KeySource
+from holdfast.identity.remembered import Remembered
 
-LONGEST_TOKEN: Final = 16 * 1024
-LONGEST_NAME: Final = 1024  # of an issuer, subject or client
-REMEMBERED: Final = 4096
 ACCESS_TOKEN: Final = "at+jwt"  # noqa: S105 - a media type
 KNOWN_ALGORITHMS: Final = RSA_ALGORITHMS | EDWARDS | frozenset().union(*CURVES.values())  # public keys, all of them
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
@@ -34,23 +30,8 @@ class _Header(msgspec.Struct, frozen=True):
     crit: None = None  # extensions that must be understood: none is
 
 
-class _Claims(msgspec.Struct, frozen=True):
-    iss: str
-    sub: str
-    aud: str | list[str]
-    exp: float
-    nbf: float | None = None
-    iat: float | None = None
-    auth_time: float | None = None
-    scope: str | list[str] = ""
-    scp: str | list[str] = ""
-    client_id: str | None = None
-    azp: str | None = None
-
-
-_CLAIMS: Final = msgspec.json.Decoder(_Claims)
+_CLAIMS: Final = msgspec.json.Decoder(Claims)
 _ALL: Final = msgspec.json.Decoder(dict[str, Any])
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class JwtVerifier:
@@ -84,11 +65,11 @@ class JwtVerifier:
         unknown = sorted(set(algorithms) - KNOWN_ALGORITHMS)
         if unknown or not algorithms:
             raise ConfigurationError(f"algorithms: {', '.join(unknown) or 'none'}: only those of public keys are taken")
-        self._keys, self._issuer, self._audience = keys, issuer, Audience(audience)
+        self._keys = keys
+        self._expected = Expected(issuer=issuer, audience=audience, clock=clock, leeway=leeway)
         self._algorithms, self._types = frozenset(algorithms), frozenset(_media(name) for name in types)
-        self._leeway, self._clock = leeway, clock
         self._jws = jwt.PyJWS(algorithms=sorted(algorithms))
-        self._known: OrderedDict[bytes, tuple[Identity, KeySet]] = OrderedDict()
+        self._known: Remembered[tuple[Identity, KeySet]] = Remembered()
 
     async def verify(self, token: str) -> Identity:
         """Return who a token speaks for.
@@ -99,20 +80,13 @@ class JwtVerifier:
             InvalidToken: It is not one of this issuer for this server now.
             IssuerUnavailable: The issuer's keys cannot be had.
         """
-        if len(token) > LONGEST_TOKEN:
-            raise InvalidToken(f"the token is longer than {LONGEST_TOKEN} characters")
         keys = await self._keys.current()
-        digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
+        known = self._known.of(checked_length(token))
         if known is not None and known[1] is keys:
-            self._known.move_to_end(digest)
-            self._check_expiry(known[0].expires_at or 0.0)
-            return known[0]
+            return self._expected.in_time(known[0])
         payload, keys = await self._payload(token, keys)
         identity = self._identity(payload)
-        self._known[digest] = identity, keys
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.keep(token, (identity, keys))
         return identity
 
     async def _payload(self, token: str, keys: KeySet) -> tuple[bytes, KeySet]:
@@ -149,36 +123,11 @@ class JwtVerifier:
     def _identity(self, payload: bytes) -> Identity:
         try:
             claims, said = _CLAIMS.decode(payload), _ALL.decode(payload)
-        except _UNREADABLE:
-            raise InvalidToken("the token lacks a claim: iss, sub, aud and exp are needed") from None
-        if claims.iss != self._issuer:
-            raise InvalidToken("the token is of another issuer")
-        if not self._audience.meets(claims.aud):
-            raise InvalidToken("the token is for another audience")
-        self._check_expiry(claims.exp)
-        if max(claims.nbf or 0.0, claims.iat or 0.0) > self._clock() + self._leeway:
-            raise InvalidToken("the token is not valid yet")
-        client = claims.client_id or claims.azp or ""
-        if not claims.sub or max(len(claims.sub), len(client)) > LONGEST_NAME:
-            raise InvalidToken("the token's subject or client is empty or too long")
-        return Identity(
-            issuer=claims.iss,
-            subject=claims.sub,
-            client=client,
-            scopes=scopes_in(claims.scope) | scopes_in(claims.scp),
-            authenticated_at=claims.auth_time or claims.iat or 0.0,
-            expires_at=claims.exp,
-            claims=said,
-        )
-
-    def _check_expiry(self, expires_at: float) -> None:
-        if expires_at <= self._clock() - self._leeway:
-            raise InvalidToken("the token has expired")
-
-
-def scopes_in(value: str | list[str]) -> frozenset[str]:
-    """Return the scopes that a claim lists: words of a text (RFC 8693 §4.2), or a list."""
-    return frozenset(value.split() if isinstance(value, str) else value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise InvalidToken("the token's claims cannot be read") from None
+        if not (claims.iss and claims.sub and claims.aud) or claims.exp is None:
+            raise InvalidToken("the token lacks a claim: iss, sub, aud and exp are needed")
+        return self._expected.identity(claims, said)
 
 
 def _media(typ: str) -> str:
