@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from holdfast._asgi import Receive, Scope, Send
+from holdfast._asgi import ASGIApp, Receive, Scope, Send
 from holdfast.adt.embedded import open_embedded
 from holdfast.adt.service import Abap
 from holdfast.config import Settings, data_folder
@@ -14,7 +14,8 @@ from holdfast.errors import HoldfastError
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
-from holdfast.observe import AuditTrail, Counts, LogLines, Sinks
+from holdfast.observe import AuditTrail, Counts, LogLines, Sinks, observing
+from holdfast.observe.prometheus import PATH as METRICS_PATH
 from holdfast.web.address import Proxies
 from holdfast.web.guard import Guard
 from holdfast.web.logon import Logon
@@ -36,6 +37,8 @@ class Holdfast(NamedTuple):
     probes: Probes
     counts: Counts
     resource: ProtectedResource | None
+    measured: ASGIApp
+    metrics: ASGIApp | None
 
     def stop(self) -> None:
         """Be unready, refuse new requests and end the streams; running calls go on (M18)."""
@@ -49,16 +52,17 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
 
     Without a configured system both store and system are in memory; another store is refused then.
     """
-    counts = Counts()
+    counts, observed = Counts(), observing(settings)
+    guard = Guard(settings.allowed_origins, settings.allowed_hosts)
     async with (
-        _sink(counts) as sink,
+        _sink(counts, observed) as sink,
         open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap),
         Logon(settings).open(clock=engine.manager.clock) as bearer,
     ):
         endpoint = McpEndpoint(
             engine.manager,
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
-            guard=Guard(settings.allowed_origins, settings.allowed_hosts),
+            guard=guard,
             bearer=bearer,
             proxies=Proxies(settings.trusted_proxies),
             rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
@@ -69,7 +73,8 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
         probes = Probes(
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
-        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource)
+        measured, metrics = observed.around(endpoint), observed.page(guard)
+        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics)
 
 
 class Application:
@@ -105,11 +110,13 @@ class Application:
     async def _answer(self, opened: Holdfast, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
         if path == MCP_PATH:
-            await opened.mcp(scope, receive, send)
+            await opened.measured(scope, receive, send)
         elif path == LIVE_PATH:
             await opened.probes.live(send)
         elif path == READY_PATH:
             await opened.probes.ready(send)
+        elif path == METRICS_PATH and opened.metrics is not None:
+            await opened.metrics(scope, receive, send)
         elif opened.resource is not None and opened.resource.is_at(path):
             await opened.resource.answer(scope, send)
         else:
@@ -137,9 +144,9 @@ class Application:
 
 
 @asynccontextmanager
-async def _sink(counts: Counts) -> AsyncIterator[Sink]:
+async def _sink(counts: Counts, observed: Sink) -> AsyncIterator[Sink]:
     trail = AuditTrail(data_folder() / "audit.jsonl")
     try:
-        yield Sinks(LogLines(), trail, counts)
+        yield Sinks(LogLines(), trail, counts, observed)
     finally:
         trail.close()

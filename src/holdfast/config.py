@@ -196,6 +196,10 @@ class Settings(BaseSettings):
     """Bits of an IPv6 address that count for the fingerprint; of an IPv4 address all do."""
     session_debug: bool = False
     """Log each use of an MCP session at DEBUG: its data, connections and times."""
+    metrics: list[str] = []
+    """Where metrics go: `dogstatsd://host:port`, `statsd://…`, `prometheus://…`, `prometheus:`, `opentelemetry:`."""
+    metrics_token: SecretStr = SecretStr("")
+    """Bearer token that readers of Prometheus' page must send; empty: `token` at the server's own port."""
     serializer: Literal["msgpack", "json"] = "msgpack"
     """How the content of sessions is written before it is sealed; either is read."""
     rate_limit_per_session: float = Field(default=6000, ge=0)

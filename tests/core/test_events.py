@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from holdfast.core.events import FACTS_LOG, Event, Fact, LogLines, Sinks, as_line, visible
+from holdfast.core.events import FACTS_LOG, Event, Fact, LogLines, Sinks, as_line, attended, visible
 from holdfast.testing.sink import RecordingSink
 
 OPENED = Event(fact=Fact.OPENED, at=1.5, kind="mcp", mark="abcdefgh")
@@ -44,3 +44,23 @@ def test_a_line_has_nothing_in_it_that_a_terminal_obeys_and_reads_back_as_it_was
 )
 def test_what_is_printed_shows_what_cannot_be_seen(text: str, shown: str) -> None:  # R71
     assert visible(text) == shown
+
+
+def test_a_fact_that_nobody_logs_is_not_written_out() -> None:  # M24: facts are many, and most are of no interest
+    class Line(Event, frozen=True):
+        @property
+        def __struct_fields__(self) -> tuple[str, ...]:  # type: ignore[override]
+            raise AssertionError("it was written out")
+
+    quiet = logging.Logger("quiet", logging.WARNING)
+    LogLines(quiet).emit(Line(fact=Fact.OPENED, at=1.0))
+
+
+def test_sinks_with_work_of_their_own_are_found_among_others() -> None:  # M24
+    class Busy(RecordingSink):
+        async def attend(self, *_: object) -> None:
+            """Do nothing."""
+
+    busy = Busy()
+    assert attended(Sinks(RecordingSink(), Sinks(busy))) == attended(busy) == [busy]
+    assert attended(RecordingSink()) == []

@@ -37,6 +37,7 @@ def serve(
     settings = load_settings(host=host, port=port, store=store, workers=workers)
     refuse_open_door(settings)
     refuse_memory_of_several(settings)
+    refuse_page_of_several(settings)
     if socket_fd is not None:
         end_with_stdin()
         serve_alone(settings, socket.socket(fileno=socket_fd))
@@ -112,6 +113,16 @@ def refuse_memory_of_several(settings: Settings) -> None:
     raise ConfigurationError(
         f"{settings.workers} workers with {what} are refused: each would have one of its own",
         hint="Configure a store that lasts, as sqlite:///file.db, and a system: HOLDFAST_SAP_URL, or `holdfast sim`.",
+    )
+
+
+def refuse_page_of_several(settings: Settings) -> None:
+    """Refuse a page of metrics that would show one worker's figures now and another's then (M24)."""
+    if settings.workers == 1 or not any(url.rstrip("/") == "prometheus:" for url in settings.metrics):
+        return
+    raise ConfigurationError(
+        f"{settings.workers} workers with one page of metrics are refused: each counts for itself",
+        hint="Use prometheus://127.0.0.1:9464: each worker takes the next port that is free.",
     )
 
 

@@ -9,6 +9,7 @@ start that names the nearest one.
 import difflib
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from pkgutil import resolve_name
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +44,7 @@ REFRESH: Final = "session_refresh_threshold"
 STORE: Final = "session_store"
 GENERATOR: Final = "session_id_generator"
 METRICS: Final = "session_metrics"
+OBSERVER: Final = "holdfast.observe:observing"  # by its name: it stands above what it observes, and few need it
 LOGGER: Final = "session_logger"
 OPTIONS: Final = (*SETTINGS, *KINDS, REFRESH, STORE, GENERATOR, METRICS, LOGGER)
 
@@ -80,7 +82,7 @@ def chosen(
         changed,
         store=given.get(STORE),
         ids=_ids(changed, given.get(GENERATOR)),
-        sink=_sink(sink, given.get(METRICS, True), logger),
+        sink=_sink(changed, sink, given.get(METRICS), logger),
         logger=logger,
     )
 
@@ -152,14 +154,19 @@ def _logger(given: object) -> logging.Logger | None:
     raise ConfigurationError(f"{LOGGER} is no logging.Logger and no name of one")
 
 
-def _sink(sink: Sink | None, metrics: "Sink | bool", logger: logging.Logger | None) -> Sink | None:
-    """Return who is told the facts: the sink there is, unless metrics are off, one given as metrics, and the logger."""
-    told = [sink] if sink is not None and metrics is not False else []
-    if not isinstance(metrics, bool):
+def _sink(settings: Settings, sink: Sink | None, metrics: "Sink | bool | None", logger: logging.Logger | None) -> Sink:
+    """Return who is told the facts: the sink there is and what observes, unless metrics are off, and the logger.
+
+    What observes is one given as metrics; else that of the settings, and `True` alone means the source's StatsD.
+    """
+    told: list[Sink] = [sink] if sink is not None and metrics is not False else []
+    if metrics is None or metrics is True:
+        told.append(resolve_name(OBSERVER)(settings, wanted=metrics is True))
+    elif metrics is not False:
         told.append(metrics)
     if logger is not None:
         told.append(LogLines(logger))
-    return Sinks(*told) if told else None
+    return Sinks(*told)
 
 
 def _wrong(option: str, value: object, error: ValidationError) -> ConfigurationError:
