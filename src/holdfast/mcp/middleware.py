@@ -12,28 +12,18 @@ refused for a bad id or token: the application decides what it serves without a 
 check.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from holdfast._asgi import ASGIApp, Message, Receive, Scope, Send
-from holdfast.core.holding import Running
-from holdfast.errors import BadInput, ConfigurationError, HoldfastError, SessionError
-from holdfast.mcp.answer import JSON_TYPE
+from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.mcp.compose import McpApp, asgi
-from holdfast.mcp.visitors import Visit
-from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
+from holdfast.web.served import Served, refuse
 from holdfast.web.session_data import OnConflict, SessionData
 
 DATA: Final = "mcp.session"
 ID: Final = "mcp.session_id"
 MODIFIED: Final = "mcp.session_modified"
-POLICY_VIOLATION: Final = 1008  # RFC 6455 §7.4.1
-INTERNAL_ERROR: Final = 1011
-SAVED_BEFORE: Final = frozenset(
-    {"http.response.start", "websocket.accept", "websocket.send", "websocket.close", "websocket.http.response.start"}
-)
 
 
 class McpSessionMiddleware:
@@ -86,7 +76,7 @@ class McpSessionMiddleware:
             visitors = (await self._sessions.endpoint()).visitors
             visit = await visitors.visit(scope)
         except HoldfastError as exc:
-            await _refuse(scope, send, exc)
+            await refuse(scope, send, exc)
             return
         if visit is None:
             await self._app(scope, receive, send)
@@ -94,12 +84,13 @@ class McpSessionMiddleware:
             await self._app({**scope, ID: visit.session_id}, receive, send)
         else:
             data = visitors.data(visit.session)
-            served = _Served(scope, visit, data, (receive, send), self._on_conflict)
+            inner: Scope = {**scope, ID: visit.session_id, DATA: data}
+            save = _saving(inner, data, self._on_conflict)
+            served = Served(inner, receive, send, save=save, headers=lambda: visit.headers)
             if scope["type"] == "http":
-                await self._app(served.scope, receive, served.send)
-            else:
-                await served.connected(self._app, visitors.running(visit.session))
-            await served.finish()
+                await served.through(self._app)
+            else:  # while it is open the session is in use, and when the session ends it is closed
+                await served.while_running(self._app, visitors.running(visit.session))
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the sessions once the application has started, unless it did so itself, and close them after it."""
@@ -124,76 +115,17 @@ class McpSessionMiddleware:
             await self._sessions.aclose()
 
 
-class _Served:
-    """One request with a session, on its way through the application."""
+def _saving(scope: Scope, data: SessionData, on_conflict: OnConflict | None) -> Callable[[], Awaitable[None]]:
+    """Return what saves the data of a request's scope, also those that the application has put in their place."""
 
-    def __init__(
-        self, scope: Scope, visit: Visit, data: SessionData, ways: tuple[Receive, Send], on_conflict: OnConflict | None
-    ) -> None:
-        self.scope: Scope = {**scope, ID: visit.session_id, DATA: data}
-        self._receive, self._send = ways
-        self._data, self._on_conflict, self._headers = data, on_conflict, visit.headers
-        self._began = self._closed = self._failed = False
-
-    async def connected(self, app: ASGIApp, running: Running) -> None:
-        """Serve a WebSocket: while it is open the session is in use, and when the session ends it is closed."""
-        try:
-            async with running:
-                await app(self.scope, self._received, self.send)
-        except SessionError as exc:
-            await self.refuse(exc)
-
-    async def send(self, message: Message) -> None:
-        """Pass on what the application sends, once what it has changed is saved."""
-        if self._failed:
-            return
-        last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if message["type"] in SAVED_BEFORE or last:
-            try:
-                await self._save()
-            except HoldfastError as exc:
-                await self.refuse(exc)
-                if last:  # the client must not take what it has got for the whole
-                    raise
-                return
-        if message["type"].endswith(("response.start", "accept")):
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers]}
-        self._began, self._closed = True, message["type"] == "websocket.close"
-        await self._send(message)
-
-    async def finish(self) -> None:
-        """Save what was changed after the answer."""
-        if not self._failed:
-            await self._save()
-
-    async def refuse(self, error: HoldfastError) -> None:
-        """Answer with an error in place of the application, as far as that is still possible."""
-        possible = not self._closed if self.scope["type"] == "websocket" else not self._began
-        if possible and not self._failed:
-            await _refuse(self.scope, self._send, error, self._headers)
-        self._failed = True
-
-    async def _received(self) -> Message:
-        message = await self._receive()
-        self._closed = self._closed or message["type"] == "websocket.disconnect"
-        return message
-
-    async def _save(self) -> None:
-        held = self.scope.get(DATA)
-        if held is not self._data:
+    async def save() -> None:
+        held = scope.get(DATA)
+        if held is not data:
             if not isinstance(held, Mapping):
                 return
-            self._data.clear()
-            self._data.update(held)
-        by_hand = self.scope.pop(MODIFIED, False)
-        await self._data.save(on_conflict=self._on_conflict, unchanged=bool(by_hand))
+            data.clear()
+            data.update(held)
+        by_hand = scope.pop(MODIFIED, False)
+        await data.save(on_conflict=on_conflict, unchanged=bool(by_hand))
 
-
-async def _refuse(scope: Scope, send: Send, error: HoldfastError, headers: tuple[Header, ...] = ()) -> None:
-    if scope["type"] == "websocket":
-        code = POLICY_VIOLATION if isinstance(error, BadInput | SessionError) else INTERNAL_ERROR
-        await send({"type": "websocket.close", "code": code, "reason": error.code})
-        return
-    body = msgspec.json.encode({"error": {"code": error.code, "message": str(error), "hint": error.hint}})
-    again = come_back(error.status, getattr(error, "retry_after", RETRY_AFTER_S))
-    await reply(send, error.status, body, (JSON_TYPE, *again, *headers))
+    return save

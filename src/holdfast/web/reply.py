@@ -9,6 +9,7 @@ from holdfast._asgi import Send
 Header = tuple[bytes, bytes]
 COMES_BACK: Final = (429, 503)  # statuses after which the same request may be sent again
 RETRY_AFTER_S: Final = 2.0
+JSON_TYPE: Final[Header] = (b"content-type", b"application/json")
 
 
 def come_back(status: int, seconds: float = RETRY_AFTER_S) -> tuple[Header, ...]:
