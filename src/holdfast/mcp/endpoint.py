@@ -4,7 +4,7 @@ It looks at a request in this order: Origin and Host, token, method, type and si
 table in `decision` says which part serves it. Nothing about a session stays here between two requests.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -64,6 +64,7 @@ NOT_TAKEN: Final = Refusal(
 STOPPING: Final = Refusal(  # nothing was begun, unlike with errors.ServerStopping
     503, INVALID_REQUEST, "the server is going down; come back in a few seconds", code="server_draining"
 )
+Taker = Callable[[Exchange, Incoming, Meta], Awaitable[None]]
 NAMED: Final = (Named.NONE, Named.ONE, Named.TWO)
 _META_VERSIONS: Final[Mapping[str | UnsetType, Version]] = {
     UNSET: Version.ABSENT,
@@ -148,6 +149,13 @@ class McpEndpoint:
             rules=self._rules,
         )
         self._old = OldSse(manager, self._legacy, self._streams)
+        self._takers: Mapping[Route, Taker] = {
+            Route.MODERN: self._modern.request,
+            Route.LEGACY: self._legacy.message,
+            Route.OPEN: self._legacy.open,
+            Route.OLD_MESSAGE: self._old.message,
+            Route.STATELESS: self._legacy.stateless,
+        }
         self.visitors = Visitors(
             manager, self._legacy, bearer=self._bearer, proxies=self._proxies, rules=self._rules, tell=self._tell
         )
@@ -271,7 +279,7 @@ class McpEndpoint:
         """Hand the request to the part that serves it, and turn what it raises into an answer."""
         known_id = _id_of(message)
         try:
-            if self._rates is not None:
+            if self._rates is not None and self._rates.client.on:
                 await self._rates.client.take(exchange.client, max(len(batch), 1))
         except RateLimited as exc:
             await self._slow_down(exchange, exc, known_id)
@@ -319,12 +327,16 @@ class McpEndpoint:
     async def _serve(
         self, route: Route, exchange: Exchange, message: Incoming | None, meta: Meta, batch: Sequence[Incoming]
     ) -> None:
+        takes = self._takers.get(route)
+        if takes is not None and message is not None:
+            await takes(exchange, message, meta)
+            return
         match route:
             case Route.BATCH:
                 await self._legacy.batch(exchange, batch)
             case Route.OLD_STREAM:
                 await self._old.stream(exchange)
-            case Route.OLD_MESSAGE if message is None:
+            case Route.OLD_MESSAGE:
                 await self._old.batch(exchange, batch)
             case Route.STREAM:
                 await self._legacy.stream(exchange)
@@ -334,21 +346,6 @@ class McpEndpoint:
                 await self._legacy.end(exchange)
             case Route.ACCEPTED:
                 await reply(exchange.send, 202)
-            case _ if message is not None:
-                await self._serve_message(route, exchange, message, meta)
-
-    async def _serve_message(self, route: Route, exchange: Exchange, message: Incoming, meta: Meta) -> None:
-        match route:
-            case Route.MODERN:
-                await self._modern.request(exchange, message, meta)
-            case Route.LEGACY:
-                await self._legacy.message(exchange, message, meta)
-            case Route.OPEN:
-                await self._legacy.open(exchange, message, meta)
-            case Route.OLD_MESSAGE:
-                await self._old.message(exchange, message, meta)
-            case _:
-                await self._legacy.stateless(exchange, message, meta)
 
     # -- refusals
 

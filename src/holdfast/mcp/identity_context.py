@@ -29,10 +29,12 @@ def kept(identity: Identity, now: float) -> dict[str, Any]:
 
 def changed(session: Session, identity: Identity, now: float) -> dict[str, Any]:
     """Return what a request's token changes of it: nothing, unless the token is a later one that says otherwise."""
+    if not identity.subject:
+        return {}
     before: Mapping[str, Any] = session.content.get(KEPT) or {}
     known = float(before.get("authenticated_at") or 0.0)
     after = kept(identity, known or now)
-    if not after or after[KEPT] == before or after[KEPT]["authenticated_at"] < known:
+    if after[KEPT] == before or after[KEPT]["authenticated_at"] < known:
         return {}
     return after
 

@@ -211,7 +211,7 @@ class Legacy:
             session = await self._admission.load(exchange)
         else:
             messages -= 1  # one was counted when it was found
-        if self._rates is not None and messages:
+        if self._rates is not None and self._rates.session.on and messages:
             await self._rates.session.take(session.record.key.hex(), messages)
         return session
 

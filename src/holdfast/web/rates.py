@@ -71,6 +71,7 @@ class RateLimit:
         self._chunk = max(math.floor(self._burst / SHARE), 1)
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self._away_until = 0.0
+        self.on = self._rate > 0  # there is a limit at all
 
     async def take(self, key: str, cost: float = 1.0) -> None:
         """Count `cost` requests; more than a whole burst count as one.
@@ -78,7 +79,7 @@ class RateLimit:
         Raises:
             RateLimited: There were too many; these were not counted.
         """
-        if self._rate <= 0:
+        if not self.on:
             return
         now, cost = self._clock(), min(cost, self._burst)
         purse = self._purse(key)
