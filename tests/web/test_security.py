@@ -13,7 +13,7 @@ from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.web.kinds import KINDS
-from holdfast.web.security import KEEPS, Logon, Logons, logon_of
+from holdfast.web.security import Logon, Logons, logon_of
 
 IDP, OTHER_IDP = "https://idp.example", "https://other.example"
 ANN = Logon(subject="ann", method="password", at=1000.0, address="192.0.2.1", device="Firefox", roles=("clerk",))
@@ -63,9 +63,9 @@ async def test_a_visitors_session_is_attached_under_a_new_id_and_keeps_what_it_m
     http = await world.logons.open_http("shop", client="192.0.2.1")
     planted = str(http.id)
     assert logon_of(http) is None
-    await world.manager.merge(http, {"basket": ["tea"], "draft": "x", KEEPS: ["basket"]})
+    await world.manager.merge(http, {"basket": ["tea"], "draft": "x"})
     security = await world.logons.begin(ANN)
-    await world.logons.attach(http, security, data=["basket", "draft"])
+    await world.logons.attach(http, security, removed=["draft"])
     assert http.id != planted
     with pytest.raises(SessionNotFound):
         await world.logons.load_http(planted, "shop")

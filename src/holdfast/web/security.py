@@ -5,7 +5,7 @@ person: MCP sessions, sticky sessions, sessions at back ends. An HTTP session ma
 attached to it then, under a new id. Ending the logon is one write; nothing below it loads any more.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,6 @@ from holdfast.web.kinds import HTTP, SECURITY
 
 LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
 APP: Final = "app"
-KEEPS: Final = "keeps"  # in the content of an HTTP session: the data that a logon leaves in it
 DEVICE_CHARACTERS: Final = 256
 
 
@@ -161,18 +160,20 @@ class Logons:
 
     # -- HTTP sessions
 
-    async def open_http(self, app: str, *, below: Session | None = None, client: str = "") -> Session:
+    async def open_http(
+        self, app: str, content: Mapping[str, Any] | None = None, *, below: Session | None = None, client: str = ""
+    ) -> Session:
         """Open an HTTP session of an application: below a logon, or for a visitor from an address, `client`.
 
         Raises:
             SessionEnded: The logon has ended.
             LimitReached: There are as many as there may be.
         """
-        content: dict[str, Any] = {APP: app}
+        values = {**(content or {}), APP: app}
         if below is not None:
-            content[LOGON] = below.content[LOGON]
+            values[LOGON] = below.content[LOGON]
         owner = below.owner if below else ""
-        return await self._manager.open(HTTP, content, parent=below, owner=owner, client=client, label=app, app=app)
+        return await self._manager.open(HTTP, values, parent=below, owner=owner, client=client, label=app, app=app)
 
     async def load_http(self, session_id: str, app: str) -> Session:
         """Return an application's HTTP session; another application's is not found (S1)."""
@@ -181,17 +182,13 @@ class Logons:
             raise SessionNotFound("there is no such session")
         return session
 
-    async def attach(self, http: Session, security: Session, *, data: Collection[str] = ()) -> None:
-        """Hang a visitor's HTTP session below a logon, under a new id (S3).
-
-        Of `data`, the keys of what the application has put in it, only those survive that it marked with `KEEPS`.
+    async def attach(self, http: Session, security: Session, *, removed: Collection[str] = ()) -> None:
+        """Hang a visitor's HTTP session below a logon, under a new id and without the content that is `removed` (S3).
 
         Raises:
             SessionEnded: One of the two has ended.
         """
-        kept = http.content.get(KEEPS) or ()
         await self._manager.rotate(http, parent=security)
-        removed = [key for key in data if key not in kept]
         await self._manager.merge(http, {LOGON: security.content[LOGON]}, removed=removed)
 
     # -- inside
