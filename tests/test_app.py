@@ -7,7 +7,7 @@ import pytest
 
 from e2e.wire import Lifespan, Wire
 from holdfast.app import Application, open_holdfast
-from holdfast.config import Settings
+from holdfast.config import OAuthSettings, Settings
 from holdfast.core.events import Fact
 from holdfast.errors import SessionNotFound
 
@@ -43,3 +43,21 @@ async def test_the_application_answers_probes_and_is_unready_once_it_was_told_to
         app.give_up()
         lifespan.stop()
     assert lifespan.said[-1] == "lifespan.shutdown.complete"
+
+
+async def test_the_application_shows_where_to_get_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # RFC 9728: beside the endpoint, to everybody; the endpoint itself asks for a token
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr("holdfast.app.calm_garbage_collector", lambda: None)
+    oauth = OAuthSettings(issuer="https://login.example", resource="https://abap.example/mcp", scopes=["abap"])
+    app = Application(Settings(oauth=oauth))
+    lifespan = Lifespan(app)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lifespan.run)
+        await lifespan.started()
+        for path in ("", "/mcp"):
+            shown = await Wire(app, path=f"/.well-known/oauth-protected-resource{path}").send("GET")
+            assert shown.json["authorization_servers"] == ["https://login.example"]
+        assert (await Wire(app).send("GET")).status == 401
+        assert (await Wire(app, path="/livez").send("GET")).status == 200
+        lifespan.stop()
