@@ -67,6 +67,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             proxies=Proxies(settings.trusted_proxies),
             rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
             max_body_bytes=settings.max_body_bytes,
+            keep_alive=settings.keep_alive,
             rules=rules_of(settings),
             tool_scopes=settings.oauth.tool_scopes,
         )

@@ -190,6 +190,16 @@ class Settings(BaseSettings):
     """Whether MCP streams tell of their session's life; `auto`: in the dialect, and to clients that ask for it."""
     session_warnings: list[float] = [300.0, 60.0]
     """Seconds before its end at which an MCP session with an open stream is warned, once each."""
+    keep_alive: float = Field(default=15.0, gt=0)
+    """Seconds after which a silent MCP stream shows that it is alive, with a comment."""
+    slow_reader_timeout: float = Field(default=15.0, gt=0)
+    """Seconds for which the reader of an MCP stream may take nothing before its connection is closed."""
+    events_per_session: int = Field(default=5000, ge=1)
+    """Most events that are kept of the streams of one MCP session, for clients that come back."""
+    event_bytes_per_session: int = Field(default=4 * 1024 * 1024, ge=1)
+    """Bytes of all events that are kept of one MCP session; larger than that, none is."""
+    event_age: float = Field(default=3600.0, gt=0)
+    """Seconds for which an event of an MCP stream is kept."""
     fingerprint: Literal["off", "warn", "reject"] = "warn"
     """What it means if an MCP session is used from another address or program: `reject` answers 404."""
     fingerprint_prefix: int = Field(default=64, ge=1, le=128)

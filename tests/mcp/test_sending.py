@@ -30,8 +30,9 @@ async def test_an_event_reaches_one_stream_of_one_session_from_any_worker() -> N
         ):
             for worker in (first, second):
                 assert await worker.endpoint.sessions.send(session_id, "price", {"gold": [1, "grüß\nGott"]})
+            await mine.until(lambda seen: len(told(seen, "price")) == 2)
             assert told(mine, "price") == [{"gold": [1, "grüß\nGott"]}] * 2
-            assert theirs.events == []
+            assert told(theirs, "price") == []
 
 
 async def test_it_is_said_when_no_stream_took_it() -> None:
@@ -60,7 +61,7 @@ async def test_a_stream_whose_worker_is_dead_is_passed_over_for_one_that_lives()
             limits = made.workers[0].endpoint._streams._limits
             await first.manager.open(STREAM, {"worker": "0" * 16}, parent=session, named=False, limits=limits)
             assert await second.endpoint.sessions.send(named["mcp-session-id"], "price", 1)
-            assert told(stream, "price") == [1]
+            await stream.until(lambda seen: told(seen, "price") == [1])
 
 
 async def test_the_sources_shorthands_have_its_names_and_fields() -> None:
@@ -73,9 +74,9 @@ async def test_the_sources_shorthands_have_its_names_and_fields() -> None:
             assert await second.endpoint.sessions.notify_session_warning(session_id, 59.6)
             assert await second.endpoint.sessions.notify_session_limit_reached(session_id)
             warning = {"session_id": session_id, "expires_in_seconds": 60, "message": "Session will expire soon"}
-            assert told(stream, "session-warning") == [warning]
+            await stream.until(lambda seen: told(seen, "session-warning") == [warning])
             limit = {"session_id": session_id, "message": "Maximum connections per session reached"}
-            assert told(stream, "session-limit") == [limit]
+            await stream.until(lambda seen: told(seen, "session-limit") == [limit])
 
 
 async def test_a_client_that_asked_for_notifications_gets_one() -> None:
@@ -87,6 +88,7 @@ async def test_a_client_that_asked_for_notifications_gets_one() -> None:
         async with worker.wire.open("GET", headers={"mcp-session-id": session_id, **STREAM_ONLY}) as stream:
             assert await worker.endpoint.sessions.send(session_id, "price", {"gold": 1})
             assert await worker.endpoint.sessions.send(session_id, "bare", 4)
+            await stream.until(lambda seen: len(seen.messages) == 3)
             expected = [("notifications/holdfast/price", {"gold": 1}), ("notifications/holdfast/bare", {"data": 4})]
             assert [(one["method"], one["params"]) for one in stream.messages[1:]] == expected
 

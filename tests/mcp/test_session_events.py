@@ -154,14 +154,14 @@ async def test_the_form_is_what_the_setting_and_the_client_say(
             await wire.send("DELETE", headers=named)
             await stream.until(lambda seen: seen.ended)
     if form == "event":
-        assert [event.name for event in stream.events] == ["session-resumed", "session-expired"]
+        assert [event.name for event in stream.events[1:]] == ["session-resumed", "session-expired"]
     elif form == "notification":
         methods = [message["method"] for message in stream.messages]
         assert methods == ["notifications/holdfast/session-resumed", "notifications/holdfast/session-expired"]
         assert stream.messages[1]["params"]["reason"] == "client"
         assert all(message["jsonrpc"] == "2.0" for message in stream.messages)
     else:
-        assert stream.events == []
+        assert [event.data for event in stream.events] == [""]  # a place to come back to, and nothing else
 
 
 async def test_events_off_leaves_the_dialect_without_any() -> None:

@@ -282,8 +282,11 @@ async def test_a_call_goes_on_when_its_client_leaves_and_the_client_gets_the_res
     assert len(broken.events) == 3
 
 
-async def test_a_stream_of_another_session_cannot_be_resumed_nor_one_that_was_received() -> None:
+async def test_a_stream_of_another_session_cannot_be_resumed_nor_one_that_was_received(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # M14: nothing of another stream or principal
+    monkeypatch.setattr("holdfast.mcp.journal.LINGER_S", 0.0)
     async with world() as made:
         wire = made.workers[0].wire
         named, foreign = await handshake(wire), await handshake(wire)
@@ -292,6 +295,11 @@ async def test_a_stream_of_another_session_cannot_be_resumed_nor_one_that_was_re
             broken = wire.begin(tasks, "POST", call("hang_up", 8), headers=named)
             await broken.until(lambda seen: len(seen.events) == 2)
             cursor = str(broken.events[0].id)
+            name = str(received.events[0].id).partition(".")[0]
+            session = await made.workers[0].manager.load(named["mcp-session-id"], kind=SESSION)
+            with anyio.fail_after(PATIENCE):
+                while await made.store.events.read(session.ref, name):
+                    await anyio.sleep(0.001)
             answers = [
                 await wire.send("GET", headers={**whose, **STREAM_ONLY, "last-event-id": last})
                 for whose, last in ((foreign, cursor), (named, str(received.events[0].id)), (named, "nonsense"))

@@ -4,6 +4,7 @@ Which of the two is settled as late as possible. A result that comes before anyt
 and an error found in time keeps its HTTP status.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -12,7 +13,8 @@ from holdfast._asgi import Receive, Send
 from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import SessionEnded, StoreUnavailable
 from holdfast.mcp import sse
-from holdfast.mcp.journal import Journal
+from holdfast.mcp.journal import Journal, Serving
+from holdfast.mcp.outlet import Outlet
 from holdfast.mcp.presence import has_gone
 from holdfast.web.reply import Header, come_back, reply
 
@@ -30,16 +32,18 @@ class Answer:
         must_stream: It takes nothing else, or streams are wanted for everything.
         headers: Sent with it.
         journal: Keeps the events of a stream that can be resumed.
+        outlet: The way out for a stream.
     """
 
     __slots__ = (
         "_headers",
-        "_hung_up",
         "_journal",
         "_lock",
         "_must_stream",
+        "_outlet",
         "_receive",
         "_send",
+        "_serving",
         "may_stream",
         "streaming",
     )
@@ -53,23 +57,30 @@ class Answer:
         must_stream: bool = False,
         headers: tuple[Header, ...] = (),
         journal: Journal | None = None,
+        outlet: Outlet | None = None,
     ) -> None:
         self._send, self._receive, self._headers, self._journal = send, receive, headers, journal
+        self._outlet = outlet or Outlet({}, receive, send)
         self.may_stream, self._must_stream = may_stream, must_stream
-        self.streaming = self._hung_up = False
+        self.streaming = False
         self._lock: anyio.Lock | None = None
+        self._serving: Serving | None = None
 
     @property
     def behind(self) -> bool:
         """Whether events wait for the store: they go out once they are kept."""
         return self._journal is not None and self._journal.behind
 
+    def when_closed(self, do: Callable[[], object]) -> None:
+        """Call something when the client takes so little that its connection is closed."""
+        self._outlet.when_closed = do
+
     async def catch_up(self) -> None:
         """Send what has waited for the store, or a comment if it has to wait on."""
         async with self._turn():
             await self._send_kept()
             if self.behind:
-                await self._write(sse.KEEP_ALIVE)
+                await self._outlet.write(sse.KEEP_ALIVE)
 
     async def say(self, data: bytes) -> bool:
         """Send a message ahead of the result; False if the answer cannot be a stream.
@@ -89,7 +100,7 @@ class Answer:
         if self.may_stream:
             async with self._turn():
                 await self._begin()
-                await self._write(sse.KEEP_ALIVE)
+                await self._outlet.write(sse.KEEP_ALIVE)
 
     async def finish(self, data: bytes, status: int = 200) -> None:
         """Send the result or error, and end. The status counts only if no stream has begun."""
@@ -105,7 +116,7 @@ class Answer:
         """End without a result: the client no longer wants it."""
         if self.streaming:
             async with self._turn():
-                await self._write(b"", more=False)
+                await self._outlet.end()
         else:
             await reply(self._send, 202)
 
@@ -115,8 +126,7 @@ class Answer:
             return
         async with self._turn():
             await self._begin()
-            await self._write(b"", more=False)
-            self._hung_up = True
+            await self._outlet.end()
 
     def _turn(self) -> anyio.Lock:
         self._lock = self._lock or anyio.Lock()
@@ -126,29 +136,31 @@ class Answer:
         if self.streaming:
             return
         self.streaming = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._headers]})
+        await self._outlet.start((*sse.HEADERS, *self._headers))
         if self._journal is not None:
             self._journal.begin()
+            self._serving = self._journal.served(self.hang_up)
             await self._send_kept()
 
     async def _end(self, data: bytes) -> None:
-        """Send the last event. Who is there to receive it will not come back for the stream."""
+        """Send the last event. Who is there to receive it will hardly come back for the stream."""
         await self._event(data, last=True)
         with anyio.move_on_after(LOG_PATIENCE_S):
             while self.behind:
-                await self._write(sse.KEEP_ALIVE)
+                await self._outlet.write(sse.KEEP_ALIVE)
                 await anyio.sleep(STORE_DOWN_S)
                 await self._send_kept()
         if self._journal is not None and self._journal.behind:
-            await self._write(self._journal.unkept())
-        received = self._journal is not None and not self._hung_up and not await has_gone(self._receive)
-        await self._write(b"", more=False)
-        if self._journal is not None and received:
-            await self._journal.forget()
+            await self._outlet.write(self._journal.unkept())
+        received = self._journal is not None and not self._outlet.closed and not await has_gone(self._receive)
+        await self._outlet.end()
+        self._serving = None
+        if self._journal is not None:
+            await self._journal.close(received=received)
 
     async def _event(self, data: bytes, *, last: bool = False) -> None:
         if self._journal is None:
-            await self._write(sse.message(data))
+            await self._outlet.write(sse.message(data))
             return
         behind = self._journal.behind
         self._journal.add(data, last=last)
@@ -162,18 +174,9 @@ class Answer:
             return
         try:
             async for event in journal.kept():
-                await self._write(event)
+                await self._outlet.write(event)
         except StoreUnavailable:
             return
         except SessionEnded:  # nobody can come back to this stream any more
             self._journal = None
-            await self._write(journal.unkept())
-
-    async def _write(self, data: bytes, *, more: bool = True) -> None:
-        """Send a piece of the body. Nobody may be there any more: servers drop it or raise OSError, both are fine."""
-        if self._hung_up:
-            return
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        except OSError:
-            self._hung_up = True
+            await self._outlet.write(journal.unkept())

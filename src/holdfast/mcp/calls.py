@@ -110,6 +110,8 @@ class Calls:
         call = _Call(answer, receive, running, leaves=leaves)
         self._calls.add(call)
         self._some.set()
+        if leaves:
+            answer.when_closed(call.running.withdraw)
         if name is not None:
             self._named.setdefault(name, call)  # an id used twice at once stays the first one's
         try:

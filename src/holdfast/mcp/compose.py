@@ -234,6 +234,7 @@ class McpApp:
                 answers=self._answers,
                 stateless=self._stateless,
                 max_body_bytes=self._settings.max_body_bytes,
+                keep_alive=self._settings.keep_alive,
                 tasks=self._tasks,
                 state_once=self._state_once,
                 rules=rules_of(self._settings, chosen.logger),

@@ -27,6 +27,7 @@ from holdfast.mcp.dispatch import NOTHING, AsTask, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.head import head_of, is_json
 from holdfast.mcp.inbox import Inbox
+from holdfast.mcp.journal import EventStore
 from holdfast.mcp.jsonrpc import NO_META, Incoming, Malformed, Meta, RequestId, RpcError, Shape
 from holdfast.mcp.legacy import Legacy
 from holdfast.mcp.modern import Answers, Modern, NotAcceptable
@@ -131,9 +132,10 @@ class McpEndpoint:
         self._stateless, self._max_body_bytes = stateless, max_body_bytes
         self._tool_scopes = ToolScopes(tool_scopes)
         self._calls = Calls(patience=patience, keep_alive=keep_alive)
-        self._inbox = Inbox(manager, self._calls.withdraw)
         self._rules = rules or SessionRules()
-        self._streams = Streams(manager, self._inbox, keep_alive=keep_alive, rules=self._rules)
+        self._events = EventStore(manager, self._rules.kept)
+        self._inbox = Inbox(manager, self._calls.withdraw, self._events)
+        self._streams = Streams(manager, self._inbox, self._events, keep_alive=keep_alive, rules=self._rules)
         self.sessions = Sessions(manager, self._streams.delivery)
         self._modern = Modern(dispatcher, self._calls, answers=answers)
         self._legacy = Legacy(
@@ -142,9 +144,9 @@ class McpEndpoint:
             self._calls,
             self._inbox,
             self._streams,
+            self._events,
             rates=rates,
             answers=answers,
-            keep_alive=keep_alive,
             stateless=stateless,
             rules=self._rules,
         )
@@ -164,7 +166,7 @@ class McpEndpoint:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["McpEndpoint"]:
         """Serve until the block ends."""
-        async with self._dispatcher.running(), self._inbox.open(), self._calls.attended():
+        async with self._dispatcher.running(), self._events.running(), self._inbox.open(), self._calls.attended():
             try:
                 yield self
             finally:
@@ -191,7 +193,7 @@ class McpEndpoint:
             head.take_query(scope.get("query_string", b""))
         address = self._proxies.client_of(scope)
         exchange = Exchange(scope, receive, send, head, address)
-        exchange.place = place
+        exchange.place, exchange.patience = place, self._rules.slow_reader
         ADDRESS.set(address)
         wrong = self._guard.refusal(head.text(b"origin"), head.text(b"host"), (scope.get("server") or ("",))[0])
         if wrong:
@@ -319,10 +321,13 @@ class McpEndpoint:
         else:
             await exchange.fail(error, request_id=request_id)
             return
-        if decide(facts) is Route.FAREWELL:
-            await self._legacy.farewell(exchange)
-        else:
+        then = decide(facts)
+        if isinstance(then, Refusal):
             await self._refuse(exchange, facts, request_id=request_id)
+        elif then is Route.FAREWELL:
+            await self._legacy.farewell(exchange)
+        else:  # it is no session of the request's own that has ended
+            await exchange.fail(error, request_id=request_id)
 
     async def _serve(
         self, route: Route, exchange: Exchange, message: Incoming | None, meta: Meta, batch: Sequence[Incoming]

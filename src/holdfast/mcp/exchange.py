@@ -10,6 +10,7 @@ from holdfast.mcp.answer import JSON_TYPE
 from holdfast.mcp.decision import Place, Refusal
 from holdfast.mcp.head import Head, accepted
 from holdfast.mcp.jsonrpc import RequestId
+from holdfast.mcp.outlet import PATIENCE_S, Outlet
 from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Exchange:
         "fresh_id",
         "head",
         "identity",
+        "patience",
         "place",
         "receive",
         "scope",
@@ -36,7 +38,7 @@ class Exchange:
     ) -> None:
         self.scope, self.receive, self.send = scope, receive, send
         self.head, self.address, self.identity = head, address, identity
-        self.fresh_id, self.place = "", Place.ENDPOINT
+        self.fresh_id, self.place, self.patience = "", Place.ENDPOINT, PATIENCE_S
         self.takes_json, self.takes_stream = accepted(head.fields.get(b"accept"))
 
     @property
@@ -48,6 +50,10 @@ class Exchange:
     def client(self) -> str:
         """What limits count by: the principal, else the address."""
         return self.principal or self.address
+
+    def outlet(self) -> Outlet:
+        """Return the way out for an answer that is a stream; `patience` is for how many seconds it may be left."""
+        return Outlet(self.scope, self.receive, self.send, patience=self.patience)
 
     def naming(self, session_id: str | None = None) -> tuple[Header, ...]:
         """Return the header that tells the client the id of its session, if that is new."""

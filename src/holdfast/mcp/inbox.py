@@ -1,4 +1,4 @@
-"""What workers tell each other: answers of clients, withdrawn requests, whether a stream is still held.
+"""What workers tell each other: answers of clients, withdrawn requests, who sends a stream.
 
 The answer to a question may be posted to any worker. The question's id names the worker that asked, so whoever gets
 the answer knows where to send it; that worker checks that it came from the session that was asked.
@@ -19,19 +19,22 @@ from holdfast.core.model import Message
 from holdfast.core.together import listen
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import NoWayBack
+from holdfast.mcp.journal import EventStore, Serving
 from holdfast.mcp.jsonrpc import Incoming, RequestId, RpcError
 from holdfast.mcp.protocol import INTERNAL_ERROR
 
 logger = logging.getLogger(__name__)
 
 WITHDRAWN_TOPIC: Final = "mcp.withdrawn"
+TAKEN_TOPIC: Final = "mcp.taken"
 ANSWER_S: Final = 300.0  # how long a client may take to answer if the asker does not say
 PROBE_S: Final = 1.0
+RANKS_S: Final = 86_400.0  # longer than any session
 ADDRESS_DIGITS: Final = 16
 
 
 class _Note(msgspec.Struct, frozen=True, array_like=True):
-    """What one worker sends another. `about` is the key of a session or stream, `id` that of a question."""
+    """What one worker sends another. `about` is the key of a session or a stream, `id` a question's, or a rank."""
 
     about: bytes
     id: RequestId = ""
@@ -59,10 +62,11 @@ class Inbox:
 
     Args:
         withdraw: Called with a session's key and a request's id when a client withdraws a request.
+        events: Knows which streams are sent here.
     """
 
-    def __init__(self, manager: Manager, withdraw: Callable[[bytes, RequestId], object]) -> None:
-        self._manager, self._withdraw = manager, withdraw
+    def __init__(self, manager: Manager, withdraw: Callable[[bytes, RequestId], object], events: EventStore) -> None:
+        self._manager, self._withdraw, self._events = manager, withdraw, events
         self.address = secrets.token_hex(ADDRESS_DIGITS // 2)
         self.held: set[bytes] = set()  # keys of the stream nodes that this worker serves
         self._numbers = itertools.count(1)
@@ -71,7 +75,7 @@ class Inbox:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Take letters until the block ends."""
-        topics = (_topic(self.address), WITHDRAWN_TOPIC)
+        topics = (_topic(self.address), WITHDRAWN_TOPIC, TAKEN_TOPIC)
         async with anyio.create_task_group() as tasks:
             await tasks.start(listen, self._manager.store.channel, topics, self._read)
             yield
@@ -126,24 +130,33 @@ class Inbox:
             )
 
     async def holds(self, address: str, stream: bytes) -> bool:
-        """Ask another worker whether it serves a stream; silence for a second means that it does not."""
-        if address == self.address:
-            return stream in self.held
-        return await self.confirmed(
-            stream, lambda number: self._send(address, _Note(stream, number, reply_to=self.address))
-        )
+        """Ask a worker whether it serves a session's stream; silence for a second means that it does not."""
+        return stream in self.held if address == self.address else await self._asked(address, stream)
 
-    async def confirmed(self, about: bytes, deliver: Callable[[str], Awaitable[None]]) -> bool:
-        """Send something under a number, and say whether that was confirmed within a second."""
+    async def writes(self, address: str, stream: str) -> bool:
+        """Ask a worker whether it writes the stream of an answer; silence for a second means that it does not."""
+        return self._events.serves(stream) if address == self.address else await self._asked(address, stream.encode())
+
+    async def take_over(self, stream: str, connection: Serving) -> None:
+        """Let a connection alone send a stream: all others, at whichever worker, are closed."""
+        manager = self._manager
+        rank = await manager.store.counters.add(f"mcp.rank.{stream}", now=manager.clock(), ttl=RANKS_S)
+        connection.rank = rank
+        self._events.outranked(stream, connection.outranked)
+        note = _Note(stream.encode(), rank)
+        await manager.store.channel.publish(TAKEN_TOPIC, msgspec.msgpack.encode(note))
+
+    async def outranked(self, stream: str, connection: Serving) -> bool:
+        """Say whether a later connection has taken over a stream."""
+        [rank] = await self._manager.store.counters.read([f"mcp.rank.{stream}"], now=self._manager.clock())
+        return rank > (connection.rank or 0)
+
+    async def _asked(self, address: str, about: bytes) -> bool:
         with self._expecting(about) as (number, waiting):
-            await deliver(number)
+            await self._send(address, _Note(about, number, reply_to=self.address))
             with anyio.move_on_after(PROBE_S):
                 await waiting.arrived.wait()
         return waiting.note is not None
-
-    async def confirm(self, about: bytes, number: str) -> None:
-        """Tell the worker that waits under a number that it was done."""
-        await self._send(number.partition(".")[0], _Note(about, number))
 
     def _expecting(self, about: bytes) -> "_Expectation":
         return _Expectation(self._waiting, f"{self.address}.{next(self._numbers)}", _Waiting(about))
@@ -161,9 +174,11 @@ class Inbox:
         note = msgspec.msgpack.decode(letter.data, type=_Note)
         if letter.topic == WITHDRAWN_TOPIC:
             self._withdraw(note.about, note.id)
+        elif letter.topic == TAKEN_TOPIC:
+            self._events.outranked(note.about.decode(), int(note.id))
         elif not note.reply_to:
             self._take(note)
-        elif note.about in self.held:
+        elif note.about in self.held or self._events.serves(note.about.decode("ascii", "replace")):
             await self._send(note.reply_to, _Note(note.about, note.id))
 
     def _take(self, note: _Note) -> None:

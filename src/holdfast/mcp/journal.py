@@ -1,43 +1,199 @@
-"""The events of a stream, kept so that a client whose connection broke gets the rest at any worker.
+"""The events of streams, kept so that a client whose connection broke gets the rest at any worker.
 
-An event id is the stream's random name and the event's number. The stream's first event has no data: it gives the
-client a place to come back to (SEP-1699). Kept below the session's node, events go with it; a stream that was
-received to its end is dropped at once. Events are sealed: an answer may have the id of a session in it.
+An event id is the stream's random name and the event's number. Kept below the session's node, events go with it, and
+within it they are bounded: by their count, their bytes and their age. They are sealed: an answer may have the id of a
+session in it. `replay` reads them.
+
+The stream of an answer begins with an event without data: it gives the client a place to come back to (SEP-1699). It
+is dropped half a minute after it was received to its end: a connection may have been lost without a sign.
 
 While the store is out of reach events wait, up to 256 KiB (E26). One whose append was not answered is appended again:
 if the store has it twice, both have the same number, and readers pass over the second.
 """
 
-import re
+import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
+from weakref import WeakValueDictionary
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from holdfast.core.manager import Manager
-from holdfast.core.model import Message, Ref
-from holdfast.core.sealing import Unreadable
-from holdfast.core.together import STORE_DOWN_S, listen
+from holdfast.core.model import Ref
+from holdfast.core.session import Session
 from holdfast.errors import StoreUnavailable
 from holdfast.mcp import sse
 
+logger = logging.getLogger(__name__)
+
 RETRY_MS: Final = 1000
 WAITING_BYTES: Final = 256 * 1024
+LINGER_S: Final = 30.0
+MOST_LINGERING: Final = 10_000
 MORE: Final = b"m"
 LAST: Final = b"l"
-HEAD_BYTES: Final = 5  # whether more follows, and the number
-_CURSOR: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,9})")
+BLOCK: Final = b"b"  # what is kept is not data but an event as it is sent, without its id
+HEAD_BYTES: Final = 5  # which of these, and the number; 0 is that which the store gives
+OWN: Final = "streams"  # the key in a session's content: the names of its own streams, the newest first
+OWN_PREFIX: Final = "s"  # of the names of such streams
+
+
+LetGo = Callable[[], Awaitable[object]]
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What is kept of the events of one session: `count` of them, `size` bytes in all, for `age` seconds."""
+
+    count: int = 5000
+    size: int = 4 * 1024 * 1024
+    age: float = 3600.0
+
+    def due(self, number: int, size: int) -> bool:
+        """Say whether to see to the bounds after the event with this number: each 64th, and each that is large."""
+        return number % min(64, self.count // 8 + 1) == 0 or size > self.size // 256
+
+
+class Written(msgspec.Struct, frozen=True, array_like=True):
+    """What the first event of an answer's stream says instead of data: who writes it, in answer to which request."""
+
+    worker: str
+    request: int | str | None
+
+
+class Serving:
+    """One connection on which this process sends a stream; the later somebody came back for it, the higher its rank."""
+
+    __slots__ = ("__weakref__", "let_go", "outranked", "rank")
+
+    def __init__(self, let_go: LetGo, rank: int | None) -> None:
+        self.let_go, self.rank = let_go, rank  # None: it is being asked for
+        self.outranked = 0
+
+    def loses_to(self, rank: int) -> bool:
+        """Note a connection of another rank, and say whether it takes the place of this one."""
+        self.outranked = max(self.outranked, rank)
+        return self.rank is not None and self.rank < self.outranked
+
+
+class EventStore:
+    """The kept events of all sessions, and who sends them here."""
+
+    def __init__(self, manager: Manager, bounds: Bounds | None = None) -> None:
+        self.manager, self.bounds = manager, bounds or Bounds()
+        self._serving: WeakValueDictionary[str, Serving] = WeakValueDictionary()
+        self._tasks: TaskGroup | None = None
+        self._received: deque[tuple[float, Ref, str]] = deque()
+        self._some = anyio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Drop streams some time after they were received, until the block ends."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._forget_received)
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+                tasks.cancel_scope.cancel()
+
+    async def add(self, ref: Ref, stream: str, head: bytes, data: bytes, *, own: Sequence[str] = ()) -> int:
+        """Keep an event and tell who waits for it; return its number in the store.
+
+        Args:
+            own: The session's own streams: whatever the bounds, nobody who has read them to their end is left behind.
+
+        Raises:
+            StoreUnavailable: It is not known to be kept.
+            SessionEnded: Nobody can come back to this stream any more.
+        """
+        manager = self.manager
+        entry = sealed(manager, ref, stream, head, data)
+        number = await manager.store.events.append(ref, stream, entry, now=manager.clock())
+        with suppress(StoreUnavailable):  # who reads elsewhere looks again by itself
+            await manager.store.channel.publish(topic_of(stream))
+        if self.bounds.due(number, len(data)):
+            await self.prune(ref, own)
+        return number
+
+    async def prune(self, ref: Ref, own: Sequence[str]) -> None:
+        """Drop what is too much or too old of a session's events."""
+        bounds, manager = self.bounds, self.manager
+        with suppress(StoreUnavailable):  # the next one does
+            await manager.store.events.prune(
+                ref, count=bounds.count, size=bounds.size, before=manager.clock() - bounds.age, spare=own
+            )
+
+    async def forget(self, ref: Ref, stream: str) -> None:
+        """Drop a stream: nobody comes back for it."""
+        with suppress(StoreUnavailable):  # then it goes with the session, or by its bounds
+            await self.manager.store.events.trim(ref, stream)
+
+    def forget_later(self, ref: Ref, stream: str) -> None:
+        """Drop a stream that seems to have been received, unless the server stops before: then its bounds do."""
+        if len(self._received) < MOST_LINGERING:
+            self._received.append((anyio.current_time() + LINGER_S, ref, stream))
+            self._some.set()
+
+    def served(self, stream: str, let_go: LetGo, *, rank: int | None = 0) -> Serving:
+        """Note that this process sends a stream, for as long as what is returned is there.
+
+        `let_go` is called when a connection of a higher rank sends it, here or elsewhere.
+        """
+        self._close(self._serving.pop(stream, None))
+        mine = self._serving[stream] = Serving(let_go, rank)
+        return mine
+
+    def outranked(self, stream: str, rank: int) -> None:
+        """Close the connection on which this process sends a stream, if it is of a lower rank."""
+        connection = self._serving.get(stream)
+        if connection is not None and connection.loses_to(rank):
+            del self._serving[stream]
+            self._close(connection)
+
+    def serves(self, stream: str) -> bool:
+        """Say whether this process writes or sends a stream."""
+        return stream in self._serving
+
+    def _close(self, connection: Serving | None) -> None:
+        if connection is not None and self._tasks is not None:
+            self._tasks.start_soon(_closed, connection)
+
+    async def _forget_received(self) -> None:
+        while True:
+            await self._some.wait()
+            self._some = anyio.Event()
+            while self._received:
+                due, ref, stream = self._received[0]
+                await anyio.sleep_until(due)
+                self._received.popleft()
+                await self.forget(ref, stream)
 
 
 class Journal:
-    """One stream's events, as they are written."""
+    """The events of the stream of one answer, as they are written.
 
-    def __init__(self, manager: Manager, ref: Ref, *, retry_ms: int = RETRY_MS) -> None:
-        self._manager, self._ref, self._retry_ms = manager, ref, retry_ms
+    Args:
+        worker: The address of this process.
+        request: The id of the request that is answered.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        session: Session,
+        *,
+        worker: str = "",
+        request: int | str | None = None,
+        retry_ms: int = RETRY_MS,
+    ) -> None:
+        self._store, self._session, self._retry_ms = store, session, retry_ms
+        self._written = Written(worker, request)
         self.stream = ""  # named when it begins, which most answers never do
         self._number = 0
         self._waiting: deque[tuple[bytes, bytes]] = deque()
@@ -51,7 +207,7 @@ class Journal:
     def begin(self) -> None:
         """Begin the stream with the event that gives the client a place to come back to."""
         self.stream = secrets.token_hex(8)
-        self.add(b"")
+        self.add(msgspec.msgpack.encode(self._written))
 
     def add(self, data: bytes, *, last: bool = False) -> None:
         """Let an event wait to be kept. The last one, the result, always may.
@@ -63,7 +219,7 @@ class Journal:
             raise StoreUnavailable(f"more than {WAITING_BYTES} bytes of the stream wait for the store")
         self._number += 1
         self._bytes += len(data)
-        self._waiting.append(((LAST if last else MORE) + self._number.to_bytes(HEAD_BYTES - 1, "big"), data))
+        self._waiting.append((head_of(LAST if last else MORE, self._number), data))
 
     async def kept(self) -> AsyncIterator[bytes]:
         """Keep what waits, and yield each event as it is sent once it is kept.
@@ -72,46 +228,58 @@ class Journal:
             StoreUnavailable: The rest has to wait on.
             SessionEnded: Nobody can come back to this stream any more.
         """
-        manager = self._manager
         while self._waiting:
             head, data = self._waiting[0]
-            entry = sealed(manager, self._ref, self.stream, head, data)
-            await manager.store.events.append(self._ref, self.stream, entry, now=manager.clock())
+            await self._store.add(self._session.ref, self.stream, head, data, own=own_streams(self._session))
             self._waiting.popleft()
             self._bytes -= len(data)
-            with suppress(StoreUnavailable):  # who reads elsewhere looks again by itself
-                await manager.store.channel.publish(topic_of(self.stream))
             yield self._shown(head, data)
 
     def unkept(self) -> bytes:
         """Return what waits as events without ids, and let nothing wait any more."""
-        events = b"".join(sse.message(data) for _, data in self._waiting if data)
+        events = b"".join(sse.message(data) for head, data in self._waiting if number_of(head) > 1)
         self._waiting.clear()
         self._bytes = 0
         return events
 
-    async def forget(self) -> None:
-        """Drop all events: nobody comes back for them."""
-        with suppress(StoreUnavailable):  # then they go with the session
-            await self._manager.store.events.trim(self._ref, self.stream)
+    def served(self, let_go: LetGo) -> Serving:
+        """Note that the answer's connection sends the stream, until somebody comes back for it."""
+        return self._store.served(self.stream, let_go)
+
+    async def close(self, *, received: bool) -> None:
+        """Leave the stream to who comes back for it; one that was received is dropped after a while."""
+        if received:
+            self._store.forget_later(self._session.ref, self.stream)
+        else:
+            await self._store.prune(self._session.ref, own_streams(self._session))
 
     def _shown(self, head: bytes, data: bytes) -> bytes:
-        number = int.from_bytes(head[1:], "big")
+        number = number_of(head)
         id = f"{self.stream}.{number}"  # noqa: A001
         return sse.event(data, id=id) if number > 1 else sse.priming(id, self._retry_ms)
 
 
-class Cursor(msgspec.Struct, frozen=True):
-    """How far a client has read a stream."""
+async def _closed(connection: Serving) -> None:
+    try:
+        await connection.let_go()
+    except Exception:
+        logger.exception("a connection could not be closed")  # the next one can
 
-    stream: str
-    number: int
+
+def own_streams(session: Session) -> Sequence[str]:
+    """Return the names of a session's own streams, the newest first."""
+    names: Sequence[str] = session.content.get(OWN, ())
+    return names
 
 
-def cursor_of(last_event_id: str) -> Cursor | None:
-    """Return the place a `Last-Event-ID` names; None if it is no id of ours."""
-    form = _CURSOR.fullmatch(last_event_id)
-    return Cursor(form[1], int(form[2])) if form else None
+def head_of(sort: bytes, number: int = 0) -> bytes:
+    """Return what stands before an event's sealed data."""
+    return sort + number.to_bytes(HEAD_BYTES - 1, "big")
+
+
+def number_of(head: bytes) -> int:
+    """Return the number in an event's head."""
+    return int.from_bytes(head[1:], "big")
 
 
 def topic_of(stream: str) -> str:
@@ -119,83 +287,14 @@ def topic_of(stream: str) -> str:
     return f"mcp.journal.{stream}"
 
 
-async def exists(manager: Manager, ref: Ref, cursor: Cursor) -> bool:
-    """Say whether a session has such a stream. Streams of other sessions do not exist for it."""
-    return bool(await manager.store.events.read(ref, cursor.stream, after=cursor.number - 1, count=1))
-
-
-class Bell:
-    """Rings when there may be news."""
-
-    def __init__(self) -> None:
-        self._rung = anyio.Event()
-
-    def ring(self) -> None:
-        """Let who waits go on; if nobody does, the next who wants to need not."""
-        self._rung.set()
-
-    async def wait(self, timeout: float) -> bool:
-        """Wait for the next ring; False if there was none within `timeout` seconds."""
-        with anyio.move_on_after(timeout):
-            await self._rung.wait()
-        rung, self._rung = self._rung.is_set(), anyio.Event()
-        return rung
-
-
-@asynccontextmanager
-async def news_of(manager: Manager, stream: str) -> AsyncIterator[Bell]:
-    """Ring when an event of a stream is announced, and after an outage in which one may have been."""
-    bell = Bell()
-
-    async def take(message: Message) -> None:
-        bell.ring()
-
-    async with anyio.create_task_group() as tasks:
-
-        async def hear(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-            await listen(manager.store.channel, [topic_of(stream)], take, back=bell.ring, task_status=task_status)
-
-        await tasks.start(hear)
-        yield bell
-        tasks.cancel_scope.cancel()
-
-
-async def rest(manager: Manager, ref: Ref, cursor: Cursor, *, bell: Bell, keep_alive: float) -> AsyncIterator[bytes]:
-    """Yield what comes after the cursor as events, up to the last; a comment whenever nothing has come for a while.
-
-    While the store is out of reach, comments come once a second. What no key opens any more is as if forgotten.
-    """
-    place, shown = cursor.number, cursor.number  # how far it was read; the number of the last event that was yielded
-    while True:
-        try:
-            entries = await manager.store.events.read(ref, cursor.stream, after=place - 1)
-        except StoreUnavailable:
-            yield sse.KEEP_ALIVE
-            await anyio.sleep(STORE_DOWN_S)
-            continue
-        if not entries:
-            return  # forgotten: the client has received it to its end on another connection
-        for entry in entries:
-            head = entry.data[:HEAD_BYTES]
-            number = int.from_bytes(head[1:], "big")
-            if number > shown:
-                try:
-                    data = manager.keys.open(entry.data[HEAD_BYTES:], _place(ref, cursor.stream, head))
-                except Unreadable:
-                    return
-                yield sse.event(data, id=f"{cursor.stream}.{number}")
-                shown = number
-            if head[:1] == LAST:
-                return
-        if entries[-1].seq > place:
-            place = entries[-1].seq
-        elif not await bell.wait(keep_alive):
-            yield sse.KEEP_ALIVE
-
-
 def sealed(manager: Manager, ref: Ref, stream: str, head: bytes, data: bytes) -> bytes:
     """Return an event as it is kept."""
     return head + manager.keys.seal(data, _place(ref, stream, head))
+
+
+def opened(manager: Manager, ref: Ref, stream: str, entry: bytes) -> bytes:
+    """Return the data of an event as it is kept; raise Unreadable if no key opens it."""
+    return manager.keys.open(entry[HEAD_BYTES:], _place(ref, stream, entry[:HEAD_BYTES]))
 
 
 def _place(ref: Ref, stream: str, head: bytes) -> bytes:

@@ -25,12 +25,11 @@ from holdfast.mcp.dispatch import Context, Dispatcher
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.handshake import Wanted, storable, wanted_of
 from holdfast.mcp.inbox import Inbox
-from holdfast.mcp.journal import Journal, cursor_of, exists, news_of, rest
-from holdfast.mcp.jsonrpc import Incoming, Meta, RpcError, Shape, meta_of
+from holdfast.mcp.journal import EventStore, Journal
+from holdfast.mcp.jsonrpc import Incoming, Meta, RequestId, RpcError, Shape, meta_of
 from holdfast.mcp.kinds import SESSION
 from holdfast.mcp.lines import LegacyLine
 from holdfast.mcp.modern import OBJECT, Answers
-from holdfast.mcp.presence import has_gone
 from holdfast.mcp.protocol import (
     ASSUMED,
     BATCHES_UNTIL,
@@ -43,7 +42,7 @@ from holdfast.mcp.protocol import (
 )
 from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.settle import Failure, give, settled
-from holdfast.mcp.standalone import Streams, write
+from holdfast.mcp.standalone import Streams
 from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
@@ -57,9 +56,7 @@ SUBSCRIPTION: Final = "subscription "  # followed by a URI: one key each, so tha
 NO_BATCHES: Final = Refusal(
     400, INVALID_REQUEST, "this session's revision has no batches; send one message at a time", code="no_batches"
 )
-UNKNOWN_EVENT: Final = Refusal(
-    400, INVALID_REQUEST, "Last-Event-ID names no event of this session; leave it out", code="unknown_event"
-)
+UNKNOWN_EVENT: Final = Refusal(400, INVALID_REQUEST, session_events.UNKNOWN_TEXT, code=session_events.UNKNOWN)
 
 
 class _Cancelled(msgspec.Struct, frozen=True):
@@ -83,16 +80,16 @@ class Legacy:
         calls: Calls,
         inbox: Inbox,
         streams: Streams,
+        events: EventStore,
         *,
         rates: Rates | None,
         answers: Answers,
-        keep_alive: float,
         stateless: bool,
         rules: SessionRules,
     ) -> None:
         self._manager, self._dispatcher, self._calls = manager, dispatcher, calls
-        self._inbox, self._streams, self._rates = inbox, streams, rates
-        self._answers, self._keep_alive, self._stateless = answers, keep_alive, stateless
+        self._inbox, self._streams, self._events, self._rates = inbox, streams, events, rates
+        self._answers, self._stateless = answers, stateless
         self._rules, self._admission = rules, Admission(manager, streams, rules)
 
     # -- sessions
@@ -126,9 +123,7 @@ class Legacy:
         form = session_events.form_of(self._rules)
         session = await self.opened(exchange, {VERSION: version, **({session_events.FORM: form} if form else {})})
         endpoint = sse.event(str(exchange.scope["path"]).encode(), name=session_events.ENDPOINT)
-        await self._streams.serve(
-            session, exchange.receive, exchange.send, greeting=session_events.begun(session) + endpoint
-        )
+        await self._streams.serve(session, exchange, greeting=session_events.begun(session) + endpoint)
 
     async def farewell(self, exchange: Exchange) -> None:
         """Answer a GET that names no living session with a stream that says so (M28)."""
@@ -143,11 +138,18 @@ class Legacy:
         """Serve GET: the session's own stream, or the rest of a stream that broke."""
         session = await self.load(exchange)
         last_seen = exchange.head.text(b"last-event-id")
-        if last_seen:
-            await self._resume(exchange, session, last_seen)
-            return
+        replay = await self._streams.replay(session, last_seen) if last_seen else None
         greeting = session_events.begun(session) if exchange.fresh_id else session_events.resumed(session)
-        await self._streams.serve(session, exchange.receive, exchange.send, greeting=greeting)
+        if last_seen and replay is None:
+            if session.content.get(session_events.FORM) != session_events.AS_EVENT:
+                await exchange.refuse(UNKNOWN_EVENT)
+                return
+            greeting = session_events.unknown_event() + greeting
+        if replay is not None and not replay.cursor.own:
+            await self._streams.resume(session, exchange, replay)
+            return
+        primed = at_least(session.content[VERSION], PRIMED_FROM)
+        await self._streams.serve(session, exchange, greeting=greeting, primed=primed, replay=replay)
 
     # -- messages
 
@@ -158,7 +160,7 @@ class Legacy:
             await self.take(exchange, message, meta, session)
             await reply(exchange.send, 202, headers=exchange.naming())
             return
-        answer = self._answer(exchange, session, session.content[VERSION])
+        answer = self._answer(exchange, session, session.content[VERSION], request=_id(message))
         await self.respond(exchange, message, meta, session, answer)
 
     async def respond(
@@ -267,17 +269,26 @@ class Legacy:
         return await self.opened(exchange, content, label)
 
     def _answer(
-        self, exchange: Exchange, session: Session | None, version: str, *, session_id: str | None = None
+        self,
+        exchange: Exchange,
+        session: Session | None,
+        version: str,
+        *,
+        session_id: str | None = None,
+        request: RequestId | None = None,
     ) -> Answer:
         streams = exchange.takes_stream and self._answers != "json"
-        primed = session is not None and streams and at_least(version, PRIMED_FROM)
+        journal = None
+        if session is not None and streams and at_least(version, PRIMED_FROM):
+            journal = Journal(self._events, session, worker=self._inbox.address, request=request)
         return Answer(
             exchange.send,
             exchange.receive,
             may_stream=streams,
             must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
             headers=exchange.naming(session_id),
-            journal=Journal(self._manager, session.ref) if session is not None and primed else None,
+            journal=journal,
+            outlet=exchange.outlet(),
         )
 
     def _context(
@@ -336,20 +347,6 @@ class Legacy:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # a notification is never answered, not even a bad one
         await self._inbox.withdraw(session.key, cancelled.request_id)
-
-    async def _resume(self, exchange: Exchange, session: Session, last_seen: str) -> None:
-        """Send what came after an event on its stream, and go on until the stream ends."""
-        cursor = cursor_of(last_seen)
-        if cursor is None or not await exists(self._manager, session.ref, cursor):
-            await exchange.refuse(UNKNOWN_EVENT)
-            return
-        async with news_of(self._manager, cursor.stream) as bell:
-            events = rest(self._manager, session.ref, cursor, bell=bell, keep_alive=self._keep_alive)
-            async with self._streams.stoppable(exchange.send), self._manager.running(session):
-                async for event in events:
-                    await write(exchange.send, event)
-                    if await has_gone(exchange.receive):
-                        return
 
 
 _REMEMBERED: Final = frozenset({"logging/setLevel", "resources/subscribe", "resources/unsubscribe"})

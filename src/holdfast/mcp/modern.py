@@ -87,6 +87,7 @@ class Modern:
             exchange.receive,
             may_stream=streams,
             must_stream=streams and (self._answers == "stream" or not exchange.takes_json),
+            outlet=exchange.outlet(),
         )
 
     async def _compare_mirrored(self, exchange: Exchange, context: Context) -> None:

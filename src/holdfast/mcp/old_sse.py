@@ -51,7 +51,7 @@ class OldSse:
         address = f"{exchange.scope['path'].rstrip('/')}{MESSAGES}?{QUERY_NAME}={session.id}"
         greeting = sse.event(address.encode(), name=session_events.ENDPOINT)
         try:
-            await self._streams.serve(session, exchange.receive, exchange.send, greeting=greeting)
+            await self._streams.serve(session, exchange, greeting=greeting, resumable=False)
         finally:
             with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # then it ends by its idle clock
                 await self._manager.end(session, Reason.CLIENT)

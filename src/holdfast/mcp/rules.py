@@ -6,7 +6,9 @@ from typing import Final, Literal
 import msgspec
 
 from holdfast.config import Settings
+from holdfast.mcp.journal import Bounds
 from holdfast.mcp.kinds import STREAM
+from holdfast.mcp.outlet import PATIENCE_S
 
 SessionEvents = Literal["auto", "on", "off"]
 Fingerprint = Literal["off", "warn", "reject"]
@@ -24,6 +26,8 @@ class SessionRules(msgspec.Struct, frozen=True, kw_only=True):
         connections: Streams of its own that a session may have; None: 3 in the dialect, else what its kind says.
         fingerprint: What a request from another address or program than the session's means (M13).
         fingerprint_prefix: Bits of an IPv6 address that count.
+        kept: What is kept of the events of a session's streams.
+        slow_reader: Seconds for which a client may take nothing before its connection is closed.
         debug: Every use of a session is logged.
         log: Where to.
     """
@@ -34,6 +38,8 @@ class SessionRules(msgspec.Struct, frozen=True, kw_only=True):
     connections: int | None = None
     fingerprint: Fingerprint = "warn"
     fingerprint_prefix: int = 64
+    kept: Bounds = Bounds()
+    slow_reader: float = PATIENCE_S
     debug: bool = False
     log: logging.Logger = LOG
 
@@ -53,6 +59,8 @@ def rules_of(settings: Settings, log: logging.Logger | None = None) -> SessionRu
         connections=streams.per_parent if streams else None,
         fingerprint=settings.fingerprint,
         fingerprint_prefix=settings.fingerprint_prefix,
+        kept=Bounds(settings.events_per_session, settings.event_bytes_per_session, settings.event_age),
+        slow_reader=settings.slow_reader_timeout,
         debug=settings.session_debug,
         log=log or LOG,
     )

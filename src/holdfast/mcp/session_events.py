@@ -31,6 +31,11 @@ ASKED: Final = "holdfast/sessionEvents"
 FORM: Final = "session_events"  # the key in a session's content; without it nothing is told
 AS_EVENT: Final = "event"
 AS_NOTIFICATION: Final = "notification"
+UNKNOWN: Final = "unknown_event"
+UNKNOWN_TEXT: Final = (
+    "Last-Event-ID names no event after which all is kept for this session: it is too old, or its stream was received "
+    "to its end; leave it out, and ask again for what may be missing"
+)
 METHOD_PREFIX: Final = "notifications/holdfast/"
 OWN_NAMES: Final = frozenset({"", "message", ENDPOINT, ERROR, "open"})  # of the protocol, or of EventSource itself
 
@@ -111,6 +116,11 @@ def not_found() -> bytes:
     return named(EXPIRED, {"code": SessionNotFound.code, "message": "Session expired; open a new one"}) + named(
         ERROR, error
     )
+
+
+def unknown_event() -> bytes:
+    """Return the event for a client of the dialect whose place in a stream is kept no longer: a new one begins."""
+    return named(ERROR, {"code": UNKNOWN, "message": UNKNOWN_TEXT})
 
 
 def checked_name(name: str) -> str:

@@ -1,55 +1,73 @@
-"""The stream of a session that belongs to no request: opened by GET, fed from any worker.
+"""The streams of a session that belong to no request: opened by GET, fed from any worker, resumed at any.
 
-It is a node below the session, so it is counted without anybody's memory and ends when the session does. A session
-has one, in the source's dialect up to three. The node names the worker that serves it. If that worker was killed, the
-next GET finds nobody at home and takes the place. While the store is out of reach the stream stays open, with
-comments (E26).
+A connection is a node below the session, so it is counted without anybody's memory and ends when the session does. A
+session has one, in the source's dialect up to three. The node names the worker that serves it. If that worker was
+killed, the next GET finds nobody at home and takes the place. Who comes back for a stream takes it over: of several
+connections that ask for one stream the newest has it, and the others are closed.
 
-Whoever serves a stream watches the session's clock: it warns, and says that the session has expired, without a request.
+The stream itself is what is kept of it (`journal`), and outlives its connections until another one is opened. While the
+store is out of reach a connection stays open, with comments (E26).
 """
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from math import inf
-from typing import Final
+from typing import Any, Final
 
 import anyio
-import msgspec
 
-from holdfast._asgi import Receive, Send
 from holdfast.core.kinds import Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Policy, Reason, Ref, State
 from holdfast.core.session import Session
-from holdfast.errors import LimitReached, SessionConflict, SessionError, StoreUnavailable
+from holdfast.errors import LimitReached, SessionError, StoreUnavailable
 from holdfast.mcp import session_events, sse
-from holdfast.mcp.delivery import Delivery
+from holdfast.mcp.delivery import NAME, WORKER, Delivery
+from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.inbox import Inbox
-from holdfast.mcp.kinds import SESSION, STREAM
+from holdfast.mcp.journal import OWN, OWN_PREFIX, RETRY_MS, EventStore, Serving, own_streams
+from holdfast.mcp.kinds import STREAM
+from holdfast.mcp.outlet import Outlet
 from holdfast.mcp.presence import gone
+from holdfast.mcp.replay import Bell, Cursor, Replay, cursor_of, rest
 from holdfast.mcp.rules import SessionRules
+from holdfast.mcp.watch import Watch
 
-WORKER: Final = "worker"
+Part = Callable[[], Awaitable[None]]
+
+MOST_REMEMBERED: Final = 16  # streams that a client may come back for, where there is no limit to their number
 
 
 class Streams:
     """The session streams that this process serves, and the way to those of other processes."""
 
-    def __init__(self, manager: Manager, inbox: Inbox, *, keep_alive: float, rules: SessionRules) -> None:
-        self._manager, self._inbox, self._keep_alive, self._rules = manager, inbox, keep_alive, rules
-        most = rules.most_streams or manager.rules(STREAM)[1].per_parent
-        self._limits = Limits(per_parent=most, policy=Policy.REJECT)
-        self.delivery = Delivery(manager, inbox, single=most == 1)
+    def __init__(
+        self, manager: Manager, inbox: Inbox, events: EventStore, *, keep_alive: float, rules: SessionRules
+    ) -> None:
+        self._manager, self._inbox, self._events, self._keep_alive = manager, inbox, events, keep_alive
+        self._rules = rules
+        self._most = rules.most_streams or manager.rules(STREAM)[1].per_parent
+        self._limits = Limits(per_parent=self._most, policy=Policy.REJECT)
+        self.delivery = Delivery(manager, inbox, events, single=self._most == 1)
         self._open: set[anyio.CancelScope] = set()
         self._closed = False
 
     async def push(self, session: Ref, data: bytes) -> None:
-        """Send a message on one stream of a session, wherever it is served. Without a stream it is lost.
+        """Send a message on one stream of a session, wherever it is served; see `Delivery.push`.
 
         Raises:
-            StoreUnavailable: It was not sent: such messages are not kept anywhere.
+            StoreUnavailable: It is not known to be sent.
         """
         await self.delivery.push(session, sse.message(data))
+
+    async def replay(self, session: Session, last_event_id: str) -> Replay | None:
+        """Return what came after an event on its stream; None unless all of it is kept."""
+        cursor = cursor_of(last_event_id)
+        if cursor is None:
+            return None
+        replay = Replay(self._events, session.ref, cursor)
+        known = cursor.number == 0 and cursor.stream in own_streams(session)
+        return replay if await replay.begin(known=known) else None
 
     async def is_open(self, session: Session) -> bool:
         """Say whether a session has a stream anywhere."""
@@ -61,34 +79,69 @@ class Streams:
         for scope in list(self._open):
             scope.cancel()
 
-    async def serve(self, session: Session, receive: Receive, send: Send, *, greeting: bytes = b"") -> None:
+    async def serve(
+        self,
+        session: Session,
+        exchange: Exchange,
+        *,
+        greeting: bytes = b"",
+        primed: bool = False,
+        resumable: bool = True,
+        replay: Replay | None = None,
+    ) -> None:
         """Serve a stream of a session until the client leaves, the session ends or the server stops.
+
+        Args:
+            greeting: What a new connection is told first.
+            primed: A new stream begins with an event without data, for a place to come back to.
+            resumable: There are places to come back to at all.
+            replay: What is left of the stream that the client has come back for; without it a new one begins.
 
         Raises:
             LimitReached: The session has as many streams as it may; those that it has were told.
         """
-        begun = anyio.Event()
+        begun, outlet = anyio.Event(), exchange.outlet()
+        if replay is None:
+            begins = Cursor(OWN_PREFIX + secrets.token_hex(8), 0)
+            replay = Replay(self._events, session.ref, begins, named=resumable)
+            greeting = _beginning(begins, greeting, primed=primed) if resumable else greeting
 
         async def take(events: bytes, session_id: str) -> None:
             session.id = session_id or session.id
             await begun.wait()
-            await write(send, events)
+            await outlet.write(events)
 
-        async with self._place(session) as node, self.delivery.received(session, node, take), self.stoppable(send):
-            await write(send, sse.KEEP_ALIVE + greeting)
+        async with (
+            self._place(session, replay.cursor, outlet) as (node, connection),
+            self.delivery.heard(session, replay.cursor.stream, take) as bell,
+            self.stoppable(outlet),
+        ):
+            await outlet.write(sse.KEEP_ALIVE + greeting)
             begun.set()
-            if await self._ended_first(session, node, receive, send):
-                await write(send, session_events.expired(session, await self._why(session)))
+            watch = Watch(self._manager, session, warnings=self._rules.warnings, keep_alive=self._keep_alive)
+            parts = (lambda: watch.run(outlet), lambda: self._send_rest(replay, bell, outlet))
+            if await self._ended(node, exchange, parts):
+                await outlet.write(await self._farewell(session, replay.cursor, connection))
+
+    async def resume(self, session: Session, exchange: Exchange, replay: Replay) -> None:
+        """Send the rest of an answer's stream to a client that has come back for it."""
+        outlet = exchange.outlet()
+        connection = self._events.served(replay.cursor.stream, outlet.leave, rank=None)
+        await self._inbox.take_over(replay.cursor.stream, connection)
+        async with self.delivery.heard(session, replay.cursor.stream, _nothing) as bell, self.stoppable(outlet):
+            parts = (lambda: self._send_rest(replay, bell, outlet, quiet=sse.KEEP_ALIVE),)
+            await self._ended(session, exchange, parts)
 
     @asynccontextmanager
-    async def stoppable(self, send: Send) -> AsyncIterator[None]:
-        """Begin a stream, and end it with the block, when its session ends or when the server stops."""
+    async def stoppable(self, outlet: Outlet) -> AsyncIterator[None]:
+        """Begin a stream, and end it with the block, when its session ends, the server stops or nobody takes it."""
         scope = anyio.CancelScope()
         self._open.add(scope)
-        if self._closed:
-            scope.cancel()  # the server was told to stop while this request looked for its session
+        if self._closed or outlet.closed:
+            scope.cancel()  # the server was told to stop, or the client came back once more, while this was prepared
+        outlet.closed, outlet.when_closed = False, scope.cancel
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
+            await outlet.start(sse.HEADERS)
             with scope:
                 yield
         except SessionError:
@@ -96,111 +149,85 @@ class Streams:
         finally:
             self._open.discard(scope)
         with anyio.CancelScope(shield=True):
-            await write(send, b"", more=False)
+            await outlet.end()
 
-    async def _ended_first(self, session: Session, node: Session, receive: Receive, send: Send) -> bool:
-        """Serve until the session ends or the client leaves; say whether it was the session."""
+    async def _ended(self, node: Session, exchange: Exchange, parts: Sequence[Part]) -> bool:
+        """Serve until a part is done, a session ends or the client leaves; say whether it was a session."""
         ended = False
 
-        async def watch() -> None:
+        async def run(part: Part) -> None:
             nonlocal ended
-            with suppress(SessionError):
-                await self._watch(session, send)
-            ended = True
+            try:
+                await part()
+            except SessionError:
+                ended = True
             tasks.cancel_scope.cancel()
 
         try:
             async with self._manager.running(node), anyio.create_task_group() as tasks:
-                tasks.start_soon(watch)
-                await gone(receive)
+                for part in parts:
+                    tasks.start_soon(run, part)
+                await gone(exchange.receive)
                 tasks.cancel_scope.cancel()
         except SessionError:
             return True
         return ended
 
-    async def _watch(self, session: Session, send: Send) -> None:
-        """Show that the stream is alive, record the session's use (E7), and warn of its end; raise when it has come."""
-        warned: set[tuple[float, float]] = set()
-        while True:
-            await anyio.sleep(self._pause(session, warned))
-            news = b""
-            with suppress(StoreUnavailable):
-                await self._look(session)
-                news = await self._warning(session, warned)
-            await write(send, news or sse.KEEP_ALIVE)
+    async def _send_rest(self, replay: Replay, bell: Bell, outlet: Outlet, *, quiet: bytes = b"") -> None:
+        async for events in rest(replay, bell, self._keep_alive):
+            if events is not sse.KEEP_ALIVE or quiet:
+                await outlet.write(events)
 
-    def _pause(self, session: Session, warned: set[tuple[float, float]]) -> float:
-        record, now = session.record, self._manager.clock()
-        end = session_events.end_of(record)
-        thresholds = [threshold for threshold in self._rules.warnings if (threshold, end) not in warned]
-        if session_events.crossed(record, thresholds, now):
-            return 0.0
-        return min(session_events.quiet_for(record, thresholds, now), self._keep_alive, (record.idle or inf) / 4)
-
-    async def _look(self, session: Session) -> None:
-        """Read the session anew, and record that it is used.
-
-        An open stream keeps the session from ending by idleness. It does not extend a sliding session: a request does,
-        so that a client that only listens is warned, and asked to show that somebody is there.
-        """
-        sliding = session.record.sliding is not None
-        fresh = await self._manager.get(session.ref, touch=not sliding)
-        session.record, session.content = fresh.record, fresh.content
-        if sliding:
-            await self._keep_from_idling(fresh)
-
-    async def _keep_from_idling(self, session: Session) -> None:
-        """Record a use that lies so far back that the next request's is recorded as well, and extends the session."""
-        record, now, after = session.record, self._manager.clock(), self._manager.rules(SESSION)[0].touch_after
-        if record.idle is None or after is None or now - record.used_at < 2 * after:
-            return
-        session.record = msgspec.structs.replace(record, used_at=now - after)
-        with suppress(SessionConflict):  # somebody else has just written it
-            await self._manager.save(session)
-
-    async def _warning(self, session: Session, warned: set[tuple[float, float]]) -> bytes:
-        """Return the warning that is due; nothing if another stream, or an earlier one, had it."""
-        now, end = self._manager.clock(), session_events.end_of(session.record)
-        due = [(one, end) for one in session_events.crossed(session.record, self._rules.warnings, now)]
-        fresh = [one for one in due if one not in warned]
-        warned.update(fresh)
-        names = [f"mcp.warned.{session.key.hex()}.{threshold:g}.{end:.3f}" for threshold, end in fresh]
-        counters = self._manager.store.counters
-        first = [await counters.once(name, now=now, ttl=max(end - now, 0.0) + self._keep_alive) for name in names]
-        return session_events.warning(session, end - now) if any(first) else b""
-
-    async def _why(self, session: Session) -> str:
-        """Return why a session is no more, in the words of the tree."""
+    async def _farewell(self, session: Session, cursor: Cursor, connection: Serving) -> bytes:
+        """Return the last event of a stream: none if its client has come back, else why the session is no more."""
+        reason = Reason.EXPIRED
         with suppress(StoreUnavailable):
+            if await self._inbox.outranked(cursor.stream, connection):
+                return b""
             stored = await self._manager.current(session.ref)
             if stored is not None and stored.state is not State.LIVE and stored.reason is not None:
-                return stored.reason.value
-        return Reason.EXPIRED.value
+                reason = stored.reason
+        return session_events.expired(session, reason.value)
 
     @asynccontextmanager
-    async def _place(self, session: Session) -> AsyncIterator[Session]:
-        """Take one of the session's places for a stream."""
+    async def _place(self, session: Session, cursor: Cursor, outlet: Outlet) -> AsyncIterator[tuple[Session, Serving]]:
+        """Take one of the session's places for a connection; who comes back for a stream takes it from who had it."""
+        resumed = cursor.number > 0 or cursor.stream in own_streams(session)
+        connection = self._events.served(cursor.stream, outlet.leave, rank=None if resumed else 0)
+        if resumed:
+            await self._inbox.take_over(cursor.stream, connection)
+            await self._vacate(session, cursor.stream)
+        node = await self._occupied(session, cursor.stream)
+        self._inbox.held.add(node.key)
         try:
-            node = await self._occupy(session)
+            if not resumed:
+                await self._remember(session, cursor.stream)
+            yield node, connection
+        finally:
+            self._inbox.held.discard(node.key)
+            with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # then it ends by its idle clock
+                await self._manager.end(node, Reason.CLIENT)
+
+    async def _vacate(self, session: Session, stream: str) -> None:
+        for node in await self._manager.children(session.ref, STREAM):
+            if node.content.get(NAME) == stream:
+                await self._manager.end(node, Reason.REPLACED)
+
+    async def _occupied(self, session: Session, stream: str) -> Session:
+        try:
+            return await self._occupy(session, stream)
         except LimitReached:
             if not await self._evict_dead(session):
                 limit = session_events.told(session, session_events.LIMIT, session_events.limit_data(session.id))
                 if limit:
                     await self.delivery.tell_all(session.key, limit)
                 raise
-            node = await self._occupy(session)
-        self._inbox.held.add(node.key)
-        try:
-            yield node
-        finally:
-            self._inbox.held.discard(node.key)
-            with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # then it ends by its idle clock
-                await self._manager.end(node, Reason.CLIENT)
+            return await self._occupy(session, stream)
 
-    async def _occupy(self, session: Session) -> Session:
+    async def _occupy(self, session: Session, stream: str) -> Session:
         return await self._manager.open(
             STREAM,
-            {WORKER: self._inbox.address},
+            {WORKER: self._inbox.address, NAME: stream},
             parent=session,
             owner=session.owner,
             named=False,
@@ -208,17 +235,32 @@ class Streams:
         )
 
     async def _evict_dead(self, session: Session) -> bool:
-        """End streams whose worker does not answer; say whether there was one."""
+        """End connections whose worker does not answer; say whether there was one."""
         dead = False
         for node in await self._manager.children(session.ref, STREAM):
             if not await self._inbox.holds(str(node.content.get(WORKER)), node.key):
                 dead = await self._manager.end(node, Reason.BACKEND_GONE) or dead
         return dead
 
+    async def _remember(self, session: Session, stream: str) -> None:
+        """Note a new stream in the session; what is kept of one that nobody may come back for any more is dropped."""
 
-async def write(send: Send, data: bytes, *, more: bool = True) -> None:
-    """Send a piece of a stream. Nobody may be there any more: servers drop it or raise OSError, both are fine."""
-    try:
-        await send({"type": "http.response.body", "body": data, "more_body": more})
-    except OSError:
-        return
+        def added(key: str, theirs: Any, ours: Any) -> Any:
+            return [stream, *(theirs or ())][: self._most or MOST_REMEMBERED]
+
+        before = own_streams(session)
+        names = added(OWN, before, None)
+        await self._manager.merge(session, {OWN: names}, on_conflict=added)
+        for name in set(before) - set(names):
+            await self._events.forget(session.ref, name)
+
+
+def _beginning(begins: Cursor, greeting: bytes, *, primed: bool) -> bytes:
+    """Return how a new stream begins: with the first place to come back to, in the way its client takes that."""
+    if primed:
+        return sse.priming(begins.id, RETRY_MS) + greeting
+    return b"id: %b\n%b" % (begins.id.encode(), greeting) if greeting else b""
+
+
+async def _nothing(events: bytes, session_id: str) -> None:
+    """Facts of a session are told on its own streams only."""

@@ -26,10 +26,10 @@ from holdfast.errors import (
 from holdfast.identity.facts import named
 from holdfast.mcp.changes import Change, Changes, publish
 from holdfast.mcp.dispatch import AsTask, Context
-from holdfast.mcp.journal import Bell
 from holdfast.mcp.jsonrpc import JSON, RpcError
 from holdfast.mcp.lines import OneWay
 from holdfast.mcp.protocol import INTERNAL_ERROR, Era
+from holdfast.mcp.replay import Bell
 from holdfast.mcp.settle import Failure, settled
 from holdfast.mcp.tasks.register import Register, Step, as_it_is, name_of_run, task_in
 from holdfast.mcp.tasks.task import Outcome, Task, error_of
