@@ -1,6 +1,7 @@
 """Calls that run in a session: they count as use, and are cancelled when it ends."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from core.world import TUNING, World, opened
@@ -119,3 +120,27 @@ async def test_a_call_in_a_session_that_moved_to_another_tree_goes_on(manager: M
         await manager.touch_running()
         await anyio.sleep(0)
     assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl
+
+
+async def test_a_call_that_ends_its_own_session_may_finish_while_others_in_it_are_cancelled(
+    manager: Manager,
+) -> None:  # E18, S4
+    session = await opened(manager)
+    entered = anyio.Event()
+
+    async def other() -> None:
+        with pytest.raises(SessionEnded):
+            async with manager.running(session):
+                entered.set()
+                await anyio.sleep_forever()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other)
+            await entered.wait()
+            call = manager.running(session)
+            async with call:
+                call.let_go()
+                await manager.end(session, Reason.LOGOUT)
+                await anyio.lowlevel.checkpoint()
+    assert manager.calls == {}

@@ -8,6 +8,7 @@ may take (E26).
 
 from collections.abc import Iterable
 from contextlib import suppress
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -69,6 +70,12 @@ class Running:
     def cancel(self) -> None:
         """Cancel the call because its session has ended."""
         self._scope.cancel()
+
+    def let_go(self) -> None:
+        """Go on whatever ends: for the call that ends its own session."""
+        for key in self._keys:
+            self._manager.calls[key].discard(self)
+        self._scope.deadline = inf
 
     def withdraw(self) -> None:
         """Cancel the call for a reason of the caller's own: its block is left without an error."""
