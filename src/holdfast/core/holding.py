@@ -44,12 +44,7 @@ class Running:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        running = self._manager.calls
-        for key in self._keys:
-            calls = running[key]
-            calls.discard(self)
-            if not calls:
-                del running[key]
+        self._follow_none()
         handled = self._scope.__exit__(kind, error, trace)
         if self._scope.cancelled_caught and not self._withdrawn:
             raise SessionEnded("the session has ended while the call was running")
@@ -60,6 +55,15 @@ class Running:
         self._keys.update(keys)
         for key in self._keys:
             self._manager.calls.setdefault(key, set()).add(self)
+
+    def _follow_none(self) -> None:
+        running = self._manager.calls
+        for key in self._keys:
+            calls = running[key]
+            calls.discard(self)
+            if not calls:
+                del running[key]
+        self._keys.clear()
 
     def mind_the_end(self) -> None:
         """Be cancelled at the instant at which the session's absolute clock runs out, if that is near."""
@@ -73,8 +77,7 @@ class Running:
 
     def let_go(self) -> None:
         """Go on whatever ends: for the call that ends its own session."""
-        for key in self._keys:
-            self._manager.calls[key].discard(self)
+        self._follow_none()
         self._scope.deadline = inf
 
     def withdraw(self) -> None:
