@@ -208,3 +208,26 @@ class ObjectChanged(BackendError):
     code = "object_changed"
     status = 409
     default_hint = "Read the object, put both changes together, then lock and update it."
+
+
+class NotLoggedOn(HoldfastError):
+    """The request is nobody's, and what it asks for is somebody's (S17)."""
+
+    code = "not_logged_on"
+    status = 401
+    default_hint = "Log on."
+
+
+class StepUpNeeded(HoldfastError):
+    """What is asked for needs a fresher or a stronger logon (S14). The session goes on afterwards."""
+
+    code = "step_up_needed"
+    status = 401
+    default_hint = "Log on again, as strongly as is asked for."
+
+
+class Forbidden(HoldfastError):
+    """Whoever asks may not have it."""
+
+    code = "forbidden"
+    status = 403

@@ -77,6 +77,11 @@ class Served:
         self._began, self._closed = True, message["type"] == "websocket.close"
         await self._send(message)
 
+    async def redirect(self, to: bytes) -> None:
+        """Send the client elsewhere in place of the application's answer."""
+        self._failed = True
+        await reply(self._send, 303, headers=[(b"location", to), *self._headers()])
+
     async def refuse(self, error: HoldfastError) -> None:
         """Answer with an error in place of the application, as far as that is still possible."""
         possible = not self._closed if self.scope["type"] == "websocket" else not self._began

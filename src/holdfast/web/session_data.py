@@ -44,6 +44,16 @@ class SessionData(dict[str, Any]):
         if session is not None:
             self._read(session)
 
+    def show(self, session: Session) -> None:
+        """Show what is kept in another session, in place of what is here."""
+        self.session = session
+        self._read(session)
+
+    def forget(self) -> None:
+        """Show nothing, of no session."""
+        self.session, self._saved = None, {}
+        self.clear()
+
     async def __aenter__(self) -> "SessionData":
         """Return the data; they are saved at the end of the block, unless it raises."""
         return self

@@ -1,0 +1,78 @@
+"""What the applications of one process share: the engine, the logons, the logon cookie, and whom they trust.
+
+security = Security(store="redis://…")
+shop = SessionMiddleware(shop, security, application="shop")
+bank = SessionMiddleware(bank, security, application="bank")
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from holdfast.config import Settings, load_settings
+from holdfast.core.events import Sink
+from holdfast.core.manager import Manager
+from holdfast.core.ports import Store
+from holdfast.core.sealing import KeyRing
+from holdfast.engine import Engine, open_engine
+from holdfast.web.address import Proxies
+from holdfast.web.cookies import Cookie, SameSite
+from holdfast.web.kinds import KINDS
+from holdfast.web.opened import Opened
+from holdfast.web.security import Logons
+
+COOKIE: Final = "holdfast-logon"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What there is while the engine is open."""
+
+    engine: Engine
+    logons: Logons
+
+    @property
+    def manager(self) -> Manager:
+        """The engine's manager."""
+        return self.engine.manager
+
+
+class Security:
+    """Logons and HTTP sessions on a store; every process with the same store serves all of them (S18).
+
+    Args:
+        store: Where they are kept, a URL or a store that is open.
+        keys: Seal what is stored; needed for a store that several machines share.
+        settings: Everything else; read from file and environment if left out.
+        sink: Takes the facts the engine tells.
+        engine: An engine that is open, instead of all these; its kinds must contain `holdfast.web.KINDS`.
+        same_site: Of the logon cookie.
+    """
+
+    def __init__(
+        self,
+        store: str | Store = "memory://",
+        *,
+        keys: KeyRing | str | None = None,
+        settings: Settings | None = None,
+        sink: Sink | None = None,
+        engine: Engine | None = None,
+        same_site: SameSite = "lax",
+    ) -> None:
+        self.settings = engine.settings if engine else settings or load_settings()
+        self.proxies = Proxies(self.settings.trusted_proxies)
+        self.cookie = Cookie(COOKIE, same_site=same_site, proxies=self.proxies)
+        self._store, self._keys, self._sink, self._engine = store, keys, sink, engine
+        self.opened = Opened(self.running)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Running]:
+        """Open the engine until the block ends."""
+        if self._engine is not None:
+            yield Running(self._engine, Logons(self._engine.manager))
+            return
+        async with open_engine(
+            self._store, kinds=KINDS, keys=self._keys, settings=self.settings, sink=self._sink
+        ) as engine:
+            yield Running(engine, Logons(engine.manager))
