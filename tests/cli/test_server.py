@@ -8,8 +8,10 @@ import anyio
 import pytest
 
 from holdfast.app import Application
+from holdfast.cli.serve import refuse_open_door
 from holdfast.cli.server import Server, bound
-from holdfast.config import Settings
+from holdfast.config import OAuthSettings, Settings
+from holdfast.errors import ConfigurationError
 
 
 class Failing:
@@ -50,3 +52,10 @@ def test_a_server_whose_application_has_failed_ends_with_an_error_instead_of_ref
         server.run_until_told(listening)
     assert stopped.value.code == 1
     assert application.stopped
+
+
+def test_an_address_others_can_reach_is_open_to_an_issuers_tokens_only() -> None:
+    with pytest.raises(ConfigurationError, match="without authentication"):
+        refuse_open_door(Settings(host="192.0.2.1"))
+    refuse_open_door(Settings(host="192.0.2.1", oauth=OAuthSettings(issuer="https://login.example")))
+    refuse_open_door(Settings(host="127.0.0.1"))
