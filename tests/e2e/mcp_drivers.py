@@ -25,6 +25,7 @@ INSPECTOR = PEERS / "inspector" / "node_modules" / ".bin" / "mcp-inspector"
 CANNOT: Final = "cannot"
 LINE_BYTES: Final = 1_000_000
 HEARD_WITHIN_S: Final = 0.5
+LOAD_S: Final = 8
 
 
 class Driver(Protocol):
@@ -156,11 +157,14 @@ class InspectorDriver:
     async def _where(self) -> str:
         return await self._told("where")
 
-    async def _send(self, event: str) -> str:
-        return await self._told("send", "--tool-arg", f"text={event}")
-
     async def _hear(self) -> str:
         return CANNOT  # it shows no notifications
+
+    async def _load(self) -> dict[str, int]:
+        """Call again and again in one session, for as long as it takes to kill a worker in between."""
+        many = ["--load", "--load-rate", "10", "--load-duration", str(LOAD_S)]
+        answer = await self._run("--method", "tools/call", "--tool-name", "where", *many)
+        return {name: int(answer["result"][name]) for name in ("requests", "ok")}
 
     async def _errors(self) -> list[str]:
         return []  # they are the result

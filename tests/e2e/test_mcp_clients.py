@@ -1,14 +1,13 @@
-"""The official Python client against two server processes on one SQLite file, behind a proxy that picks at random."""
+"""The official Python client at two processes on one file: what the table in tests/peers/mcp does not have."""
 
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import httpx2
-import pytest
 from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitRequestParams, ElicitResult
@@ -17,8 +16,6 @@ from e2e.cluster import Cluster, cluster
 from mcp import Client
 
 SERVER = Path(__file__).with_name("echo_server.py")
-Mode = Literal["legacy", "auto", "2026-07-28"]
-MODES: tuple[Mode, ...] = ("legacy", "auto", "2026-07-28")
 PATIENCE = 30.0
 
 
@@ -31,35 +28,6 @@ async def two_workers(folder: Path, *arguments: str) -> AsyncIterator[Cluster]:
 
 async def answer(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
     return ElicitResult(action="accept", content={"word": f"{params.message}!"})
-
-
-@pytest.mark.parametrize("mode", MODES)
-async def test_the_python_client_lists_and_calls_in_every_mode(mode: Mode, tmp_path: Path) -> None:
-    # M5, M6
-    with anyio.fail_after(PATIENCE):
-        async with two_workers(tmp_path) as workers, Client(f"{workers.url}/mcp", mode=mode) as client:
-            tools = (await client.list_tools()).tools
-            assert [tool.name for tool in tools] == ["echo", "where", "slowly", "ask"]
-            seen = [(await client.call_tool("where", {})).structured_content for _ in range(12)]
-            assert {one["session"] for one in seen if one} == {mode == "legacy"}
-            assert len({one["process"] for one in seen if one}) == 2
-            assert (await client.call_tool("echo", {"text": "grüß dich"})).content[0].text == "grüß dich"  # type: ignore[union-attr]
-            wrong = await client.call_tool("echo", {"txt": "x"})
-            assert wrong.is_error
-
-
-@pytest.mark.parametrize("mode", MODES)
-async def test_the_python_client_gets_progress_in_every_mode(mode: Mode, tmp_path: Path) -> None:
-    heard: list[float] = []
-
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        heard.append(done)
-
-    with anyio.fail_after(PATIENCE):
-        async with two_workers(tmp_path) as workers, Client(f"{workers.url}/mcp", mode=mode) as client:
-            result = await client.call_tool("slowly", {}, progress_callback=progress)
-    assert result.content[0].text == "done"  # type: ignore[union-attr]
-    assert heard == [1, 2, 3, 4, 5]
 
 
 async def test_a_question_is_answered_through_the_proxy_at_whichever_worker(tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ const steps = {
     return heard > before;
   },
   errors: async () => errors,
-  close: () => client.close(),
+  close: async () => {
+    if (transport.sessionId) await transport.terminateSession();
+    await client.close();
+  },
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

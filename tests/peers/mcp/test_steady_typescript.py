@@ -16,9 +16,10 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from e2e.cluster import Cluster, cluster
+from e2e.mcp_drivers import NODE
 from e2e.test_steady_client import SERVER, ended
-from peers.mcp.test_typescript import HERE, NODE
 
+HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[2] / "examples" / "clients" / "steady_client.ts"
 PATIENCE_S = 90.0
 
