@@ -100,6 +100,8 @@ class Malformed(RpcError):
 def parse(body: bytes) -> Incoming | list[Incoming]:
     """Return the message of a body, or the messages of a batch; raise Malformed."""
     try:
+        if not body.isascii():
+            body.decode()  # also where nobody reads it: JSON is UTF-8 as a whole
         message = _MESSAGE.decode(body)
     except msgspec.ValidationError as exc:
         _check_syntax(body)

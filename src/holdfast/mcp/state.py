@@ -71,6 +71,9 @@ def as_bytes(text: str) -> bytes:
 
 def _bound(context: Context, tool: str, arguments: bytes) -> bytes:
     """Return what the seal binds; arguments count as values, not as they were written."""
-    values = msgspec.json.encode(msgspec.json.decode(arguments), order="sorted")
+    try:
+        values = msgspec.json.encode(msgspec.json.decode(arguments), order="sorted")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:  # in a part that the tool does not read
+        raise RpcError(INVALID_PARAMS, f"params.arguments: {exc}") from None
     parts = [context.principal, context.method, tool, values.decode()]
     return b"mcp.state" + hashlib.sha256(JSON.encode(parts)).digest()

@@ -3,8 +3,8 @@
 A task is in the store before its id is given away, so any worker finds it (SEP-2663, mcp.md §6.8).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from holdfast.core.events import ADDRESS
 from holdfast.core.session import Session
-from holdfast.errors import SessionNotFound
+from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.mcp.changes import Change, Changes
 from holdfast.mcp.dispatch import AsTask, Context
 from holdfast.mcp.jsonrpc import JSON, RpcError, is_object
@@ -133,17 +133,19 @@ class Tasks:
         def step(task: Task, now: float) -> Task:
             return task.answered(answers, now)
 
-        if step(task_in(session), 0.0).ready:
-            await self._runner.take_up(session, step)
-        else:
-            after = await self._register.change(session.ref, step)
-            if after.ready:  # somebody answered the rest at the same time
-                await self._runner.take_up(session)
+        with _still_there():
+            if step(task_in(session), 0.0).ready:
+                await self._runner.take_up(session, step)
+            else:
+                after = await self._register.change(session.ref, step)
+                if after.ready:  # somebody answered the rest at the same time
+                    await self._runner.take_up(session)
         return self._encoded({"resultType": "complete"})
 
     async def _cancel(self, context: Context) -> bytes:
         session = await self._find(_read(_Named, context).task_id, context)
-        await self._register.change(session.ref, Task.cancelled)
+        with _still_there():
+            await self._register.change(session.ref, Task.cancelled)
         return self._encoded({"resultType": "complete"})
 
     # -- inside
@@ -163,10 +165,8 @@ class Tasks:
     async def _find(self, task_id: str, context: Context) -> Session:
         if not declares_tasks(context):
             raise RpcError(MISSING_CAPABILITY, f"{context.method} needs the extension {TASKS}; declare it", REQUIRED)
-        try:
+        with _still_there():
             return await self._register.find(task_id, context.principal)
-        except SessionNotFound:
-            raise RpcError(INVALID_PARAMS, "there is no such task; it has expired, or never was yours") from None
 
     def _telling(self, task_id: str, owner: str) -> Telling:
         async def tell() -> tuple[str, dict[str, Any]] | None:
@@ -180,6 +180,15 @@ class Tasks:
 
     def _encoded(self, result: dict[str, Any]) -> bytes:
         return JSON.encode({**result, **self._meta})
+
+
+@contextmanager
+def _still_there() -> Iterator[None]:
+    """Say of a task that is not there, or no more: its time may be over between two looks."""
+    try:
+        yield
+    except (SessionNotFound, SessionEnded):
+        raise RpcError(INVALID_PARAMS, "there is no such task; it has expired, or never was yours") from None
 
 
 def described(session: Session, task_id: str, task: Task) -> dict[str, Any]:
