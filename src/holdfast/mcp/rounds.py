@@ -82,4 +82,4 @@ def check(context: Context, wanted: InputRequired) -> None:
             raise RpcError(INTERNAL_ERROR, f"the tool asks for {request.get('method')!r}, which no client answers")
         if needed not in context.capabilities:
             data: dict[str, Any] = {"requiredCapabilities": {needed: {}}}
-            raise RpcError(MISSING_CAPABILITY, f"this call needs a client that can {needed}", data)
+            raise RpcError(MISSING_CAPABILITY, f"this call needs a client with the capability {needed}", data)
