@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from e2e.mcp_world import META, Nothing, call, modern, request, world
+from e2e.mcp_world import META, Nothing, call, handshake, modern, request, world
 from e2e.wire import JSON_HEADERS
 from holdfast.core.session import Session
 from holdfast.errors import SessionEnded
@@ -62,6 +62,19 @@ async def test_what_no_value_can_be_is_refused_where_the_tool_does_not_read_it(v
         sent = msgspec.json.encode(body).replace(b'"@"', value)
         seen = await made.workers[0].wire.send("POST", sent, headers={**JSON_HEADERS, **NAMED})
     assert (seen.status, seen.json["error"]["code"]) == (400, number)
+
+
+async def test_a_stream_can_be_resumed_whatever_integer_the_request_has_for_an_id() -> None:
+    # M14: the store keeps 64 bits of an integer
+    async with world() as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire)
+        seen = await wire.post(call("steps", 10**40, token=1), **named)
+    assert seen.messages[-1] == {
+        "jsonrpc": "2.0",
+        "id": 10**40,
+        "result": {"content": [{"type": "text", "text": "done"}]},
+    }
 
 
 @pytest.mark.parametrize("method", ["tasks/update", "tasks/cancel"])

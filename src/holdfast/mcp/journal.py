@@ -207,7 +207,7 @@ class Journal:
     def begin(self) -> None:
         """Begin the stream with the event that gives the client a place to come back to."""
         self.stream = secrets.token_hex(8)
-        self.add(msgspec.msgpack.encode(self._written))
+        self.add(msgspec.json.encode(self._written))  # JSON: the id of a request may be an integer of any size
 
     def add(self, data: bytes, *, last: bool = False) -> None:
         """Let an event wait to be kept. The last one, the result, always may.

@@ -110,7 +110,7 @@ class Replay:
         """Return who writes this answer's stream; None if that is kept no longer."""
         for entry in await self._read(0, 1):
             with suppress(Unreadable, msgspec.DecodeError):
-                return msgspec.msgpack.decode(self._data(entry), type=Written)
+                return msgspec.json.decode(self._data(entry), type=Written)
         return None
 
     async def _read(self, after: int, count: int) -> list[LogEntry]:
