@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 SERVER_CORE, LOAD_CORE = "0", 1
 HERE = Path(__file__).resolve()
 NODE_PEERS = HERE.parent.parent / "tests" / "peers" / "mcp"
+STORE = "BENCH_STORE"  # of an SDK server on Holdfast, in the environment
 TEXT = "hello"
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
@@ -76,7 +77,8 @@ def sdk_on_holdfast(answers: str) -> Any:
     from holdfast.config import Settings
     from holdfast.mcp import asgi
 
-    return asgi(sdk_server(), settings=Settings(rate_limit_per_session=0), answers=answers)  # type: ignore[arg-type]
+    store = os.environ.get(STORE, "memory://")
+    return asgi(sdk_server(), store=store, settings=Settings(rate_limit_per_session=0), answers=answers)  # type: ignore[arg-type]
 
 
 def sdk_own(json_response: bool) -> Any:
@@ -177,12 +179,12 @@ def installed(name: str) -> bool:
 
 
 @contextmanager
-def running(name: str) -> Iterator[tuple[int, int]]:
-    """Run a server on core 0 until the block ends; yield its port and process id."""
+def running(name: str, core: str = SERVER_CORE) -> Iterator[tuple[int, int]]:
+    """Run a server on a core until the block ends; yield its port and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(["taskset", "-c", SERVER_CORE, *command(name, port)])
+    process = subprocess.Popen(["taskset", "-c", core, *command(name, port)])
     try:
         for _ in range(300):
             with socket.socket() as probe:

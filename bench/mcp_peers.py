@@ -29,15 +29,16 @@ MORE = (
 PEERS = ("SDK ", "FastMCP ", "TypeScript ")
 
 
+def is_peer(name: str) -> bool:
+    """Say whether a row is about a server that has nothing of ours."""
+    return name.startswith(PEERS) and "Holdfast" not in name
+
+
 def beside_the_fastest(rows: dict[str, dict[str, float]]) -> None:
     """Print for every mode how many times as many requests as the fastest peer's ours answers."""
     for mode in ("legacy JSON", "legacy SSE", "modern JSON", "modern SSE"):
         ours = rows.get(f"native {mode}")
-        peers = {
-            name: row["rps"]
-            for name, row in rows.items()
-            if name.startswith(PEERS) and "Holdfast" not in name and name.endswith(mode)
-        }
+        peers = {name: row["rps"] for name, row in rows.items() if is_peer(name) and name.endswith(mode)}
         if ours and peers:
             fastest = max(peers, key=lambda name: peers[name])
             peer = rows[fastest]
