@@ -11,8 +11,11 @@ from holdfast.core.policy import expires_at
 SINCE: Final = re.compile(r" \d{9,}$")  # the instant at the end of a label; the picture shows the age beside it
 
 
-def as_row(record: Record, now: float) -> dict[str, Any]:
-    """Return what is shown of a node: never its payload. Ages and ends are in whole seconds."""
+def as_row(record: Record, now: float, connections: int = 0) -> dict[str, Any]:
+    """Return what is shown of a node: never its payload. Ages and ends are in whole seconds.
+
+    `used` is how long ago a use was recorded, `connections` how many streams it has.
+    """
     return {
         "key": record.hex,
         "id": record.mark,
@@ -21,7 +24,9 @@ def as_row(record: Record, now: float) -> dict[str, Any]:
         "owner": record.owner,
         "label": record.label,
         "age": round(now - record.created_at),
+        "used": round(now - record.used_at),
         "ends_in": round(expires_at(record) - now),
+        "connections": connections,
         "locks": record.held,
     }
 

@@ -2,14 +2,18 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, ParamSpec
 
 import msgspec
 import typer
 
+from holdfast.config import Settings, store_url
 from holdfast.core.events import visible
+from holdfast.core.ports import Store
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError, StoreUnavailable
+from holdfast.stores import open_store
 
 P = ParamSpec("P")
 
@@ -32,6 +36,23 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(code) from error
 
     return run
+
+
+@asynccontextmanager
+async def shared_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the configured store beside the servers that use it.
+
+    Raises:
+        ConfigurationError: It is in the memory of a server, where no command can see it.
+    """
+    url = store_url(settings)
+    if url.startswith("memory:"):
+        raise ConfigurationError(
+            "a store in memory is seen by its own server only",
+            hint="Give servers and commands a store that lasts: HOLDFAST_STORE=sqlite:///file.db, for example.",
+        )
+    async with open_store(url, namespace=settings.namespace, timeout=settings.store_timeout) as store:
+        yield store
 
 
 def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:

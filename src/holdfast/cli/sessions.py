@@ -1,8 +1,9 @@
 """`holdfast sessions` and `holdfast locks`: look at the tree, end what should not be there."""
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Annotated, Any, Final
 
 import anyio
@@ -11,21 +12,27 @@ import typer
 
 from holdfast.app import open_holdfast
 from holdfast.cli.drawing import as_row, draw
-from holdfast.cli.output import JsonOption, StoreOption, reported, show
+from holdfast.cli.output import JsonOption, StoreOption, reported, shared_store, show
+from holdfast.cli.watching import show_stats, tail
 from holdfast.config import Settings, load_settings, store_url
 from holdfast.core.events import visible
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
 from holdfast.core.ports import each
-from holdfast.engine import open_engine
-from holdfast.errors import BadInput, NotFound
-from holdfast.stores import open_store
+from holdfast.core.sealing import Unreadable
+from holdfast.engine import Engine, open_engine
+from holdfast.errors import BadInput, ConfigurationError, NotFound
+from holdfast.mcp.kinds import SESSION, STREAM
+from holdfast.mcp.showing import shown
+from holdfast.stores import file_of
 
 CLOSING_WAIT_S = 20.0
 
 ANY_ID: Final = {"ignore_unknown_options": True}  # one id in 64 begins with a dash
 
 sessions = typer.Typer(help="Look at sessions and end them.", no_args_is_help=True)
+sessions.command("tail")(tail)
+sessions.command("stats")(show_stats)
 locks = typer.Typer(help="Look at locks and release them.", no_args_is_help=True)
 
 NodeArgument = Annotated[str, typer.Argument(help="The node's key, or the first characters of its key or id.")]
@@ -45,19 +52,23 @@ def list_sessions(
     if tree and not as_json:
         print(*(draw(chosen, now) or ["no sessions"]), sep="\n")
     else:
-        show((as_row(record, now) for record in chosen), as_json=as_json, empty="no sessions")
+        connections = streams(records)
+        rows = (as_row(record, now, connections[record.key]) for record in chosen)
+        show(rows, as_json=as_json, empty="no sessions")
 
 
 @sessions.command("show", context_settings=ANY_ID)
 @reported
 def show_session(node: NodeArgument, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Show one session and what hangs below it. Exits 2 if there is none, or several, of that name."""
-    records, now = anyio.run(all_records, load_settings(store=store)), time.time()
+    settings = load_settings(store=store)
+    records, now = anyio.run(all_records, settings), time.time()
     record = _the_one(records, node)
+    details = _details(record, now) | anyio.run(_opened, record, settings, streams(records)[record.key])
     if as_json:
-        print(visible(msgspec.json.encode(_details(record, now)).decode()))
+        print(visible(msgspec.json.encode(details).decode()))
         return
-    for name, value in _details(record, now).items():
+    for name, value in details.items():
         print(f"{name:12} {'-' if value in (None, '') else visible(str(value))}")
     below = [r for r in records if r.tree == record.tree]
     print("", *draw(below, now), sep="\n")
@@ -96,8 +107,24 @@ def _end(node: str, store: str | None, *, as_json: bool, locks_only: bool = Fals
 
 async def all_records(settings: Settings) -> list[Record]:
     """Return all nodes of the configured store, in any state."""
-    async with open_store(store_url(settings), namespace=settings.namespace, timeout=settings.store_timeout) as store:
+    async with shared_store(settings) as store:
         return [record async for record in each(store.sessions, "all", b"")]
+
+
+def streams(records: list[Record]) -> Counter[bytes | None]:
+    """Return how many streams each session has."""
+    return Counter(record.parent for record in records if record.kind == STREAM)
+
+
+async def _opened(record: Record, settings: Settings, connections: int) -> dict[str, Any]:
+    """Return what a session was made and used, and its data: of MCP sessions, to whoever has the key."""
+    content: dict[str, Any] = {}
+    if record.kind == SESSION and _has_key(settings):
+        with suppress(ConfigurationError, Unreadable):
+            async with _plain_engine(settings) as engine:
+                content = engine.manager.codec.open(record)
+    known = shown(record, content, connections)
+    return {name: known[name] for name in ("created", "last_accessed", "connections", *(("data",) if content else ()))}
 
 
 async def _end_one(node: str, settings: Settings, locks_only: bool) -> tuple[bool, Record]:
@@ -107,6 +134,12 @@ async def _end_one(node: str, settings: Settings, locks_only: bool) -> tuple[boo
     async with _manager(settings) as manager:
         await manager.end(record.ref, Reason.ADMIN)
         return await manager.gone(record.ref, timeout=CLOSING_WAIT_S), record
+
+
+def _has_key(settings: Settings) -> bool:
+    """Say whether there is a key to open data with; none is to be made for it."""
+    file = file_of(store_url(settings))
+    return bool(settings.keys.get_secret_value()) or (file is not None and file.with_suffix(".key").exists())
 
 
 @asynccontextmanager
@@ -119,9 +152,14 @@ async def _manager(settings: Settings) -> AsyncIterator[Manager]:
         async with open_holdfast(settings) as holdfast:
             yield holdfast.engine.manager
     else:
-        plain = settings.model_copy(update={"kinds": {}, "apps": {}})  # nothing is opened here, only marked
-        async with open_engine(store_url(settings), kinds=(), settings=plain, keeper=False) as engine:
+        async with _plain_engine(settings) as engine:
             yield engine.manager
+
+
+def _plain_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+    """Return an engine that opens no session and closes none: it only reads and marks."""
+    plain = settings.model_copy(update={"kinds": {}, "apps": {}})
+    return open_engine(store_url(settings), kinds=(), settings=plain, keeper=False)
 
 
 def _the_one(records: list[Record], node: str) -> Record:

@@ -8,6 +8,7 @@ follow, so they get 404.
 """
 
 import hashlib
+import logging
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
@@ -20,13 +21,13 @@ from holdfast.core.model import Reason
 from holdfast.core.policy import touched
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionNotFound
-from holdfast.mcp import identity_context, session_events
+from holdfast.mcp import identity_context
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.mcp.rules import SessionRules
+from holdfast.mcp.showing import FINGERPRINT, shown
 from holdfast.mcp.standalone import Streams
 
-FINGERPRINT: Final = "fingerprint"
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
 DIGITS: Final = 16
@@ -141,15 +142,10 @@ class Admission:
 
     async def _show(self, session: Session) -> None:
         """Log what there is to know of a session; its id is cut (E4)."""
-        record = session.record
-        shown = {
-            "session": record.mark,
-            "data": {name: value for name, value in session.content.items() if name != FINGERPRINT},
-            "connections": len(await self._manager.children(session.ref, STREAM)),
-            "created": session_events.iso(record.created_at),
-            "last_accessed": session_events.iso(record.used_at),
-        }
-        self._rules.log.debug("%s", visible(msgspec.json.encode(shown).decode()))
+        if self._rules.log.isEnabledFor(logging.DEBUG):
+            connections = len(await self._manager.children(session.ref, STREAM))
+            known = shown(session.record, session.content, connections)
+            self._rules.log.debug("%s", visible(msgspec.json.encode(known).decode()))
 
 
 @lru_cache(maxsize=1024)

@@ -101,7 +101,7 @@ async def stats(store: Store, *, window: float = HOUR_S, now: float | None = Non
         StoreUnavailable: The store is out of reach.
     """
     if not 0 < window <= KEPT_S:
-        raise BadInput(f"a window of {window:g} s is not between 0 and {KEPT_S:g}")
+        raise BadInput(f"a window of {window / 86_400:g} days is not between 0 and {KEPT_S / 86_400:g}")
     now = time.time() if now is None else now
     hours = range(_hour(now - window), _hour(now) + 1)
     names = [_name(kind, hour, part) for hour in hours for part in PARTS]
