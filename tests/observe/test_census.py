@@ -78,6 +78,19 @@ async def test_what_a_killed_worker_took_with_it_is_counted_by_its_successor() -
         assert [worker.gauge for worker in made.all[1:]] == [8, 8]
 
 
+async def test_a_worker_that_is_killed_and_replaced_at_once_is_made_up_for() -> None:
+    # M24: also where somebody has counted just before
+    async with workers(2) as made:
+        made.add()
+        await anyio.sleep(1)
+        first, second, _ = made.all
+        await first.open(3)
+        first.kill()
+        made.add()
+        await anyio.sleep(30)
+        assert second.gauge == 3
+
+
 async def test_without_a_successor_the_count_is_put_right_within_ten_minutes() -> None:
     # M24
     async with workers(2) as made:

@@ -9,7 +9,7 @@ meters how many sessions there are.
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, Never
 from urllib.parse import SplitResult, urlsplit
 
@@ -106,15 +106,28 @@ class Observer:
         self.metrics.time(STORE_TIME, time.perf_counter() - began)
 
     async def _recount(self, store: Store, kinds: Collection[str], clock: Callable[[], float]) -> Never:
-        name, apart = f"{COUNTED}.at_start", COUNT_AT_START_S
+        """Count rows at the start and then now and then, if no other worker just has.
+
+        A count that another began before this worker's start need not have seen what was lost just before it; one that
+        is refused twice has seen it.
+        """
+        for _ in range(2):
+            if await self._counted(f"{COUNTED}.at_start", COUNT_AT_START_S, store, kinds, clock):
+                break
+            await anyio.sleep(COUNT_AT_START_S)
         while True:
-            try:
-                if await store.counters.once(name, now=clock(), ttl=apart):
-                    await self._census.recount(store, kinds, clock)
-                name, apart = COUNTED, COUNT_EVERY_S
-            except StoreUnavailable:
-                pass  # counted later
             await anyio.sleep(COUNT_EVERY_S / 4)
+            await self._counted(COUNTED, COUNT_EVERY_S, store, kinds, clock)
+
+    async def _counted(
+        self, name: str, apart: float, store: Store, kinds: Collection[str], clock: Callable[[], float]
+    ) -> bool:
+        """Count rows if nobody has for so long; say whether it was done."""
+        with suppress(StoreUnavailable):  # counted later
+            if await store.counters.once(name, now=clock(), ttl=apart):
+                await self._census.recount(store, kinds, clock)
+                return True
+        return False
 
 
 def observing(settings: Settings, *, wanted: bool = False) -> Observer:
