@@ -29,6 +29,7 @@ WITHDRAWN_TOPIC: Final = "mcp.withdrawn"
 TAKEN_TOPIC: Final = "mcp.taken"
 ANSWER_S: Final = 300.0  # how long a client may take to answer if the asker does not say
 PROBE_S: Final = 1.0
+ANYBODY: Final = b""  # the question is whether the worker is there at all
 RANKS_S: Final = 86_400.0  # longer than any session
 ADDRESS_DIGITS: Final = 16
 
@@ -133,9 +134,9 @@ class Inbox:
         """Ask a worker whether it serves a session's stream; silence for a second means that it does not."""
         return stream in self.held if address == self.address else await self._asked(address, stream)
 
-    async def writes(self, address: str, stream: str) -> bool:
-        """Ask a worker whether it writes the stream of an answer; silence for a second means that it does not."""
-        return self._events.serves(stream) if address == self.address else await self._asked(address, stream.encode())
+    async def is_there(self, address: str) -> bool:
+        """Ask a worker whether it is alive; silence for a second means that it is not."""
+        return address == self.address or await self._asked(address, ANYBODY)
 
     async def take_over(self, stream: str, connection: Serving) -> None:
         """Let a connection alone send a stream: all others, at whichever worker, are closed."""
@@ -178,7 +179,7 @@ class Inbox:
             self._events.outranked(note.about.decode(), int(note.id))
         elif not note.reply_to:
             self._take(note)
-        elif note.about in self.held or self._events.serves(note.about.decode("ascii", "replace")):
+        elif note.about in self.held or note.about == ANYBODY:
             await self._send(note.reply_to, _Note(note.about, note.id))
 
     def _take(self, note: _Note) -> None:

@@ -156,10 +156,6 @@ class EventStore:
             del self._serving[stream]
             self._close(connection)
 
-    def serves(self, stream: str) -> bool:
-        """Say whether this process writes or sends a stream."""
-        return stream in self._serving
-
     def _close(self, connection: Serving | None) -> None:
         if connection is not None and self._tasks is not None:
             self._tasks.start_soon(_closed, connection)

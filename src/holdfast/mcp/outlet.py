@@ -11,13 +11,12 @@ from typing import Final
 
 import anyio
 
-from holdfast._asgi import Receive, Scope, Send
+from holdfast._asgi import ABORT, Receive, Scope, Send
 from holdfast.mcp.presence import gone
 from holdfast.web.reply import Header
 
 PATIENCE_S: Final = 15.0
 LAST_S: Final = 1.0
-ABORT: Final = "holdfast.abort"  # an extension of ASGI: `{"call": …}` drops the connection with what it has not sent
 
 
 class Outlet:

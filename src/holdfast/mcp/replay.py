@@ -1,6 +1,7 @@
 """What comes after a place in a stream, read from the store: first what was missed, then what is added.
 
-What is read is what a connection takes: a page at a time, of 256 KiB, so a slow reader costs no more memory than that.
+What is read is what a connection takes, a page at a time: with what the server buffers that is less than 256 KiB, which
+is all that a slow reader costs, unless a single event is larger.
 Where events are missing because they are kept no longer, the stream ends: its client comes back, and is told.
 """
 
@@ -19,7 +20,7 @@ from holdfast.errors import StoreUnavailable
 from holdfast.mcp import sse
 from holdfast.mcp.journal import BLOCK, HEAD_BYTES, LAST, OWN_PREFIX, EventStore, Written, number_of, opened
 
-PAGE_BYTES: Final = 256 * 1024
+PAGE_BYTES: Final = 128 * 1024
 PAGE: Final = 100  # events
 FIRST_PAGE: Final = 8  # events: how large they are is not known yet
 _CURSOR: Final = re.compile(rf"({OWN_PREFIX}?[0-9a-f]{{16}})\.([0-9]{{1,9}})")
@@ -105,6 +106,11 @@ class Replay:
             events = b"".join(self._events(entries))
             if events or self.over or len(entries) < asked:
                 return events
+
+    @property
+    def next(self) -> int:
+        """The number of the event that comes next."""
+        return self._shown + 1
 
     async def written(self) -> Written | None:
         """Return who writes this answer's stream; None if that is kept no longer."""

@@ -20,12 +20,12 @@ from holdfast.core.kinds import Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Policy, Reason, Ref, State
 from holdfast.core.session import Session
-from holdfast.errors import LimitReached, SessionError, StoreUnavailable
-from holdfast.mcp import session_events, sse
+from holdfast.errors import LimitReached, ServerStopping, SessionError, StoreUnavailable
+from holdfast.mcp import jsonrpc, session_events, sse
 from holdfast.mcp.delivery import NAME, WORKER, Delivery
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.inbox import Inbox
-from holdfast.mcp.journal import OWN, OWN_PREFIX, RETRY_MS, EventStore, Serving, own_streams
+from holdfast.mcp.journal import LAST, OWN, OWN_PREFIX, RETRY_MS, EventStore, Serving, head_of, own_streams
 from holdfast.mcp.kinds import STREAM
 from holdfast.mcp.outlet import Outlet
 from holdfast.mcp.presence import gone
@@ -35,6 +35,7 @@ from holdfast.mcp.watch import Watch
 
 Part = Callable[[], Awaitable[None]]
 
+SILENCES: Final = 3  # after which a worker that writes a stream is taken for dead
 MOST_REMEMBERED: Final = 16  # streams that a client may come back for, where there is no limit to their number
 
 
@@ -129,7 +130,7 @@ class Streams:
         connection = self._events.served(replay.cursor.stream, outlet.leave, rank=None)
         await self._inbox.take_over(replay.cursor.stream, connection)
         async with self.delivery.heard(session, replay.cursor.stream, _nothing) as bell, self.stoppable(outlet):
-            parts = (lambda: self._send_rest(replay, bell, outlet, quiet=sse.KEEP_ALIVE),)
+            parts = (lambda: self._send_rest(replay, bell, outlet, quiet=True), lambda: self._mind(session, replay))
             await self._ended(session, exchange, parts)
 
     @asynccontextmanager
@@ -173,10 +174,29 @@ class Streams:
             return True
         return ended
 
-    async def _send_rest(self, replay: Replay, bell: Bell, outlet: Outlet, *, quiet: bytes = b"") -> None:
+    async def _send_rest(self, replay: Replay, bell: Bell, outlet: Outlet, *, quiet: bool = False) -> None:
         async for events in rest(replay, bell, self._keep_alive):
             if events is not sse.KEEP_ALIVE or quiet:
                 await outlet.write(events)
+
+    async def _mind(self, session: Session, replay: Replay) -> None:
+        """Write the last event of an answer's stream if its worker has died: an error."""
+        with suppress(StoreUnavailable):
+            written = await replay.written()
+            if written is not None and written.request is not None and await self._died(written.worker):
+                lost = ServerStopping("the worker that ran the call has died; whether it was carried out is not known")
+                error = jsonrpc.error(written.request, lost.status, str(lost), {"code": lost.code, "hint": lost.hint})
+                await self._events.add(session.ref, replay.cursor.stream, head_of(LAST, replay.next), error)
+        await anyio.sleep_forever()  # until the rest was sent
+
+    async def _died(self, worker: str) -> bool:
+        """Wait for a worker to die, and return True."""
+        silences = 0
+        while silences < SILENCES:
+            await anyio.sleep(self._keep_alive)
+            with suppress(StoreUnavailable):
+                silences = 0 if await self._inbox.is_there(worker) else silences + 1
+        return True
 
     async def _farewell(self, session: Session, cursor: Cursor, connection: Serving) -> bytes:
         """Return the last event of a stream: none if its client has come back, else why the session is no more."""

@@ -8,11 +8,16 @@ bytes have come since a head, a piece of a body or a message was last complete.
 
 That parser also puts a body's trailers behind the request's headers, where the last `X-Forwarded-For` is the one a
 proxy is believed to have written. They are dropped (RFC 9110 §6.5.1).
+
+An application may drop the connection of a request whose client takes nothing, which ASGI has no word for: the
+extension `holdfast.abort` (`mcp.outlet`).
 """
 
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from holdfast._asgi import ABORT
 
 HEAD_BYTES: Final = 64 * 1024
 TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -37,6 +42,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Note that a head begins."""
         self._head_over = False
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"call": self.transport.abort}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, but no trailer."""
