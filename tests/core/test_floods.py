@@ -37,3 +37,15 @@ async def test_what_began_before_the_set_instant_is_unknown_and_later_sessions_a
     assert (await manager.load(after.id or "", kind="http", owner="ann")).key == after.key
     assert world.facts().count(Fact.UNKNOWN_ID) == 2
     assert await manager.end(before, Reason.ADMIN), "it is still there, to be ended and closed"
+
+
+async def test_who_looks_again_as_another_is_told_of_once() -> None:  # E34
+    world = World()
+    manager = manager_on(memory_store(), world)
+    session = await manager.open("http", owner="ann")
+    for quietly in (True, False):
+        with pytest.raises(SessionNotFound):
+            await manager.load(session.id or "", kind="http", owner="bob", quietly=quietly)
+        with pytest.raises(SessionNotFound):
+            await manager.load("malformed", kind="http", quietly=quietly)
+    assert world.facts() == [Fact.OPENED, Fact.FOREIGN_ID, Fact.UNKNOWN_ID]

@@ -185,18 +185,27 @@ class Manager:
         return Session(created.record, values, above=keys_above, session_id=session_id)
 
     async def load(
-        self, session_id: str, *, kind: str, owner: str | None = None, touch: bool = True, app: str = ""
+        self,
+        session_id: str,
+        *,
+        kind: str,
+        owner: str | None = None,
+        touch: bool = True,
+        app: str = "",
+        quietly: bool = False,
     ) -> Session:
         """Return the live session with this id, and record its use, as often as the application's clocks ask for.
 
         With `owner`, another principal's session is not found. Malformed, unknown, expired and foreign ids all raise
-        the same SessionNotFound (E3).
+        the same SessionNotFound (E3). `quietly` is for who will look again, as another: nobody is told that it failed.
         """
         if not self.ids.well_formed(session_id):
-            raise self._unknown(session_id, kind, owner, detail="malformed")
+            raise _no_such() if quietly else self._unknown(session_id, kind, owner, detail="malformed")
         after = self.rules(kind, app)[0].touch_after if touch else None
         loaded = await self._loaded(alias_of(session_id), after, owner=owner)
         if loaded is None or loaded.record.kind != kind or loaded.record.created_at < self.tuning.not_before:
+            if quietly:
+                raise _no_such()
             foreign = owner is not None and await self._is_foreign(alias_of(session_id), kind, owner)
             raise self._unknown(session_id, kind, owner, fact=Fact.FOREIGN_ID if foreign else Fact.UNKNOWN_ID)
         return self._opened(loaded, session_id=session_id)
@@ -210,7 +219,7 @@ class Manager:
                 self.missed.add(Use(ref, None), now=self.clock(), touch_after=MISSED_AFTER_S)
             raise
         if loaded is None:
-            raise SessionNotFound("there is no such session")
+            raise _no_such()
         if touch:
             await self._touch(loaded.record)
         return self._opened(loaded)
@@ -493,7 +502,7 @@ class Manager:
                 detail=detail,
             )
         )
-        return SessionNotFound("there is no such session")
+        return _no_such()
 
     async def _is_foreign(self, alias: bytes, kind: str, owner: str) -> bool:
         """Say whether this live session is another principal's. The answer is the same; the audit trail is told."""
@@ -524,7 +533,7 @@ class Manager:
             content = self.codec.open(loaded.record)
         except Unreadable as exc:
             self._note_unreadable(loaded.record)
-            raise SessionNotFound("there is no such session") from exc
+            raise _no_such() from exc
         return Session(loaded.record, content, above=loaded.above, session_id=session_id)
 
     def _note_unreadable(self, record: Record) -> None:
@@ -579,3 +588,7 @@ class Manager:
                 raise Busy("another worker is using this session")
             await anyio.sleep(pause)
             pause = min(2 * pause, LONGEST_POLL_S)
+
+
+def _no_such() -> SessionNotFound:
+    return SessionNotFound("there is no such session")

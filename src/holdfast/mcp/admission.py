@@ -2,15 +2,14 @@
 
 The owner is the principal of the request's token, whatever token that is. The fingerprint is the address and the
 program (`User-Agent`) that opened the session; a request that differs is told of, or refused as if there were no such
-session. In the source's dialect a session that was opened without logon becomes that of the first principal who uses
-it, under a fresh id: who knew the old one is out, and so is who has a stream open under it. Elsewhere clients could not
+session. In the source's dialect the first principal who uses a session that was opened without logon gets one of his
+own in its place, under a fresh id: who knew the old one is out, with all streams and calls. Elsewhere clients could not
 follow, so they get 404.
 """
 
 import hashlib
 import logging
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 import msgspec
@@ -20,17 +19,19 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
 from holdfast.core.policy import touched
 from holdfast.core.session import Session
-from holdfast.errors import SessionConflict, SessionNotFound
+from holdfast.errors import SessionNotFound
 from holdfast.mcp import identity_context
 from holdfast.mcp.exchange import Exchange
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.showing import FINGERPRINT, shown
 from holdfast.mcp.standalone import Streams
+from holdfast.web.address import network_of
 
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
 DIGITS: Final = 16
+AGENT_BYTES: Final = 512  # of a User-Agent that count, so that what is remembered of many stays small
 FOUND: Final = "holdfast.session"  # in the scope
 
 
@@ -71,13 +72,16 @@ class Admission:
             SessionNotFound: There is none for this request, for whatever reason.
         """
         session_id = exchange.head.session_ids[0]
-        rejects = self._rules.fingerprint == "reject"
+        rejects, who = self._rules.fingerprint == "reject", exchange.principal
+        may_log_on = self._rules.dialect and who != ""
         try:
-            session = await self._manager.load(session_id, kind=SESSION, owner=exchange.principal, touch=not rejects)
+            session = await self._manager.load(
+                session_id, kind=SESSION, owner=who, touch=not rejects, quietly=may_log_on
+            )
         except SessionNotFound:
-            if not (self._rules.dialect and exchange.principal):
+            if not may_log_on:
                 raise
-            session = await self._taken_over(exchange, session_id)
+            session = await self._logged_on(exchange, session_id)
         await self._compare(exchange, session)
         await self._know(exchange, session)
         if rejects:
@@ -97,7 +101,7 @@ class Admission:
 
     def _fingerprint(self, exchange: Exchange) -> dict[str, str]:
         agent = exchange.head.fields.get(b"user-agent", b"")
-        return _fingerprint(exchange.address, agent, self._rules.fingerprint_prefix)
+        return _fingerprint(exchange.address, agent[:AGENT_BYTES], self._rules.fingerprint_prefix)
 
     async def _compare(self, exchange: Exchange, session: Session) -> None:
         known = session.content.get(FINGERPRINT)
@@ -120,23 +124,29 @@ class Admission:
 
     # -- a change of authentication
 
-    async def _taken_over(self, exchange: Exchange, session_id: str) -> Session:
-        """Make a session that nobody owns that of the principal, under a fresh id.
+    async def _logged_on(self, exchange: Exchange, session_id: str) -> Session:
+        """Return a session that nobody has owned, taken over; where there is none, that is told of, once."""
+        try:
+            session = await self._manager.load(session_id, kind=SESSION, owner="", touch=False, quietly=True)
+        except SessionNotFound:
+            return await self._manager.load(session_id, kind=SESSION, owner=exchange.principal)
+        return await self._taken_over(exchange, session)
 
-        Its streams are ended: they were opened by whoever knew the old id, who need not be the principal.
+    async def _taken_over(self, exchange: Exchange, session: Session) -> Session:
+        """Put a session of the principal in the place of one that nobody owns; it begins with what was settled there.
+
+        The old one is ended with its streams and calls: whoever knows its id need not be the principal.
         """
-        session = await self._manager.load(session_id, kind=SESSION, owner="", touch=False)
         if self._rules.fingerprint == "reject":
             await self._compare(exchange, session)
-        session.record = msgspec.structs.replace(session.record, owner=exchange.principal, client=exchange.client)
-        try:
-            await self._manager.save(session)
-            exchange.fresh_id = await self._manager.rotate(session)
-        except SessionConflict:
-            raise SessionNotFound("there is no such session") from None
-        for stream in await self._manager.children(session.ref, STREAM):
-            await self._manager.end(stream, Reason.SECURITY)
-        return session
+        if not await self._manager.end(session, Reason.SECURITY):
+            raise SessionNotFound("there is no such session")  # somebody else was faster
+        fresh = await self._manager.open(
+            SESSION, session.content, owner=exchange.principal, client=exchange.client, label=session.record.label
+        )
+        self._manager.tell(Fact.ROTATED, fresh.record)
+        exchange.fresh_id = fresh.id or ""
+        return fresh
 
     # -- debugging
 
@@ -150,19 +160,8 @@ class Admission:
 
 @lru_cache(maxsize=1024)
 def _fingerprint(address: str, agent: bytes, prefix: int) -> dict[str, str]:
-    return {ADDRESS: _digest(_network(address, prefix).encode()), AGENT: _digest(agent)}
+    return {ADDRESS: _digest(network_of(address, prefix).encode()), AGENT: _digest(agent)}
 
 
 def _digest(value: bytes) -> str:
     return hashlib.sha256(value).hexdigest()[:DIGITS]
-
-
-def _network(address: str, prefix: int) -> str:
-    """Return what counts of an address: an IPv6 network, since hosts change their addresses within it; else all."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, prefix), strict=False))
-    return str(parsed)

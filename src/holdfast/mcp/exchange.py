@@ -11,6 +11,7 @@ from holdfast.mcp.decision import Place, Refusal
 from holdfast.mcp.head import Head, accepted
 from holdfast.mcp.jsonrpc import RequestId
 from holdfast.mcp.outlet import PATIENCE_S, Outlet
+from holdfast.web.address import network_of
 from holdfast.web.reply import RETRY_AFTER_S, Header, come_back, reply
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class Exchange:
 
     @property
     def client(self) -> str:
-        """What limits count by: the principal, else the address."""
-        return self.principal or self.address
+        """What limits count by: the principal, else the address, of which an IPv6 one counts as its network."""
+        return self.principal or network_of(self.address)
 
     def outlet(self) -> Outlet:
         """Return the way out for an answer that is a stream; `patience` is for how many seconds it may be left."""

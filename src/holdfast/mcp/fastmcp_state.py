@@ -21,6 +21,7 @@ from holdfast.errors import Busy, SessionConflict, SessionExists
 from holdfast.mcp.calling import Calling, calling
 from holdfast.mcp.kinds import STATE
 from holdfast.mcp.stays_behind import servers_of
+from holdfast.web.address import network_of
 
 VALUE: Final = "value"
 OF_ITS_OWN: Final = ("session:", "user:")  # keys that FastMCP makes of a principal: they outlive a connection
@@ -53,7 +54,7 @@ class _Place:
     async def open(self, content: Mapping[str, Any], lasts: float) -> None:
         """Add the node."""
         clocks = msgspec.structs.replace(self.manager.rules(STATE)[0], absolute=lasts)
-        client = self.owner or ADDRESS.get()
+        client = self.owner or network_of(ADDRESS.get())
         await self.manager.open(
             STATE, content, alias=self.alias, parent=self.parent, owner=self.owner, client=client, clocks=clocks
         )

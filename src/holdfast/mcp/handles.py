@@ -28,6 +28,7 @@ from holdfast.core.sealing import Unreadable
 from holdfast.core.session import Session
 from holdfast.errors import BadInput, ConfigurationError, SessionConflict, SessionError, SessionNotFound
 from holdfast.mcp.calling import calling
+from holdfast.web.address import network_of
 
 HANDLE: Final = "handle"
 DEFAULT_TTL_S: Final = 3600.0
@@ -105,7 +106,7 @@ class Handles:
             {_CONTENT: dict(content or {})},
             parent=context.session if self._with_session else None,
             owner=context.principal,
-            client=context.principal or ADDRESS.get(),
+            client=context.principal or network_of(ADDRESS.get()),
             label=self.name,
             clocks=msgspec.structs.replace(clocks, idle=ttl),
         )

@@ -22,6 +22,7 @@ from holdfast.mcp.protocol import INVALID_PARAMS, META_SERVER, MISSING_CAPABILIT
 from holdfast.mcp.tasks.register import Register, task_in
 from holdfast.mcp.tasks.runner import Answering, Run, Runner, TaskLine
 from holdfast.mcp.tasks.task import Call, Status, Task
+from holdfast.web.address import network_of
 
 REQUIRED: Final[dict[str, Any]] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
 
@@ -159,7 +160,7 @@ class Tasks:
             capabilities=JSON.encode(context.capabilities),
         )
         task = Task(call=call, updated_at=self._register.manager.clock(), poll=policy.poll, run=run, tries=1)
-        client = context.principal or ADDRESS.get()
+        client = context.principal or network_of(ADDRESS.get())
         return await self._register.open(task, owner=context.principal, client=client, ttl=policy.ttl)
 
     async def _find(self, task_id: str, context: Context) -> Session:
