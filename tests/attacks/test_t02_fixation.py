@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import anyio
+
 from attacks.world import DIALECT, target
 from e2e.mcp_world import call, request, texts
 from stores.stores import Place
@@ -57,3 +59,19 @@ async def test_outside_the_dialect_nobody_can_log_on_to_an_anonymous_session(sql
         [record] = await attacked.records()
         assert record.owner == ""
         assert attacked.told("rotated") == []
+
+
+async def test_a_call_that_the_attacker_has_running_is_cut_off(sqlite: Place, tmp_path: Path) -> None:  # R8, E18
+    began, go = tmp_path / "began", tmp_path / "go"
+    async with target(sqlite, tmp_path, **DIALECT) as attacked:
+        planted = await attacked.session()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: attacked.post(call("slowly", began=str(began), go=str(go)), **planted))
+            with anyio.fail_after(20):
+                while not began.exists():
+                    await anyio.sleep(0.01)
+            named = {"x_session_id": planted["mcp_session_id"], **VICTIM}
+            fresh = (await attacked.post(call("whoami"), **named)).headers["mcp-session-id"]
+            go.touch()
+        assert began.read_text() != "written"
+        assert "late" not in await attacked.content_of({"mcp_session_id": fresh})
