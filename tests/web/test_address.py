@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
-from holdfast.web.address import Proxies
+from holdfast.web.address import Proxies, network_of
 
 TRUSTED = ["10.0.0.0/8", "::1", "192.0.2.7"]
 
@@ -60,3 +60,19 @@ def test_no_header_of_an_untrusted_peer_changes_its_address_and_none_breaks_a_tr
 def test_a_proxy_that_is_no_address_is_refused_at_start() -> None:
     with pytest.raises(ConfigurationError, match=r"trusted_proxies: 'proxy.example' is no address"):
         Proxies(["proxy.example"])
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("2001:db8:0:1::9", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff::", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("no address", "no address"),
+    ],
+)
+def test_of_an_ipv6_address_the_network_counts(address: str, counted: str) -> None:  # E11, T19
+    assert network_of(address) == counted
