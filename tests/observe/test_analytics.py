@@ -131,6 +131,7 @@ async def test_a_sessions_life_costs_a_constant_number_of_counters() -> None:
         analytics.emit(opened(mark=f"{number:08x}", at=10.0))
         analytics.emit(opened("stream", mark=f"{number:08x}", at=10.0))
         analytics.emit(gone(mark=f"{number:08x}", at=20.0, reason=Reason.CLIENT))
+    analytics.settle()
     assert await ledger.write(store.counters, 30.0) < len(PARTS)
     assert (await stats(store, now=30.0)).total_sessions == 100_000
 
@@ -141,6 +142,7 @@ async def test_hours_that_are_long_past_are_forgotten() -> None:
     analytics = Analytics(ledger)
     for hour in range(3 * 31 * 24):
         analytics.emit(opened(at=hour * HOUR_S))
+        analytics.settle()
         await ledger.write(store.counters, hour * HOUR_S)
     assert len(store.counters._entries) <= 2 * 31 * 24 + 1
     seen = await stats(store, window=KEPT_S, now=hour * HOUR_S)
@@ -194,6 +196,7 @@ class TestOnEveryStore:
                 for hour in range(30):
                     analytics.emit(opened(at=now - hour * HOUR_S))
                     analytics.emit(gone(at=now - hour * HOUR_S, lived=3.0))
+                analytics.settle()
                 await ledger.write(at.counters, now)
                 await analytics.reach(at.counters, 4, now)
             seen = await stats(store, window=24 * HOUR_S, now=now)

@@ -62,6 +62,8 @@ class Worker:
     def kill(self) -> None:
         """End it as SIGKILL does: what it had gathered is lost."""
         self.observer._ledger._pending.clear()
+        self.observer._census._changed.clear()
+        self.observer._analytics._sums.clear()
         self.scope.cancel()
 
     @property

@@ -62,6 +62,7 @@ class Analytics:
 
     def __init__(self, ledger: Ledger, *, kind: str = SESSION, connection: str = STREAM) -> None:
         self._ledger, self._kind, self._connection = ledger, kind, connection
+        self._sums: dict[tuple[int, str], int] = {}  # by hour and part
         self._peak = (0, 0)  # hour, and what its counter is known to have reached
 
     def emit(self, event: Event) -> None:
@@ -89,8 +90,15 @@ class Analytics:
         self._peak = (hour, known)
         return True
 
+    def settle(self) -> None:
+        """Hand what was counted to the ledger."""
+        sums, self._sums = self._sums, {}
+        for (hour, part), amount in sums.items():
+            self._ledger.add(_name(self._kind, hour, part), amount, ttl=KEPT_S)
+
     def _add(self, part: str, amount: int, at: float) -> None:
-        self._ledger.add(_name(self._kind, _hour(at), part), amount, ttl=KEPT_S)
+        place = (int(at // HOUR_S), part)
+        self._sums[place] = self._sums.get(place, 0) + amount
 
 
 async def stats(store: Store, *, window: float = HOUR_S, now: float | None = None, kind: str = SESSION) -> Stats:

@@ -30,6 +30,7 @@ class Census:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._changed: dict[str, tuple[int, int]] = {}  # by kind: how many more there are, and how many changes
         self.now: Counter[str] = Counter()  # how many there are, as far as this process knows
         self.most: Counter[str] = Counter()  # and have been since `most` was cleared
 
@@ -41,17 +42,25 @@ class Census:
             change = -1
         else:
             return
-        self.now[event.kind] += change
-        self.most[event.kind] = max(self.most[event.kind], self.now[event.kind])
-        self._ledger.add(ACTIVE + event.kind, change)
-        self._ledger.add(CHANGES, 1)
+        kind = event.kind
+        more, changes = self._changed.get(kind, (0, 0))
+        self._changed[kind] = (more + change, changes + 1)
+        self.now[kind] = now = self.now[kind] + change
+        self.most[kind] = max(self.most[kind], now)
+
+    def settle(self) -> None:
+        """Hand what was counted to the ledger."""
+        changed, self._changed = self._changed, {}
+        for kind, (more, changes) in changed.items():
+            self._ledger.add(ACTIVE + kind, more)
+            self._ledger.add(CHANGES, changes)
 
     async def look(self, store: Store, kinds: Iterable[str], now: float) -> None:
         """Learn what the store's counters say; what has not been written yet comes on top."""
         names = {kind: ACTIVE + kind for kind in kinds}
         values = await store.counters.read(list(names.values()), now=now)
         for (kind, name), value in zip(names.items(), values, strict=True):
-            self.now[kind] = max(value + self._ledger.pending(name), 0)
+            self.now[kind] = max(value + self._ledger.pending(name) + self._changed.get(kind, (0, 0))[0], 0)
             self.most[kind] = max(self.most[kind], self.now[kind])
 
     async def recount(self, store: Store, kinds: Iterable[str], clock: Callable[[], float]) -> None:

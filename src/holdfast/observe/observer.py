@@ -91,6 +91,8 @@ class Observer:
     async def _turn(self, store: Store, kinds: Collection[str], now: float) -> None:
         """Write what was counted, learn what others have, and tell the meters."""
         try:
+            self._census.settle()
+            self._analytics.settle()
             await self._ledger.write(store.counters, now)
             await self._look(store, kinds, now)
             if await self._analytics.reach(store.counters, self._census.most[SESSION], now):

@@ -55,6 +55,7 @@ class Prometheus:
         self._asgi = library.make_asgi_app(self.registry)
         self._wsgi = library.make_wsgi_app(self.registry)
         self._made: dict[str, Any] = {measure.name: self._new(library, measure) for measure in ALL}
+        self._known: dict[tuple[str, tuple[str, ...]], Any] = {}
         library.ProcessCollector(registry=self.registry)
 
     def add(self, measure: Measure, amount: int, labels: tuple[str, ...] = ()) -> None:
@@ -103,8 +104,11 @@ class Prometheus:
         return serve
 
     def _of(self, measure: Measure, labels: tuple[str, ...]) -> Any:
-        made = self._made[measure.name]
-        return made.labels(*labels) if labels else made
+        known = self._known.get((measure.name, labels))
+        if known is None:
+            made = self._made[measure.name]
+            known = self._known[measure.name, labels] = made.labels(*labels) if labels else made
+        return known
 
     def _new(self, library: Any, measure: Measure) -> Any:
         name = measure.name.replace(".", "_")
