@@ -19,6 +19,7 @@ from holdfast.core.sealing import KeyRing
 from holdfast.engine import Engine, open_engine
 from holdfast.web.address import Proxies
 from holdfast.web.cookies import Cookie, SameSite
+from holdfast.web.federation import Federation
 from holdfast.web.kinds import KINDS
 from holdfast.web.opened import Opened
 from holdfast.web.security import Logons
@@ -64,6 +65,7 @@ class Security:
         self.proxies = Proxies(self.settings.trusted_proxies)
         self.cookie = Cookie(COOKIE, same_site=same_site, proxies=self.proxies)
         self._store, self._keys, self._sink, self._engine = store, keys, sink, engine
+        self.federations: list[Federation] = []  # how logons come from elsewhere, and are told to have ended there
         self.opened = Opened(self.running)
 
     @asynccontextmanager

@@ -1,0 +1,46 @@
+"""What happens at the issuer of a logon when it ends here, and nobody's browser is there to be sent (S19).
+
+security.federations.append(saml)                   # done by the faces of SAML and OIDC themselves
+stays = await told(security.federations, logon)     # after an administrator has ended the logon here
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from holdfast.errors import HoldfastError
+from holdfast.web.security import Logon
+
+logger = logging.getLogger(__name__)
+
+
+class Federation(Protocol):
+    """One way by which logons come from elsewhere."""
+
+    def knows(self, logon: Logon) -> bool:
+        """Say whether a logon came this way."""
+        ...
+
+    async def ended(self, logon: Logon) -> list[str]:
+        """Tell the issuer, over the back channel, that a logon has ended here.
+
+        Returns:
+            The names of the systems that stay logged on as far as is known: none if the issuer has ended its own
+            session and all that came of it.
+        """
+        ...
+
+
+async def told(federations: Iterable[Federation], logon: Logon) -> list[str]:
+    """Tell the issuer of a logon that it has ended here; return the names of the systems that stay logged on.
+
+    What fails at the issuer is logged, and the issuer then counts as one that stays. A logon of our own has none.
+    """
+    for federation in federations:
+        if federation.knows(logon):
+            try:
+                return await federation.ended(logon)
+            except HoldfastError as exc:
+                logger.warning("the issuer %s was not told of a logout: %s", logon.issuer, exc.code)
+                return [logon.issuer]
+    return [logon.issuer] if logon.issuer else []
