@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from holdfast.errors import ConfigurationError
 from holdfast.identity.facts import InvalidToken, named
 from holdfast.identity.keys import KeySource
-from holdfast.identity.tokens import ALGORITHMS, KNOWN_ALGORITHMS, JwtVerifier
+from holdfast.identity.signed import ALGORITHMS, KNOWN_ALGORITHMS
+from holdfast.identity.tokens import JwtVerifier
 from holdfast.testing.clock import Clock
 from identity.issuer import ISSUER, JWKS, NOW, RESOURCE, Issuer, Signer, claims, rsa_key
 
@@ -204,7 +205,7 @@ async def test_many_tokens_leave_no_more_than_so_much_behind() -> None:
     tokens = verifier(Issuer(GOOD))
     one = await tokens.verify(GOOD.sign(claims()))
     for number in range(4096):
-        tokens._known.keep(f"token {number}", (one, await tokens._keys.current()))
+        tokens._known.keep(f"token {number}", (one, await tokens._signed.keys.current()))
     await tokens.verify(GOOD.sign(claims(jti="another")))
     assert len(tokens._known) == 4096
     assert tokens._known.of("token 0") is None
