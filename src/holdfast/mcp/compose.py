@@ -13,11 +13,9 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Any, Final, Literal
-
-import anyio
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.config import Settings, load_settings
@@ -42,6 +40,7 @@ from holdfast.mcp.tool import Tool
 from holdfast.web.address import Proxies
 from holdfast.web.guard import Guard
 from holdfast.web.logon import Logon
+from holdfast.web.opened import Opened
 from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
 
@@ -185,9 +184,7 @@ class McpApp:
         self._places, self._answers, self._stateless = places, answers, stateless
         self._calm_gc = calm_gc
         self._tasks, self._state_once = tasks, state_once
-        self._endpoint: McpEndpoint | None = None
-        self._host: asyncio.Task[None] | None = None
-        self._opened: asyncio.Future[McpEndpoint] | None = None
+        self._opened = Opened(self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -201,22 +198,29 @@ class McpApp:
             if place is None:
                 await reply(send, 404)
                 return
-            await (self._endpoint or await self._opened_now())(scope, receive, send, place=place)
+            await (self._opened.value or await self._opened.get())(scope, receive, send, place=place)
 
     @property
     def sessions(self) -> Sessions:
         """The sessions of legacy clients, to send events to; there while the server runs (M30)."""
-        if self._endpoint is None:
+        if self._opened.value is None:
             raise ConfigurationError("the server is not running", hint="Use `sessions` from within its lifespan.")
-        return self._endpoint.sessions
+        return self._opened.value.sessions
 
     async def endpoint(self) -> McpEndpoint:
         """Return the endpoint; it is opened now if nobody runs the lifespan."""
-        return self._endpoint or await self._opened_now()
+        return await self._opened.get()
+
+    def running(self) -> AbstractAsyncContextManager[McpEndpoint]:
+        """Open engine and endpoint until the block ends."""
+        return self._opened.running()
+
+    async def aclose(self) -> None:
+        """Close what was opened without a lifespan."""
+        await self._opened.aclose()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[McpEndpoint]:
-        """Open engine and endpoint until the block ends."""
+    async def _open(self) -> AsyncIterator[McpEndpoint]:
         chosen = self._chosen
         async with (
             open_engine(
@@ -241,53 +245,23 @@ class McpApp:
                 tool_scopes=self._logon.tool_scopes,
             )
             async with endpoint.running():
-                self._endpoint = endpoint
                 if self._calm_gc:
                     calm_garbage_collector()
-                try:
+                with told_to_stop(endpoint.stop):
                     yield endpoint
-                finally:
-                    self._endpoint = None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            async with self.running() as endpoint:
-                with told_to_stop(endpoint.stop):
-                    await send({"type": "lifespan.startup.complete"})
-                    await receive()
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
         except Exception as exc:
-            if self._endpoint is None:
+            if self._opened.value is None:
                 logger.exception("the MCP server could not start or stop")
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             raise
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _opened_now(self) -> McpEndpoint:
-        """Open the engine without a lifespan. A task of the event loop's own holds it: no request outlives the rest."""
-        if self._opened is None:
-            self._opened = asyncio.get_running_loop().create_future()
-            self._host = asyncio.get_running_loop().create_task(self._hold(self._opened))
-        return await asyncio.shield(self._opened)
-
-    async def aclose(self) -> None:
-        """Close what was opened without a lifespan."""
-        host, self._host, self._opened = self._host, None, None
-        if host is not None:
-            host.cancel()
-            await asyncio.wait([host])
-
-    async def _hold(self, opened: "asyncio.Future[McpEndpoint]") -> None:
-        try:
-            async with self.running() as endpoint:
-                with told_to_stop(endpoint.stop):
-                    opened.set_result(endpoint)
-                    await anyio.sleep_forever()
-        except Exception as exc:
-            if opened.done():
-                raise
-            self._opened = None  # the next request tries again
-            opened.set_exception(exc)
 
 
 def _path_within(scope: Scope) -> str:

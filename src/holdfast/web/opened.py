@@ -1,8 +1,8 @@
 """An engine and what stands on it, opened with the ASGI lifespan, or by the first request where nobody runs one."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, TypeVar
 
 import anyio
@@ -21,6 +21,16 @@ class Opened(Generic[T]):
         self._host: asyncio.Task[None] | None = None
         self._waiting: asyncio.Future[T] | None = None
         self.value: T | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[T]:
+        """Open it until the block ends."""
+        async with self._open() as value:
+            self.value = value
+            try:
+                yield value
+            finally:
+                self.value = None
 
     async def get(self) -> T:
         """Return what was opened; open it now if nobody has."""
@@ -41,13 +51,9 @@ class Opened(Generic[T]):
 
     async def _hold(self, waiting: "asyncio.Future[T]") -> None:
         try:
-            async with self._open() as value:
-                self.value = value
+            async with self.running() as value:
                 waiting.set_result(value)
-                try:
-                    await anyio.sleep_forever()
-                finally:
-                    self.value = None
+                await anyio.sleep_forever()
         except Exception as exc:
             if waiting.done():
                 raise
