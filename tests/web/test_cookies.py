@@ -95,3 +95,9 @@ def test_it_is_cleared_as_it_was_set() -> None:  # R20
 )
 def test_large_and_odd_cookie_headers_hold_no_cookie_of_ours(line: str) -> None:  # R4, T18
     assert Cookie("shop").read(scope(line)) is None
+
+
+def test_a_cookie_for_requests_of_other_sites_is_lax_where_it_cannot_be_secure() -> None:  # R16
+    header = Cookie("saml", same_site="none").put(here(), VALUE)
+    assert header is not None
+    assert header[1].endswith(b"SameSite=Lax")

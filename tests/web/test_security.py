@@ -182,3 +182,39 @@ async def test_the_logon_that_is_one_too_many_takes_the_place_of_another(world: 
     listed = await world.logons.listed("ann")
     assert len(listed) == 100
     assert min(one.created_at for one in listed) > 1000.0
+
+
+async def test_an_issuers_names_of_person_and_session_are_found_however_the_person_is_called_here(
+    world: World,
+) -> None:  # R43, S8
+    def named(subject: str, name_id: str, sid: str, issuer: str = IDP) -> Logon:
+        return Logon(issuer=issuer, subject=subject, method="saml", at=1000.0, sid=sid, name_id=name_id)
+
+    logons = [
+        named("ann", "_x", "1"),
+        named("ann", "_x", "2"),
+        named("ann", "_y", "1"),
+        named("ann", "_x", "1", "other"),
+    ]
+    first, second, another, foreign = [await world.logons.begin(logon) for logon in logons]
+    assert await world.logons.end_at_issuer(IDP, name_id="_x", sid="3") == 0
+    assert await world.logons.end_at_issuer(IDP, name_id="_x", sid="1") == 1
+    assert [await world.is_live(one) for one in (first, second, another, foreign)] == [False, True, True, True]
+    assert await world.logons.end_at_issuer(IDP, name_id="_x") == 1
+    assert [await world.is_live(one) for one in (second, another, foreign)] == [False, True, True]
+
+
+async def test_a_renewed_logon_is_found_by_the_issuers_new_names_and_ends_no_later(world: World) -> None:  # S14, R28
+    old = Logon(issuer=IDP, subject="ann", method="saml", at=1000.0, sid="1", name_id="_x")
+    security = await world.logons.begin(old, ends_at=1600.0)
+    await world.logons.renew(
+        security, Logon(issuer=IDP, subject="ann", method="saml", at=1010.0, sid="2", name_id="_y")
+    )
+    assert await world.logons.end_at_issuer(IDP, name_id="_x") == 0
+    await world.logons.renew(
+        security,
+        Logon(issuer=IDP, subject="ann", method="saml", at=1020.0, sid="3", name_id="_z"),
+        ends_at=1100.0,
+    )
+    assert security.record.ends_at == 1100.0
+    assert await world.logons.end_at_issuer(IDP, name_id="_z", sid="3") == 1

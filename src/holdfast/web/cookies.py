@@ -106,7 +106,8 @@ class Cookie:
 
     def _attributes(self, name: str) -> str:
         secure = "; Secure" if name.startswith(PREFIX) else ""
-        return f"; Path=/; HttpOnly; SameSite={self._same_site.title()}{secure}" + (
+        same_site = self._same_site if secure or self._same_site != "none" else "lax"  # browsers drop the other (R16)
+        return f"; Path=/; HttpOnly; SameSite={same_site.title()}{secure}" + (
             "; Partitioned" if self._partitioned and secure else ""
         )
 

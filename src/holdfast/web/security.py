@@ -15,7 +15,7 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
-from holdfast.errors import SessionNotFound
+from holdfast.errors import SessionConflict, SessionNotFound
 from holdfast.identity.facts import Identity
 from holdfast.web.kinds import HTTP, SECURITY
 
@@ -37,6 +37,8 @@ class Logon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         roles: What they are.
         scopes: What their token allows, where there is one.
         sid: What the issuer calls its own session: OIDC's `sid`, SAML's `SessionIndex`.
+        name_id: What the issuer calls them when it ends a session, where that is not `subject`: SAML's `NameID`, with
+            its format and qualifiers.
         address: Where from.
         device: With what: their `User-Agent`, cut.
     """
@@ -50,6 +52,7 @@ class Logon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     roles: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     sid: str = ""
+    name_id: str = ""
     address: str = ""
     device: str = ""
 
@@ -101,7 +104,7 @@ class Logons:
             SECURITY,
             {LOGON: _plain(logon)},
             owner=logon.principal,
-            client=_at_issuer(logon.issuer, logon.sid) if logon.sid else logon.principal,
+            client=_found_by(logon),
             label=logon.method,
             clocks=self._clocks(ends_at),
         )
@@ -110,29 +113,41 @@ class Logons:
         """Return the logon with this id; raise SessionNotFound if there is none (any more)."""
         return await self._manager.load(session_id, kind=SECURITY)
 
-    async def renew(self, security: Session, logon: Logon) -> str:
+    async def renew(self, security: Session, logon: Logon, *, ends_at: float | None = None) -> str:
         """Write down that somebody has proved anew, or more strongly, who they are; return the new id (R8, S14).
+
+        From now on the issuer's new names of person and session count; `ends_at` may make it end earlier (R28).
 
         Raises:
             SessionNotFound: It is somebody else: that is another logon.
         """
         if logon.principal != security.owner:
             raise SessionNotFound("this logon is another person's")
-        await self._manager.merge(security, {LOGON: _plain(logon)})
-        return await self._manager.rotate(security)
+        while True:
+            ends = min(security.record.ends_at, security.record.ends_at if ends_at is None else ends_at)
+            security.record = msgspec.structs.replace(security.record, client=_found_by(logon), ends_at=ends)
+            security.content = {**security.content, LOGON: _plain(logon)}
+            try:
+                await self._manager.save(security)
+            except SessionConflict:
+                fresh = await self._manager.get(security.ref)
+                security.record, security.content = fresh.record, fresh.content
+            else:
+                return await self._manager.rotate(security)
 
     async def end(self, security: Session, reason: Reason = Reason.LOGOUT) -> bool:
         """End a logon and all below it; False if it had ended already."""
         return await self._manager.end(security, reason)
 
-    async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "") -> int:
+    async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "", name_id: str = "") -> int:
         """End what an issuer says has ended, and return how many logons that were (R43).
 
         With `sid`, those of that session of the issuer's; with `subject` alone, all of that person's; with both, those
-        that are of both.
+        that are of both. With `name_id`, those of whom the issuer calls that, and of them with `sid` those of that
+        session.
         """
         ended = 0
-        async for record in self._at_issuer(issuer, subject, sid):
+        async for record in self._at_issuer(issuer, subject, sid, name_id):
             ended += await self._manager.end(record.ref, Reason.LOGOUT)
         return ended
 
@@ -205,12 +220,21 @@ class Logons:
             if record.kind == SECURITY and record.state is State.LIVE:
                 yield record
 
-    async def _at_issuer(self, issuer: str, subject: str, sid: str) -> AsyncIterator[Record]:
+    async def _at_issuer(self, issuer: str, subject: str, sid: str, name_id: str) -> AsyncIterator[Record]:
         principal = principal_of(issuer, subject)
-        found = self._manager.each("client", _at_issuer(issuer, sid)) if sid else self._of(principal)
-        async for record in found:
-            if record.kind == SECURITY and record.state is State.LIVE and (not subject or record.owner == principal):
+        by = _found_by(Logon(issuer=issuer, subject=subject, method="", at=0.0, sid=sid, name_id=name_id))
+        async for record in self._manager.each("client", by) if name_id or sid else self._of(principal):
+            if record.kind != SECURITY or record.state is not State.LIVE or (subject and record.owner != principal):
+                continue
+            if not (name_id and sid) or await self._has_sid(record, sid):
                 yield record
+
+    async def _has_sid(self, record: Record, sid: str) -> bool:
+        try:
+            logon = logon_of(await self._manager.get(record.ref))
+        except SessionNotFound:
+            return False
+        return logon is not None and logon.sid == sid
 
     async def _shown(self, record: Record) -> Listed | None:
         try:
@@ -237,6 +261,8 @@ def _plain(logon: Logon) -> dict[str, Any]:
     return dict(msgspec.to_builtins(cut))
 
 
-def _at_issuer(issuer: str, sid: str) -> str:
-    """Return under what an issuer's session is found, without knowing whose it is (R47)."""
-    return "sid " + principal_of(issuer, sid)
+def _found_by(logon: Logon) -> str:
+    """Return under what a logon is found when its issuer ends a session, without knowing whose it is (R47)."""
+    if logon.name_id:
+        return "name " + principal_of(logon.issuer, logon.name_id)
+    return "sid " + principal_of(logon.issuer, logon.sid) if logon.sid else logon.principal

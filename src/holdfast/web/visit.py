@@ -84,7 +84,7 @@ class Visit:
         """
         there = await self.of_logon()
         if there is not None and there.owner == logon.principal:
-            self._put(self._site.cookie, await self._running.logons.renew(there, logon))
+            self._put(self._site.cookie, await self._running.logons.renew(there, logon, ends_at=ends_at))
             if self.http is not None:
                 await self._running.manager.merge(self.http, {LOGON: there.content[LOGON]})
                 self._put(self._cookie, await self._running.manager.rotate(self.http))
