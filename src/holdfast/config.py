@@ -103,7 +103,7 @@ class KindSettings(Described):
     total: int | None = None
     """Most sessions of the kind."""
     policy: Literal["reject", "replace_oldest", "replace_least_recent"] | None = None
-    """What a full limit does to a new session: it is refused, or takes the place of another."""
+    """What a full limit does to a new session: it is refused, or takes another's place; `total` always refuses."""
 
 
 class OAuthSettings(Described):
@@ -222,6 +222,8 @@ class Settings(BaseSettings):
     """Bytes of the largest request body."""
     max_payload_bytes: int = Field(default=1024 * 1024, gt=0)
     """Bytes of the largest content of one session."""
+    not_before: float = Field(default=0.0, ge=0)
+    """Instant (Unix seconds) before which no session counts: the time at which the store was restored from a backup."""
     lease_ttl: float = Field(default=15.0, gt=0)
     """Seconds for which the lease of a dead worker stands."""
     closer_timeout: float = Field(default=10.0, gt=0)

@@ -206,6 +206,7 @@ def _tuning(settings: Settings) -> Tuning:
         gc_threshold=settings.gc_threshold,
         max_payload_bytes=settings.max_payload_bytes,
         serializer=settings.serializer,
+        not_before=settings.not_before,
     )
 
 
