@@ -1,5 +1,6 @@
 """Servers of the official SDK on our transport: unchanged, both eras, any worker."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -9,7 +10,9 @@ import mcp.types as types
 import pytest
 from mcp.server import Server, ServerRequestContext
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.connection import Connection
 from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
+from mcp.server.runner import ServerRunner
 from mcp.shared.exceptions import MCPError
 from mcp.types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 from pydantic import BaseModel, Field
@@ -199,6 +202,22 @@ async def test_tools_see_which_client_calls_even_one_that_can_do_nothing() -> No
         seen = await wire.post(call("whom"), **await handshake(wire))
         assert texts(seen.result) == ["test, {}"]
         assert texts((await modern(wire, call("whom"))).result) == ["test, {}"]
+
+
+async def test_calls_leave_nothing_behind_for_the_garbage_collector() -> None:
+    # a collection of what many calls leave behind is a pause for all clients
+    async with world(1, SdkDispatcher(everything())) as made:
+        wire = made.workers[0].wire
+        named = await handshake(wire)
+        gc.disable()
+        try:
+            for _ in range(3):
+                assert texts((await wire.post(call("echo", text="hi"), **named)).result) == ["hi"]
+                assert texts((await modern(wire, call("echo", text="hi"))).result) == ["hi"]
+            left = [found for found in gc.get_objects() if type(found) in (ServerRunner, Connection)]
+        finally:
+            gc.enable()
+    assert not left
 
 
 async def test_what_the_server_asks_is_answered_at_another_worker() -> None:

@@ -1,7 +1,7 @@
 """Servers written with the official SDK or FastMCP 4 behind the dispatcher interface: they run unchanged.
 
 Only the SDK's transport and sessions are replaced. Each request goes through its own seam for a single request
-(`Connection.from_envelope` and `serve_one`), whose connection is made anew of what our session knows, so that any
+(`Connection.from_envelope` and `ServerRunner`), whose connection is made anew of what our session knows, so that any
 worker can serve it. This is the one module that imports the SDK, which takes a second: it is loaded when needed.
 """
 
@@ -18,7 +18,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.connection import Connection
 from mcp.server.lowlevel.server import Server
-from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
+from mcp.server.runner import ServerRunner, aclose_shielded
 from mcp.server.subscriptions import ListenHandler
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import MCPError, NoBackChannelError
@@ -117,13 +117,9 @@ class SdkDispatcher:
 
     async def take(self, context: Context) -> None:
         """Hand a notification to the server; what it raises is logged and goes no further."""
-        connection = self._connection(context)
-        runner = ServerRunner(self._server, connection, self._state)
         with _known(context) if context.identity.subject else NOBODY_KNOWN:
-            try:
-                await runner.on_notify(_Exchange(context), context.method, _params(context))
-            finally:
-                await aclose_shielded(connection)
+            async with self._kernel(context) as kernel:
+                await kernel.on_notify(_Exchange(context), context.method, _params(context))
 
     async def input_schema(self, tool: str, context: Context) -> Mapping[str, Any] | None:
         """Return a tool's input schema, from the server's own look-up or from its list of tools."""
@@ -166,24 +162,40 @@ class SdkDispatcher:
 
     async def _serve(self, method: str, params: dict[str, Any], context: Context) -> dict[str, Any]:
         with _known(context) if context.identity.subject else NOBODY_KNOWN:
-            result = await serve_one(
-                self._server,
-                _Exchange(context),
-                method,
-                params,
-                connection=self._connection(context),
-                lifespan_state=self._state,
-            )
+            async with self._kernel(context) as kernel:
+                result = await kernel.on_request(_Exchange(context), method, params)
         if method == DISCOVER and result.get("supportedVersions") == list(MODERN):
             result["supportedVersions"] = list(SERVED)  # which revisions are served is the transport's to say
         return result
 
-    def _connection(self, context: Context) -> Connection:
+    def _kernel(self, context: Context) -> "_Kernel":
         connection = Connection.from_envelope(
             context.version, context.client, context.capabilities, outbound=_Aside(context)
         )
         connection.session_id = context.session.id if context.session is not None else None
-        return connection
+        return _Kernel(ServerRunner(self._server, connection, self._state))
+
+
+class _Kernel:
+    """The SDK's kernel for one message, closed as its `serve_one` closes it, but leaving nothing behind.
+
+    The kernel keeps its own methods once they are used. That is a circle, by which all objects of a request would wait
+    for the garbage collector: pauses of 10 ms and more, in which every client waits.
+    """
+
+    __slots__ = ("_runner",)
+
+    def __init__(self, runner: ServerRunner[Any]) -> None:
+        self._runner = runner
+
+    async def __aenter__(self) -> ServerRunner[Any]:
+        return self._runner
+
+    async def __aexit__(self, *error: object) -> None:
+        kept = vars(self._runner)
+        kept.pop("on_request", None)
+        kept.pop("on_notify", None)
+        await aclose_shielded(self._runner.connection)
 
 
 class _Aside:
