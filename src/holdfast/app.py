@@ -52,7 +52,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
 
     Without a configured system both store and system are in memory; another store is refused then.
     """
-    counts, observed = Counts(), observing(settings)
+    counts, observed = Counts(), observing(settings, page=True)
     guard = Guard(settings.allowed_origins, settings.allowed_hosts)
     async with (
         _sink(counts, observed) as sink,

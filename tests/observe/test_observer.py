@@ -144,7 +144,7 @@ def test_each_form_of_metrics_has_a_name() -> None:
         ],
         metrics_token="s3cret",  # type: ignore[arg-type]
     )
-    plain, dog, own, shared, otel = observing(settings).metrics.meters
+    plain, dog, own, shared, otel = observing(settings, page=True).metrics.meters
     assert isinstance(plain, StatsD)
     assert plain._address[1] == 8125
     assert not plain._tags
@@ -177,8 +177,14 @@ def test_an_open_page_beside_oauth_is_refused() -> None:
     # M24: guarded by default
     oauth = OAuthSettings(issuer="https://login.example", resource="https://holdfast.example/mcp")
     with pytest.raises(ConfigurationError, match="open to everybody"):
-        observing(Settings(metrics=["prometheus:"], oauth=oauth))
-    observing(Settings(metrics=["prometheus:"], oauth=oauth, metrics_token="s3cret"))  # type: ignore[arg-type]
+        observing(Settings(metrics=["prometheus:"], oauth=oauth), page=True)
+    observing(Settings(metrics=["prometheus:"], oauth=oauth, metrics_token="s3cret"), page=True)  # type: ignore[arg-type]
+
+
+def test_a_page_that_nobody_would_serve_is_refused() -> None:
+    # M24
+    with pytest.raises(ConfigurationError, match="no page of metrics"):
+        made(settings=Settings(metrics=["prometheus:"]))
 
 
 def test_one_page_for_several_workers_is_refused() -> None:

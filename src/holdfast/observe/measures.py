@@ -94,7 +94,7 @@ _CONNECTION: Final = _family(
 )
 _OTHER: Final = _family(
     "holdfast.session",
-    "sessions of other kinds, locks and handles among them",
+    "sessions of other kinds",
     created="created",
     ended="ended",
     expires=False,

@@ -132,14 +132,22 @@ class Observer:
         return False
 
 
-def observing(settings: Settings, *, wanted: bool = False) -> Observer:
+def observing(settings: Settings, *, wanted: bool = False, page: bool = False) -> Observer:
     """Return what observes sessions by these settings; if metrics are `wanted` and none is named, StatsD gets them.
+
+    `page` says that the caller serves a page of metrics at its own port (`Observer.page`).
 
     Raises:
         ConfigurationError: A name of where metrics go is none, or a library is missing.
     """
     named: Sequence[str] = settings.metrics or (USUAL if wanted else ())
-    return Observer(*(meter_of(url, settings) for url in named))
+    meters = [meter_of(url, settings) for url in named]
+    if not page and any(isinstance(meter, Prometheus) and meter.port is None for meter in meters):
+        raise ConfigurationError(
+            "this application serves no page of metrics at its own port",
+            hint="Give the page a port: prometheus://127.0.0.1:9464.",
+        )
+    return Observer(*meters)
 
 
 def meter_of(url: str, settings: Settings) -> Meter:
