@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PARTS := $(BIN)/python scripts/parts.py
 
-.PHONY: help setup run test test-fast lint docs bench chaos lock clean
+.PHONY: help setup run test test-fast lint docs bench chaos fuzz lock clean
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -53,6 +53,9 @@ bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine
 
 chaos: .venv/dev.stamp  ## Kill servers a thousand times while agents work, on Redis and on PostgreSQL; about 45 minutes each
 	@for store in redis postgres; do $(BIN)/python -m bench.chaos --store $$store --kills $(or $(KILLS),1000) || exit 1; done
+
+fuzz: .venv/dev.stamp  ## Send damaged requests to a server, N of them (100,000) for each store; SEED draws others
+	@for store in memory sqlite; do $(BIN)/python -m bench.fuzz --store $$store --requests $(or $(N),100000) --seed $(or $(SEED),1) || exit 1; done
 
 lock: .venv/dev.stamp  ## Look the newest versions up and write the lock files
 	@$(BIN)/python scripts/lock.py
