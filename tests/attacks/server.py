@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 import msgspec
 import uvicorn
+from names import ByName
 
 from holdfast.config import load_settings
 from holdfast.core.events import LogLines, Sinks
-from holdfast.identity.facts import Identity
 from holdfast.mcp import Context, Handles, asgi, tool
 from holdfast.mcp.calling import calling
 from holdfast.observe import AuditTrail
@@ -27,13 +27,6 @@ from holdfast.web.http1 import BoundedHttp
 from holdfast.web.logon import Logon
 
 baskets = Handles("basket", opened_by="open_basket")
-
-
-class ByName(Bearer):
-    """`Bearer ann.7` is ann, with whatever token she has just got; without a token one is nobody."""
-
-    async def identity_of(self, authorization: bytes | None) -> Identity:
-        return Identity(subject=(authorization or b"").removeprefix(b"Bearer ").partition(b".")[0].decode())
 
 
 class LogonByName(Logon):
