@@ -18,5 +18,5 @@ def compile_lock(source: str, target: str, folder: Path, *extras: str) -> None:
 
 if __name__ == "__main__":
     compile_lock("pyproject.toml", "requirements/run.lock", ROOT)
-    compile_lock("pyproject.toml", "requirements/all.lock", ROOT, "redis", "postgres", "metrics")
+    compile_lock("pyproject.toml", "requirements/all.lock", ROOT, "redis", "postgres", "metrics", "passwords", "saml")
     compile_lock("dev.in", "dev.lock", ROOT / "requirements")
