@@ -114,7 +114,7 @@ ROWS: Final = (
         ),
         status=400,
         number=-32600,
-        code="session_missing",
+        code="session_id_missing",
     ),
     Row(
         row="8.4",
@@ -193,7 +193,7 @@ ROWS: Final = (
         asks=(Ask("GET", None, head(accept="text/event-stream"), "Mcp-Session-Id is missing"),),
         status=400,
         number=-32600,
-        code="session_missing",
+        code="session_id_missing",
     ),
     Row(
         row="8.14",

@@ -137,7 +137,7 @@ GET: Final = ("GET",)
 DELETE: Final = ("DELETE",)
 UNVERSIONED: Final = Refusal(400, UNSUPPORTED_VERSION, "the protocol version is not served here")
 SESSIONLESS: Final = Refusal(
-    400, INVALID_REQUEST, "the header Mcp-Session-Id is missing; initialize first", code="session_missing"
+    400, INVALID_REQUEST, "the header Mcp-Session-Id is missing; initialize first", code="session_id_missing"
 )
 AMBIGUOUS: Final = Refusal(
     400, INVALID_REQUEST, "two different session ids in one request; send one", code="two_session_ids"
@@ -227,11 +227,13 @@ TABLE: Final[tuple[Row, ...]] = (
 
 FOREIGN: Final = TABLE[0]
 NO_MESSAGE: Final = TABLE[1:3]
-OLD_SESSIONLESS: Final = Refusal(400, INVALID_REQUEST, "the query has no session_id: POST to where `endpoint` says")
+OLD_SESSIONLESS: Final = Refusal(
+    400, INVALID_REQUEST, "the query has no session_id: POST to where `endpoint` says", code="session_id_missing"
+)
 OLD_STREAM_TABLE: Final[tuple[Row, ...]] = (
     FOREIGN,
     Row(method=GET, then=Route.OLD_STREAM),
-    Row(then=Refusal(405, None, allow="GET")),
+    Row(then=Refusal(405, INVALID_REQUEST, "there is GET only here", allow="GET", code="method_not_allowed")),
 )
 OLD_MESSAGES_TABLE: Final[tuple[Row, ...]] = (
     FOREIGN,
@@ -240,7 +242,7 @@ OLD_MESSAGES_TABLE: Final[tuple[Row, ...]] = (
     Row(method=POST, session=(Named.NONE,), then=OLD_SESSIONLESS),
     Row(method=POST, session=(Named.DEAD,), then=NO_SESSION),
     Row(method=POST, then=Route.OLD_MESSAGE),
-    Row(then=Refusal(405, None, allow="POST")),
+    Row(then=Refusal(405, INVALID_REQUEST, "there is POST only here", allow="POST", code="method_not_allowed")),
 )
 TABLES: Final = {
     Place.ENDPOINT: TABLE,
