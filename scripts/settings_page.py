@@ -16,7 +16,7 @@ from typer.main import get_command
 from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
 from holdfast.cli import app
-from holdfast.config import KindSettings, OAuthSettings, Settings, SystemSettings
+from holdfast.config import KindSettings, OAuthSettings, OidcSettings, Settings, SystemSettings
 from holdfast.core.kinds import Kind
 from holdfast.mcp import KINDS
 
@@ -27,6 +27,7 @@ BELOW = {
     "kinds": "__NAME__IDLE",
     "apps": "__NAME__IDLE",
     "oauth": "__ISSUER",
+    "oidc": "__ISSUER",
 }  # settings that are tables
 
 TEXT = """\
@@ -54,6 +55,20 @@ tool_scopes = {{ UpdateClass = ["abap.write"], UpdateProgram = ["abap.write"] }}
 ```
 
 {oauth}
+
+## Logon at an OpenID provider
+
+See [Logon with OpenID Connect](oidc.md).
+
+```toml
+[oidc]
+issuer = "https://login.example"
+client_id = "shop"
+url = "https://shop.example/oidc"      # where these pages are, as browsers see it
+max_age = 1800
+```
+
+{oidc}
 
 ## SAP systems
 
@@ -104,11 +119,13 @@ def page() -> str:
     """Return the page as it should be."""
     variables = {name: f"HOLDFAST_{name.upper()}{BELOW.get(name, '')}" for name in Settings.model_fields}
     oauth = {name: f"HOLDFAST_OAUTH__{name.upper()}" for name in OAuthSettings.model_fields}
+    oidc = {name: f"HOLDFAST_OIDC__{name.upper()}" for name in OidcSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
         settings=settings_table(Settings, variables),
         system=settings_table(SystemSettings, alone, heading="of `[systems.NAME]`"),
         oauth=settings_table(OAuthSettings, oauth, heading="of `[oauth]`"),
+        oidc=settings_table(OidcSettings, oidc, heading="of `[oidc]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
         commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
@@ -148,8 +165,10 @@ def named(annotation: Any) -> str:
     if origin is list:
         return f"list of {named(arguments[0])}s" if isinstance(arguments[0], type) else f"list of {named(arguments[0])}"
     if origin is dict:
+        if arguments[1] is int:
+            return "table of whole numbers"
         return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
-    if annotation is OAuthSettings:
+    if annotation in (OAuthSettings, OidcSettings):
         return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))

@@ -143,6 +143,43 @@ class OAuthSettings(Described):
     """Secret of this server at the introspection endpoint."""
 
 
+class OidcSettings(Described):
+    """`[oidc]`: people log on at an OpenID provider, and off when it says so."""
+
+    issuer: str = ""
+    """URL of the provider, as its tokens have it in `iss`."""
+    client_id: str = ""
+    """Name of this site at the provider."""
+    client_secret: SecretStr = SecretStr("")
+    """Secret of this site at the provider."""
+    authentication: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic"
+    """How the site shows its secret to the provider; `none` for a client without one, which PKCE alone protects."""
+    url: str = ""
+    """Where browsers and the provider reach these pages; `/callback` below it is registered at the provider."""
+    scopes: list[str] = ["openid", "profile"]
+    """Scopes to ask for."""
+    prompt: Literal["", "login", "select_account", "consent"] = ""
+    """What the provider must show even to people who have a session there; `login` asks them who they are each time."""
+    max_age: float | None = Field(default=None, ge=0)
+    """Seconds for which the provider may go by its own session, such as the idle time here; left out: as it likes."""
+    acr_levels: dict[str, int] = {}
+    """How strong a logon is, by the class of authentication (`acr`) that the provider names."""
+    roles_claim: str = "roles"
+    """Claim of the ID token with a person's roles; dots lead into claims within claims."""
+    name_claim: str = "name"
+    """Claim of the ID token with what to call a person."""
+    algorithms: list[Algorithm] = ["RS256", "PS256", "ES256", "EdDSA"]
+    """Algorithms of signatures that are taken."""
+    logout_token_types: list[str] = ["logout+jwt"]
+    """Values of `typ` that are taken of logout tokens; `JWT` and empty too for providers that do not mark them."""
+    jwks_uri: str = ""
+    """Where the provider's keys are; empty: where it says."""
+    leeway: float = Field(default=30.0, ge=0, le=300)
+    """Seconds by which the provider's clock may differ."""
+    timeout: float = Field(default=5.0, gt=0)
+    """Seconds in which the provider has to answer."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -176,6 +213,8 @@ class Settings(BaseSettings):
     """Bearer token that clients must send; empty, and without `[oauth]`: no authentication."""
     oauth: OAuthSettings = OAuthSettings()
     """Access tokens of an authorization server, instead of `token`."""
+    oidc: OidcSettings = OidcSettings()
+    """People log on at an OpenID provider."""
     allowed_origins: list[str] = []
     """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []

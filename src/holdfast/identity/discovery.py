@@ -1,6 +1,7 @@
 """What an authorization server says of itself: RFC 8414, or OpenID Connect Discovery 1.0 where it has only that."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +17,9 @@ class Metadata(msgspec.Struct, frozen=True):
     issuer: str
     jwks_uri: str = ""
     introspection_endpoint: str = ""
+
+
+Described = TypeVar("Described", bound=Metadata)
 
 
 def metadata_urls(issuer: str) -> list[str]:
@@ -34,14 +38,19 @@ def metadata_urls(issuer: str) -> list[str]:
 
 
 async def discover(fetch: Fetch, issuer: str) -> Metadata:
-    """Return the metadata of an issuer.
+    """Return the metadata of an issuer; raise IssuerUnavailable as `discover_at` does."""
+    return await discover_at(fetch, issuer, metadata_urls(issuer), Metadata)
+
+
+async def discover_at(fetch: Fetch, issuer: str, urls: Iterable[str], kind: type[Described]) -> Described:
+    """Return the metadata of an issuer from the first of these addresses that has any.
 
     Raises:
         IssuerUnavailable: There is none, or it is another issuer's (RFC 8414 §3.3).
     """
-    for url in metadata_urls(issuer):
+    for url in urls:
         try:
-            found = msgspec.json.decode(await fetch(url, limit=METADATA_BYTES), type=Metadata)
+            found = msgspec.json.decode(await fetch(url, limit=METADATA_BYTES), type=kind)
         except (IssuerUnavailable, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if found.issuer != issuer:

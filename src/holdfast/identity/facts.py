@@ -56,6 +56,14 @@ class IssuerUnavailable(HoldfastError):
     default_hint = "Try again in a few seconds."
 
 
+class IssuerRefused(IssuerUnavailable):
+    """The issuer answers, and refuses what was asked of it."""
+
+    code = "issuer_refused"
+    status = 400
+    default_hint = "Log on again."
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, as a verified token says.
 

@@ -1,9 +1,12 @@
 """The one thing an identity part asks of the network, handed to it as a callable; and what it demands of addresses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
+
+import anyio
 
 from holdfast.errors import ConfigurationError
 from holdfast.identity.facts import IssuerUnavailable
@@ -24,9 +27,20 @@ class Fetch(Protocol):
             login: Name and secret, sent as Basic authentication (RFC 6749 §2.3.1).
 
         Raises:
+            IssuerRefused: The answer is a 4xx.
             IssuerUnavailable: There is no such answer.
         """
         ...
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Give an issuer so long to answer all that is asked in the block; raise IssuerUnavailable if it takes longer."""
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise IssuerUnavailable(f"the issuer does not answer within {seconds:g} s") from None
 
 
 def is_safe(url: str) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import quote_plus
 
 import httpx2
 
-from holdfast.identity.facts import IssuerUnavailable
+from holdfast.identity.facts import IssuerRefused, IssuerUnavailable
 from holdfast.identity.fetching import Fetch
 
 TIMEOUT_S: Final = 5.0
@@ -38,6 +38,8 @@ class HttpFetch:
 
 
 async def _body(answer: httpx2.Response, limit: int) -> bytes:
+    if 400 <= answer.status_code < 500:
+        raise IssuerRefused(f"the issuer answers {answer.status_code}")
     if answer.status_code != 200:
         raise IssuerUnavailable(f"the issuer answers {answer.status_code}")
     read = bytearray()
