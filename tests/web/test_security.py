@@ -10,6 +10,7 @@ from holdfast.core.model import Reason
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.session import Session
 from holdfast.errors import SessionEnded, SessionNotFound
+from holdfast.identity.facts import Identity, InvalidToken
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.web.kinds import KINDS
@@ -218,3 +219,53 @@ async def test_a_renewed_logon_is_found_by_the_issuers_new_names_and_ends_no_lat
     )
     assert security.record.ends_at == 1100.0
     assert await world.logons.end_at_issuer(IDP, name_id="_z", sid="3") == 1
+
+
+def token(subject: str, *, sid: str = "", at: float = 1000.0) -> Identity:
+    claims = {"iat": at, **({"sid": sid} if sid else {})}
+    return Identity(issuer=IDP, subject=subject, client="agent", claims=claims)
+
+
+async def test_an_agent_works_below_the_logon_of_its_person(world: World) -> None:  # S6, M6
+    first = await world.logons.begin(at_idp("ann", "s1"))
+    world.clock.now += 1.0
+    second = await world.logons.begin(at_idp("ann", "s2"))
+    for identity, expected in (
+        (token("ann", sid="s1"), first),
+        (token("ann", sid="s2"), second),
+        (token("ann"), second),
+    ):
+        found = await world.logons.of_bearer(identity)
+        assert found is not None
+        assert found.key == expected.key
+
+
+async def test_a_token_without_a_logon_is_one_of_its_own_and_goes_with_its_issuers_session(world: World) -> None:  # S6
+    own = await world.logons.of_bearer(token("ann", sid="s9"))
+    assert own is not None
+    logon = logon_of(own)
+    assert logon is not None
+    assert (logon.method, logon.sid) == ("bearer", "s9")
+    again = await world.logons.of_bearer(token("ann", sid="s9"))
+    assert again is not None
+    assert again.key == own.key
+    assert await world.logons.end_at_issuer(IDP, sid="s9") == 1
+    assert not await world.is_live(own)
+
+
+async def test_a_token_of_nobody_has_no_logon(world: World) -> None:
+    assert await world.logons.of_bearer(Identity()) is None
+    assert await world.logons.of_bearer(Identity(subject="a1b2c3d4")) is None
+
+
+@pytest.mark.parametrize("sid", ["", "s1"])
+async def test_a_token_from_before_the_logout_begins_nothing_and_a_fresh_one_does(world: World, sid: str) -> None:
+    # S6, T11
+    security = await world.logons.begin(at_idp("ann", sid))
+    world.clock.now = 1100.0
+    await world.logons.end(security)
+    world.clock.now = 1101.0
+    with pytest.raises(InvalidToken, match="before its person logged off"):
+        await world.logons.of_bearer(token("ann", sid=sid, at=1099.0))
+    assert await world.logons.of_bearer(token("ann", sid=sid, at=1101.0)) is not None
+    assert await world.logons.of_bearer(token("bob", sid="s3", at=1000.0)) is not None

@@ -16,7 +16,8 @@ from holdfast.core.model import Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionNotFound
-from holdfast.identity.facts import Identity
+from holdfast.identity.facts import Identity, InvalidToken
+from holdfast.web.epochs import Epochs
 from holdfast.web.kinds import HTTP, SECURITY
 
 LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
@@ -88,7 +89,7 @@ class Logons:
     """Begins, finds and ends logons and the HTTP sessions below them."""
 
     def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+        self._manager, self._epochs = manager, Epochs(manager)
 
     # -- logons
 
@@ -137,7 +138,7 @@ class Logons:
 
     async def end(self, security: Session, reason: Reason = Reason.LOGOUT) -> bool:
         """End a logon and all below it; False if it had ended already."""
-        return await self._manager.end(security, reason)
+        return await self._end(security.record, reason)
 
     async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "", name_id: str = "") -> int:
         """End what an issuer says has ended, and return how many logons that were (R43).
@@ -148,18 +149,18 @@ class Logons:
         """
         ended = 0
         async for record in self._at_issuer(issuer, subject, sid, name_id):
-            ended += await self._manager.end(record.ref, Reason.LOGOUT)
+            ended += await self._end(record, Reason.LOGOUT)
         return ended
 
     async def end_others(self, security: Session, reason: Reason = Reason.SECURITY) -> int:
         """End every other logon of the same person, such as after their password was changed (R34)."""
         others = [record async for record in self._of(security.owner) if record.key != security.key]
-        return sum([await self._manager.end(record.ref, reason) for record in others])
+        return sum([await self._end(record, reason) for record in others])
 
     async def end_all(self, principal: str, reason: Reason = Reason.ADMIN) -> int:
         """End every logon of a person (R33)."""
         records = [record async for record in self._of(principal)]
-        return sum([await self._manager.end(record.ref, reason) for record in records])
+        return sum([await self._end(record, reason) for record in records])
 
     async def listed(self, principal: str) -> list[Listed]:
         """Return a person's logons, the latest first."""
@@ -170,8 +171,35 @@ class Logons:
         """End one of a person's logons by its handle; False for one that is another's or is not there (R36)."""
         async for record in self._of(principal):
             if record.key.hex() == handle:
-                return await self._manager.end(record.ref, reason)
+                return await self._end(record, reason)
         return False
+
+    async def of_bearer(self, identity: Identity) -> Session | None:
+        """Return the logon that a program's token belongs to; None for a token that is no person's.
+
+        It is the one of the issuer's session that the token names, else the person's latest; if they have none, the
+        token is a logon of its own (S6). A token that was issued before its person logged off begins nothing.
+
+        Raises:
+            InvalidToken: It is such a token.
+        """
+        if not (identity.issuer and identity.subject):
+            return None
+        sid = str(identity.claims.get("sid") or "")
+        fresh = Logon(
+            issuer=identity.issuer,
+            subject=identity.subject,
+            method="bearer",
+            at=identity.authenticated_at or self._manager.clock(),
+            scopes=tuple(sorted(identity.scopes)),
+            sid=sid,
+        )
+        issued_at = identity.claims.get("iat")
+        ended_at = await self._epochs.last(fresh.principal, _found_by(fresh))
+        if isinstance(issued_at, int | float) and issued_at <= ended_at:
+            raise InvalidToken("the token was issued before its person logged off")
+        found = [session async for session in self._joined(fresh.principal, sid)]
+        return max(found, key=lambda one: one.record.created_at) if found else await self.begin(fresh)
 
     # -- HTTP sessions
 
@@ -214,6 +242,22 @@ class Logons:
         usual = self._manager.rules(SECURITY)[0]
         left = max(ends_at - self._manager.clock(), 0.0)
         return msgspec.structs.replace(usual, absolute=min(usual.absolute, left))
+
+    async def _end(self, record: Record, reason: Reason) -> bool:
+        """End a logon, and let no token begin anything that was issued for it before."""
+        await self._epochs.note(record.client)
+        return await self._manager.end(record.ref, reason)
+
+    async def _joined(self, principal: str, sid: str) -> AsyncIterator[Session]:
+        """Yield the logons of a person that a token with this `sid` may belong to."""
+        async for record in self._of(principal):
+            try:
+                session = await self._manager.get(record.ref)
+            except SessionNotFound:
+                continue
+            logon = logon_of(session)
+            if logon is not None and (not sid or logon.sid == sid):
+                yield session
 
     async def _of(self, principal: str) -> AsyncIterator[Record]:
         async for record in self._manager.each("owner", principal):
