@@ -1,5 +1,6 @@
 """Sending once, bounded, and not cut off by the caller's end (E18)."""
 
+import ssl
 from contextlib import suppress
 
 import anyio
@@ -7,6 +8,7 @@ import httpx2
 import pytest
 
 from holdfast.backend.errands import open_errands
+from holdfast.backend.lanes import Lanes
 from holdfast.backend.wire import AnswerLost, Call, Wire
 from holdfast.errors import BackendUnavailable, LeaseLost
 
@@ -168,7 +170,7 @@ async def test_who_may_no_longer_send_when_the_connection_stands_has_sent_nothin
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    async with listener, anyio.create_task_group() as tasks, httpx2.AsyncHTTPTransport() as connections:
+    async with listener, anyio.create_task_group() as tasks, Lanes(ssl.create_default_context()) as connections:
         tasks.start_soon(listener.serve, serve)
         wire = Wire(f"http://127.0.0.1:{port}", connections)
         with anyio.fail_after(5), pytest.raises(LeaseLost, match="over"):

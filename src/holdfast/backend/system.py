@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
+from holdfast.backend.lanes import Lanes
 from holdfast.backend.quotas import Quotas
 from holdfast.backend.wire import Call, Reply, Wire
 from holdfast.config import Settings, SystemSettings
@@ -143,8 +144,7 @@ async def open_systems(
 
 def http_transport(name: str, settings: SystemSettings) -> httpx2.AsyncBaseTransport:
     """Return a pool of real connections to one system."""
-    limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
-    return httpx2.AsyncHTTPTransport(verify=_trust(name, settings.verify), limits=limits)
+    return Lanes(httpx2.create_ssl_context(verify=_trust(name, settings.verify)))
 
 
 def _trust(name: str, verify: bool | Path) -> ssl.SSLContext | bool:
