@@ -7,6 +7,7 @@ from holdfast.core.model import Policy
 
 SECURITY: Final = "security"
 HTTP: Final = "http"
+PENDING: Final = "pending"  # a browser was sent elsewhere and will come back
 
 KINDS: Final = (
     Kind(
@@ -18,5 +19,10 @@ KINDS: Final = (
         name=HTTP,
         clocks=Clocks(idle=1800.0, absolute=43_200.0),
         limits=Limits(per_client=1000, policy=Policy.LEAST_RECENT),
+    ),
+    Kind(
+        name=PENDING,
+        clocks=Clocks(absolute=600.0),
+        limits=Limits(per_client=1000, policy=Policy.OLDEST),
     ),
 )
