@@ -32,11 +32,19 @@ NAMES: Final = {BACKEND: "sessions", LOCK: "locks"}
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who calls: the principal (empty without authentication), what limits count, and the node sessions hang on."""
+    """Who calls: the principal (empty without authentication), what limits count, and the node sessions hang on.
+
+    Without such a node, `logon` finds the one of the caller's logon when a session is opened.
+    """
 
     owner: str = ""
     client: str = ""
     parent: Ref | None = None
+    logon: Callable[[], Awaitable[Ref | None]] | None = None
+
+    async def place(self) -> Ref | None:
+        """Return the node on which a session that is opened hangs; None for one that begins a tree."""
+        return await self.logon() if self.parent is None and self.logon is not None else self.parent
 
 
 class Workspace(msgspec.Struct, kw_only=True):

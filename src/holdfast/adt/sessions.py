@@ -73,7 +73,7 @@ class Sessions:
         node = await manager.open(
             WORKSPACE,
             plain(Workspace(system=found.name)),
-            parent=caller.parent,
+            parent=await caller.place(),
             owner=caller.owner,
             client=caller.client,
             label=found.name,

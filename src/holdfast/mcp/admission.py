@@ -27,6 +27,7 @@ from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.showing import FINGERPRINT, shown
 from holdfast.mcp.standalone import Streams
 from holdfast.web.address import network_of
+from holdfast.web.security import Logons
 
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
@@ -49,6 +50,7 @@ class Admission:
 
     def __init__(self, manager: Manager, streams: Streams, rules: SessionRules) -> None:
         self._manager, self._streams, self._rules = manager, streams, rules
+        self._logons = Logons(manager)
 
     def marks(self, exchange: Exchange) -> dict[str, Any]:
         """Return what a new session's content has to hold for its use to be judged later."""
@@ -122,6 +124,10 @@ class Admission:
         if after is not None and touched(session.record, self._manager.clock(), after) is not None:
             await self._manager.get(session.ref, touch=True)
 
+    async def logon(self, exchange: Exchange) -> Session | None:
+        """Return the logon below which a session of who sends a request hangs, if there is a person (M6, S6)."""
+        return await self._logons.of_bearer(exchange.identity)
+
     # -- a change of authentication
 
     async def _logged_on(self, exchange: Exchange, session_id: str) -> Session:
@@ -142,7 +148,12 @@ class Admission:
         if not await self._manager.end(session, Reason.SECURITY):
             raise SessionNotFound("there is no such session")  # somebody else was faster
         fresh = await self._manager.open(
-            SESSION, session.content, owner=exchange.principal, client=exchange.client, label=session.record.label
+            SESSION,
+            session.content,
+            parent=await self.logon(exchange),
+            owner=exchange.principal,
+            client=exchange.client,
+            label=session.record.label,
         )
         self._manager.tell(Fact.ROTATED, fresh.record)
         exchange.fresh_id = fresh.id or ""

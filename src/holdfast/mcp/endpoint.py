@@ -318,6 +318,9 @@ class McpEndpoint:
             facts = msgspec.structs.replace(facts, session=Named.DEAD)
         elif isinstance(error, LimitReached) and route is Route.STREAM:
             facts = msgspec.structs.replace(facts, full=True)
+        elif isinstance(error, InvalidToken):  # from before its person logged off
+            await self._deny(exchange, error, request_id)
+            return
         else:
             await exchange.fail(error, request_id=request_id)
             return

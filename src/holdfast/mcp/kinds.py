@@ -11,12 +11,14 @@ from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.model import Policy
 from holdfast.mcp.handles import HANDLE
 from holdfast.mcp.tasks.register import RUN, TASK, watch_over
+from holdfast.web.kinds import KINDS as LOGONS
 
 SESSION: Final = "mcp"
 STREAM: Final = "stream"
 STATE: Final = "state"  # what a FastMCP server keeps for its sessions (`fastmcp_state`)
 
 KINDS: Final = (
+    *LOGONS,  # what an agent opens hangs below its person's logon
     Kind(
         name=SESSION,
         clocks=Clocks(idle=1800.0, absolute=43_200.0),

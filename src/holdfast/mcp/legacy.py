@@ -224,6 +224,7 @@ class Legacy:
         return await self._manager.open(
             SESSION,
             {**content, **self._admission.marks(exchange)},
+            parent=await self._admission.logon(exchange),
             owner=exchange.principal,
             client=exchange.client,
             label=label,

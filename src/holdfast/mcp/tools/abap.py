@@ -5,6 +5,7 @@ by itself but say who calls; everything else is the service's.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -28,9 +29,12 @@ from holdfast.adt.names import own_name
 from holdfast.adt.service import Abap
 from holdfast.adt.types import TYPES, ObjectType
 from holdfast.core.events import ADDRESS
+from holdfast.core.model import Ref
+from holdfast.mcp.calling import calling
 from holdfast.mcp.dispatch import Context
 from holdfast.mcp.protocol import Era
 from holdfast.mcp.tool import Annotations, Tool
+from holdfast.web.security import Logons
 
 INSTRUCTIONS: Final = (
     "Edit ABAP objects: GetSession, then Validate, Create (for a new object), Lock, Update, Unlock, Activate, in this "
@@ -219,10 +223,18 @@ def abap_tools(abap: Abap) -> list[Tool]:
 
 
 def caller_of(context: Context) -> Caller:
-    """Return who calls: sessions of the legacy era hang on the client's own, modern ones begin the tree."""
+    """Return who calls: sessions of the legacy era hang on the client's own, modern ones on the person's logon."""
     owner = context.principal or LOCAL
     parent = context.session.ref if context.era is Era.LEGACY and context.session is not None else None
-    return Caller(owner=owner, client=context.principal or ADDRESS.get(), parent=parent)
+    return Caller(
+        owner=owner, client=context.principal or ADDRESS.get(), parent=parent, logon=partial(_logon_of, context)
+    )
+
+
+async def _logon_of(context: Context) -> Ref | None:
+    """Return the node of the logon that the request's token belongs to, if it is a person's (S6)."""
+    logon = await Logons(calling().manager).of_bearer(context.identity)
+    return None if logon is None else logon.ref
 
 
 def _session_tools(abap: Abap) -> list[Tool]:
