@@ -1,12 +1,11 @@
 """How often the store is asked on the hot paths."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import anyio
-import msgspec
 import pytest
 
+from core.counted import counting
 from core.world import World, manager_on
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
@@ -14,28 +13,11 @@ from holdfast.core.model import Reason
 from holdfast.stores import open_store
 
 
-class Counted:
-    """A port that counts its calls by name."""
-
-    def __init__(self, port: Any, calls: list[str]) -> None:
-        self._port, self._calls = port, calls
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._port, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            self._calls.append(name)
-            return await method(*args, **kwargs)
-
-        return call
-
-
 @pytest.fixture
 async def counted() -> AsyncIterator[tuple[Manager, World, list[str]]]:
     world, calls = World(), list[str]()
     async with open_store("memory://", clock=world) as store:
-        ports = {name: Counted(getattr(store, name), calls) for name in ("sessions", "leases", "counters")}
-        yield manager_on(msgspec.structs.replace(store, **ports), world), world, calls
+        yield manager_on(counting(store, calls), world), world, calls
 
 
 async def test_load_and_touch_is_one_trip(counted: tuple[Manager, World, list[str]]) -> None:  # E25
