@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import quote_plus
 
+import anyio
 import httpx2
 
 from holdfast.identity.facts import IssuerRefused, IssuerUnavailable
@@ -48,6 +49,24 @@ async def _body(answer: httpx2.Response, limit: int) -> bytes:
         if len(read) > limit:
             raise IssuerUnavailable(f"the issuer's answer is longer than {limit} bytes")
     return bytes(read)
+
+
+async def post_xml(url: str, body: bytes, *, limit: int, timeout: float = TIMEOUT_S) -> bytes:
+    """Return the body of a 200 to a SOAP 1.1 message, which is no longer than `limit` bytes.
+
+    Raises:
+        IssuerUnavailable: There is no such answer within `timeout` seconds.
+    """
+    headers = {"content-type": "text/xml; charset=utf-8", "soapaction": '""', "accept": "text/xml"}
+    try:
+        with anyio.fail_after(timeout):
+            async with (
+                httpx2.AsyncClient(timeout=timeout, follow_redirects=False) as client,
+                client.stream("POST", url, content=body, headers=headers) as answer,
+            ):
+                return await _body(answer, limit)
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as exc:
+        raise IssuerUnavailable(f"the issuer does not answer: {type(exc).__name__}") from exc
 
 
 @asynccontextmanager

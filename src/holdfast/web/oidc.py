@@ -17,7 +17,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,6 +36,7 @@ from holdfast.web.middleware import VISIT, SessionMiddleware, login, visit_of
 from holdfast.web.notice import Notice, onward, page, problem
 from holdfast.web.oidc_logout import back_channel, front_channel
 from holdfast.web.opened import Opened
+from holdfast.web.origin import check_same_origin
 from holdfast.web.pending import Pending, browser_token
 from holdfast.web.query import Query, below, number_in, query_of
 from holdfast.web.returns import local_path
@@ -48,7 +48,6 @@ METHOD: Final = "oidc"
 KEPT: Final = "id_token"  # in the content of the logon: the provider wants to see it again at logout
 COOKIE: Final = "holdfast-oidc"  # stays in the browser that is at the provider
 APPLICATION: Final = "holdfast-oidc-pages"  # these pages, where no other application is around them; keeps nothing
-SAME_SITE: Final = ("same-origin", "none")
 FAILED: Final = "The logon failed"
 
 Page = Callable[[Visit, Query], Awaitable[Notice]]
@@ -267,16 +266,6 @@ async def kept_by(visit: Visit) -> str:
     """Return the ID token of a visit's logon; empty if there is none."""
     security = await visit.of_logon()
     return str(security.content.get(KEPT, "")) if security is not None else ""
-
-
-def check_same_origin(scope: Scope, url: str) -> None:
-    """Raise Forbidden if a page of another site has sent a form here (R49, R58)."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    parts = urlsplit(url)
-    site, origin = headers.get(b"sec-fetch-site"), headers.get(b"origin")
-    theirs = origin not in (None, f"{parts.scheme}://{parts.netloc}") if site is None else site not in SAME_SITE
-    if theirs:
-        raise Forbidden("the form was sent by a page of another site", hint="Log out on a page of this site.")
 
 
 def plain(code: str) -> str:
