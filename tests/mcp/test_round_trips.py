@@ -50,7 +50,7 @@ async def test_rate_limits_cost_few_of_many_calls_a_trip() -> None:  # E13, E25
         asked = by_requests(calls)
     assert asked.count("load") == CALLS
     assert asked.count("take") <= 2
-    assert set(asked) == {"load", "take"}
+    assert set(asked) <= {"load", "take"}
 
 
 async def test_a_modern_call_asks_the_store_nothing() -> None:  # E25, M19
