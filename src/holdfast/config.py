@@ -180,6 +180,29 @@ class OidcSettings(Described):
     """Seconds in which the provider has to answer."""
 
 
+class PasswordSettings(Described):
+    """`[passwords]`: people log on with a name and a password of a file."""
+
+    file: Path | None = None
+    """File of people and their passwords, which `holdfast users add` makes."""
+    passes: int = Field(default=3, ge=1, le=100)
+    """Passes over the memory that checking a password takes (argon2id)."""
+    memory: int = Field(default=65536, ge=8192, le=4 * 1024 * 1024)
+    """KiB of memory that checking a password takes."""
+    lanes: int = Field(default=4, ge=1, le=64)
+    """Threads of one check."""
+    at_once: int = Field(default=2, ge=1, le=64)
+    """Checks that run at the same time, in one process; the others wait."""
+    failures: int = Field(default=10, ge=1)
+    """Logons of one account that may fail from one address, in `failure_window` seconds."""
+    failures_per_account: int = Field(default=100, ge=1)
+    """The same from all addresses."""
+    failures_per_address: int = Field(default=50, ge=1)
+    """The same of all accounts."""
+    failure_window: float = Field(default=600.0, gt=0)
+    """Seconds in which failed logons count; so long has to wait who had too many."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -215,6 +238,8 @@ class Settings(BaseSettings):
     """Access tokens of an authorization server, instead of `token`."""
     oidc: OidcSettings = OidcSettings()
     """People log on at an OpenID provider."""
+    passwords: PasswordSettings = PasswordSettings()
+    """People log on with a password."""
     allowed_origins: list[str] = []
     """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []

@@ -11,6 +11,7 @@ from holdfast.cli.keys import keys
 from holdfast.cli.serve import serve, sim
 from holdfast.cli.sessions import locks, sessions
 from holdfast.cli.store import store
+from holdfast.cli.users import users
 
 app = typer.Typer(
     help="Holdfast: stateful sessions for stateless protocols.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -22,6 +23,7 @@ app.add_typer(sessions, name="sessions")
 app.add_typer(locks, name="locks")
 app.add_typer(keys, name="keys")
 app.add_typer(store, name="store")
+app.add_typer(users, name="users")
 
 
 def _print_version(wanted: bool) -> None:
