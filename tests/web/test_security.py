@@ -269,3 +269,11 @@ async def test_a_token_from_before_the_logout_begins_nothing_and_a_fresh_one_doe
         await world.logons.of_bearer(token("ann", sid=sid, at=1099.0))
     assert await world.logons.of_bearer(token("ann", sid=sid, at=1101.0)) is not None
     assert await world.logons.of_bearer(token("bob", sid="s3", at=1000.0)) is not None
+
+
+async def test_a_logon_that_is_renewed_at_one_application_is_renewed_at_the_others(world: World) -> None:  # S14
+    security = await world.logons.begin(ANN)
+    shop = await world.logons.open_http("shop", below=security)
+    again = Logon(subject="ann", method="password", at=1500.0, level=2)
+    await world.logons.renew(security, again)
+    assert logon_of(await world.logons.load_http(str(shop.id), "shop")) == again

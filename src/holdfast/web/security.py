@@ -5,11 +5,12 @@ person: MCP sessions, sticky sessions, sessions at back ends. An HTTP session ma
 attached to it then, under a new id. Ending the logon is one write; nothing below it loads any more.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from holdfast.core.ids import alias_of
 from holdfast.core.kinds import Clocks
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
@@ -22,7 +23,12 @@ from holdfast.web.kinds import HTTP, SECURITY
 
 LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
 APP: Final = "app"
+WITH: Final = "with"  # in the content of an HTTP session: under which id of the logon its copy was made
+TURNED: Final = "turned"  # when that was
 DEVICE_CHARACTERS: Final = 256
+GRACE_S: Final = 10.0  # for which requests that were sent together with the one that got a new id are served
+
+T = TypeVar("T")
 
 
 class Logon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,6 +91,11 @@ def logon_of(session: Session) -> Logon | None:
     return msgspec.convert(kept, Logon, strict=False) if kept else None
 
 
+def mark_with(logon_id: str) -> str:
+    """Return what an HTTP session keeps of its logon's id: enough to tell it from the next one."""
+    return alias_of(logon_id).hex()[:16]
+
+
 class Logons:
     """Begins, finds and ends logons and the HTTP sessions below them."""
 
@@ -110,31 +121,30 @@ class Logons:
             clocks=self._clocks(ends_at),
         )
 
-    async def load(self, session_id: str) -> Session:
+    async def load(self, session_id: str, *, touch: bool = True) -> Session:
         """Return the logon with this id; raise SessionNotFound if there is none (any more)."""
-        return await self._manager.load(session_id, kind=SECURITY)
+        return await self._manager.load(session_id, kind=SECURITY, touch=touch)
 
     async def renew(self, security: Session, logon: Logon, *, ends_at: float | None = None) -> str:
         """Write down that somebody has proved anew, or more strongly, who they are; return the new id (R8, S14).
 
-        From now on the issuer's new names of person and session count; `ends_at` may make it end earlier (R28).
+        From now on the issuer's new names of person and session count; `ends_at` may make it end earlier (R28). The
+        applications below learn of it wherever it was renewed.
 
         Raises:
             SessionNotFound: It is somebody else: that is another logon.
         """
         if logon.principal != security.owner:
             raise SessionNotFound("this logon is another person's")
-        while True:
+
+        async def write() -> str:
             ends = min(security.record.ends_at, security.record.ends_at if ends_at is None else ends_at)
             security.record = msgspec.structs.replace(security.record, client=_found_by(logon), ends_at=ends)
             security.content = {**security.content, LOGON: _plain(logon)}
-            try:
-                await self._manager.save(security)
-            except SessionConflict:
-                fresh = await self._manager.get(security.ref)
-                security.record, security.content = fresh.record, fresh.content
-            else:
-                return await self._manager.rotate(security)
+            await self._manager.save(security)
+            return await self._manager.rotate(security)
+
+        return await self._until_written(security, write)
 
     async def end(self, security: Session, reason: Reason = Reason.LOGOUT) -> bool:
         """End a logon and all below it; False if it had ended already."""
@@ -204,9 +214,15 @@ class Logons:
     # -- HTTP sessions
 
     async def open_http(
-        self, app: str, content: Mapping[str, Any] | None = None, *, below: Session | None = None, client: str = ""
+        self,
+        app: str,
+        content: Mapping[str, Any] | None = None,
+        *,
+        below: Session | None = None,
+        logon_id: str = "",
+        client: str = "",
     ) -> Session:
-        """Open an HTTP session of an application: below a logon, or for a visitor from an address, `client`.
+        """Open an HTTP session of an application: below a logon, whose id may be named, or for a visitor from `client`.
 
         Raises:
             SessionEnded: The logon has ended.
@@ -214,25 +230,87 @@ class Logons:
         """
         values = {**(content or {}), APP: app}
         if below is not None:
-            values[LOGON] = below.content[LOGON]
+            values |= self._copied(below, logon_id)
         owner = below.owner if below else ""
         return await self._manager.open(HTTP, values, parent=below, owner=owner, client=client, label=app, app=app)
 
-    async def load_http(self, session_id: str, app: str) -> Session:
+    async def load_http(self, session_id: str, app: str, *, touch: bool = True) -> Session:
         """Return an application's HTTP session; another application's is not found (S1)."""
-        session = await self._manager.load(session_id, kind=HTTP, app=app)
+        session = await self._manager.load(session_id, kind=HTTP, app=app, touch=touch)
         if session.content.get(APP) != app:
             raise SessionNotFound("there is no such session")
         return session
 
-    async def attach(self, http: Session, security: Session, *, removed: Collection[str] = ()) -> None:
-        """Hang a visitor's HTTP session below a logon, under a new id and without the content that is `removed` (S3).
+    async def http_of(self, security: Session, app: str) -> Session | None:
+        """Return the HTTP session of an application below a logon, the one used last if there are several."""
+        found = [one for one in await self._manager.children(security.ref, HTTP) if one.content.get(APP) == app]
+        return max(found, key=lambda one: (one.record.used_at, one.key), default=None)
+
+    async def attach(
+        self,
+        http: Session,
+        security: Session,
+        *,
+        logon_id: str = "",
+        keeps: Callable[[str], bool] = lambda name: True,
+    ) -> None:
+        """Hang a visitor's HTTP session below a logon, under a new id and with what it `keeps` of its content (S3).
 
         Raises:
+            SessionNotFound: Another request has attached it meanwhile, or it has ended.
             SessionEnded: One of the two has ended.
         """
-        await self._manager.rotate(http, parent=security)
-        await self._manager.merge(http, {LOGON: security.content[LOGON]}, removed=removed)
+        await self._until_written(http, lambda: self._manager.rotate(http, parent=security))
+
+        async def write() -> None:
+            kept = {name: value for name, value in http.content.items() if keeps(name)}
+            http.content = {**kept, **self._copied(security, logon_id)}
+            http.record = msgspec.structs.replace(http.record, owner=security.owner, client=security.owner)
+            await self._manager.save(http)
+
+        await self._until_written(http, write)
+
+    async def follow(
+        self, http: Session, security: Session, *, logon_id: str, more: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Bring an HTTP session up to date with its logon, under a new id (R8); False if another request just has.
+
+        The new id is for who brought the logon's own: who knows only the old one of the HTTP session is out.
+
+        Raises:
+            SessionNotFound, SessionEnded: It has ended.
+        """
+        copied = {**self._copied(security, logon_id), **(more or {})}
+
+        async def write() -> bool:
+            if http.content.get(WITH) == copied[WITH] and self.just_turned(http):
+                return False
+            http.content = {**http.content, **copied}
+            await self._manager.save(http)
+            return True
+
+        if not await self._until_written(http, write):
+            return False
+        await self._until_written(http, lambda: self._manager.rotate(http))
+        return True
+
+    def just_turned(self, http: Session) -> bool:
+        """Say whether a request that may still be on its way back has got an HTTP session's id (R9)."""
+        turned = http.content.get(TURNED)
+        return isinstance(turned, int | float) and self._manager.clock() - turned < GRACE_S
+
+    def _copied(self, security: Session, logon_id: str) -> dict[str, Any]:
+        marked = {WITH: mark_with(logon_id)} if logon_id else {}
+        return {LOGON: security.content[LOGON], TURNED: self._manager.clock(), **marked}
+
+    async def _until_written(self, session: Session, write: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a change of a session, read anew, until nobody else has written in between."""
+        while True:
+            try:
+                return await write()
+            except SessionConflict:
+                fresh = await self._manager.get(session.ref)
+                session.record, session.content = fresh.record, fresh.content
 
     # -- inside
 

@@ -96,10 +96,14 @@ class Visit:
             await self._attach()
         self.logon, self._left = logon, False
 
-    async def log_out(self, reason: Reason = Reason.LOGOUT) -> None:
-        """End the logon and all that hangs below it; the request goes on as a visitor's."""
+    async def log_out(self, reason: Reason = Reason.LOGOUT, *, wipe: bool = True) -> None:
+        """End the logon and all that hangs below it; the request goes on as a visitor's.
+
+        With `wipe` the browser is told to forget all that it keeps of this site. That takes the cookies of every host
+        below the same domain, so a browser that goes on to log off elsewhere is not told.
+        """
         await self._forget(reason)
-        self._left = True
+        self._left = wipe
 
     async def of_logon(self) -> Session | None:
         """Return the logon's own node."""
