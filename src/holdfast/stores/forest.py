@@ -15,9 +15,11 @@ from holdfast.core.model import (
     Lease,
     Limit,
     Loaded,
+    Policy,
     Reason,
     Record,
     Ref,
+    Scope,
     State,
 )
 from holdfast.core.policy import expires_at, touched, victims
@@ -280,11 +282,15 @@ class Forest:
         leaving: dict[bytes, Record] = {}
         ancestors = frozenset(ancestor.key for ancestor in above)
         for limit in limits:
+            if limit.scope is Scope.TOTAL and limit.policy is Policy.REJECT:  # nobody is looked for, so nobody is read
+                if self._rows.living(record.kind, now) - len(leaving) >= limit.most:
+                    raise _full(limit, record)
+                continue
             rivals = self._rows.rivals(record, limit)
             living = [rival for rival in rivals if rival.key not in leaving and _lives(rival, now)]
             chosen = victims(replace(limit, spare=limit.spare | ancestors), living, now)
             if chosen is None:
-                raise LimitReached(f"there are {limit.most} {record.kind} sessions already (limit per {limit.scope})")
+                raise _full(limit, record)
             leaving.update((victim.key, victim) for victim in chosen)
         return [self._mark(self._rows.whole(key) or victim, Reason.REPLACED, now) for key, victim in leaving.items()]
 
@@ -334,3 +340,7 @@ def _refuse_stale(stored: Record, record: Record) -> None:
 def _refuse_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise BadInput(f"a tree is at most {MAX_DEPTH} nodes deep")
+
+
+def _full(limit: Limit, record: Record) -> LimitReached:
+    return LimitReached(f"there are {limit.most} {record.kind} sessions already (limit per {limit.scope})")

@@ -52,6 +52,10 @@ class Rows(Protocol):
         """Return the LIVE rows of the record's kind in the scope; an empty list if they are fewer than `most`."""
         ...
 
+    def living(self, kind: str, now: float) -> int:
+        """Return how many rows of a kind live by their own clocks, without reading those that do."""
+        ...
+
     def due(self, now: float) -> Iterator[Record]:
         """Yield the rows with `due_at <= now` whose lease has run out, earliest first."""
         ...

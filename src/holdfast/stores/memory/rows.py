@@ -1,5 +1,6 @@
 """The rows of the memory store: dictionaries, and the indexes that `find` and the limits read."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -31,6 +32,7 @@ class MemoryRows:
         self._keys: Shelf[bytes] = Shelf()
         self._kinds, self._owners, self._clients, self._parents = KeyIndex(), KeyIndex(), KeyIndex(), KeyIndex()
         self._expiry, self._due = Timeline(), Timeline()
+        self._living: Counter[str] = Counter()  # rows in state LIVE, by kind
         self.whole = self.bare = self._nodes.get
 
     def named(self, alias: bytes) -> Record | None:
@@ -52,12 +54,14 @@ class MemoryRows:
             self._aliases[record.alias] = key
         self._expiry.move(key, None, _expiry(record))
         self._due.move(key, None, record.due_at)
+        self._living[record.kind] += record.state is State.LIVE
 
     def update(self, old: Record, new: Record) -> None:
         """Replace a row, and move it in the indexes that it changes."""
         key = old.key
         self._nodes[key] = new
         self._expiry.move(key, _expiry(old), _expiry(new))
+        self._living[old.kind] += (new.state is State.LIVE) - (old.state is State.LIVE)
         if old.due_at is not new.due_at:
             self._due.move(key, old.due_at, new.due_at)
         if old.owner != new.owner:
@@ -86,6 +90,7 @@ class MemoryRows:
             self._parents.discard(record.parent, key)
         self._rename(key, record.alias, None)
         self._expiry.move(key, _expiry(record), None)
+        self._living[record.kind] -= record.state is State.LIVE
         self._due.move(key, record.due_at, None)
         self._leases.pop(key, None)
         self.logs.pop(key, None)
@@ -105,6 +110,10 @@ class MemoryRows:
             return []
         rows = self._records(index.keys(value))
         return [row for row in rows if row.kind == record.kind and row.state is State.LIVE]
+
+    def living(self, kind: str, now: float) -> int:
+        """Return how many rows of a kind live by their own clocks: those in state LIVE, less those that ran out."""
+        return self._living[kind] - sum(row.kind == kind for row in self._until_expired(now))
 
     def due(self, now: float) -> Iterator[Record]:
         """Yield the rows with `due_at <= now` whose lease has run out, earliest first."""

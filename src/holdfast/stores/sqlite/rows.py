@@ -69,6 +69,9 @@ class Statements:
             "ORDER BY key LIMIT ?3"
         )
         self.common = f"SELECT {COLUMNS} FROM {node} WHERE key > ?2 AND +kind = ?1 ORDER BY key LIMIT ?3"
+        self.of_kind = f"SELECT count(*) FROM {node} WHERE kind = ?"
+        self.ended = f"SELECT count(*) FROM {node} WHERE due_at IS NOT NULL AND +kind = ? AND state <> 'live'"
+        self.run_out = f"SELECT count(*) FROM {node} WHERE bucket <= ? AND {EXPIRES} <= ? AND +kind = ?"
         self.due_rows = f"SELECT {COLUMNS} FROM {node} WHERE due_at <= ? ORDER BY due_at, key LIMIT ?"
 
     def find(self, column: str) -> str:
@@ -152,6 +155,16 @@ class SqliteRows:
         if self._crowd(column, value, max(limit.most, 0)) < limit.most:
             return []
         return [_record(row) for row in self._run(self._sql.rivals(column), (value, record.kind))]
+
+    def living(self, kind: str, now: float) -> int:
+        """Return how many rows of a kind live: all, less those that were ended, which are due, or ran out."""
+        counts = (
+            self._run(self._sql.of_kind, (kind,)),
+            self._run(self._sql.ended, (kind,)),
+            self._run(self._sql.run_out, (_minute(now), now, kind)),
+        )
+        whole, ended, run_out = (int(count.fetchone()[0]) for count in counts)
+        return whole - ended - run_out
 
     def due(self, now: float) -> Iterator[Record]:
         """Yield the rows with `due_at <= now` whose lease has run out, earliest first."""
