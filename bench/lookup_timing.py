@@ -150,7 +150,5 @@ if __name__ == "__main__":
         serve(*sys.argv[2:4])
     else:
         words = [word for word in sys.argv[1:] if word != "wire"]
-        store, probes = [*words, "memory", "200000"][:2] if len(words) < 2 else words[:2]
-        if len(words) == 1:
-            store, probes = words[0], "200000"
+        store, probes = words + ["memory", "200000"][len(words) :]
         asyncio.run(main(store, int(probes), "wire" in sys.argv))
