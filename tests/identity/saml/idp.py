@@ -80,6 +80,35 @@ def identity_provider(entity_id: str = IDP, *names: str, base: str = "https://id
     )
 
 
+def identity_metadata(entity_id: str = IDP, *keys: str, until: float | None = None, more: str = "") -> bytes:
+    """Return an identity provider's metadata as text, with a comment as many have."""
+    host = entity_id.removesuffix("/metadata")
+    described = "".join(
+        '<md:KeyDescriptor use="signing"><ds:KeyInfo><ds:X509Data><ds:X509Certificate>'
+        + b64encode(certificate_of(key).public_bytes(Encoding.DER)).decode()
+        + "</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>"
+        for key in keys or ("idp",)
+    )
+    urn = "urn:oasis:names:tc:SAML:2.0:bindings:"
+    endpoints = "".join(
+        f'<md:{service} Binding="{urn}{binding}" Location="{host}{path}"/>'
+        for service, binding, path in (
+            ("SingleLogoutService", "HTTP-Redirect", "/slo"),
+            ("SingleLogoutService", "HTTP-POST", "/slo-post"),
+            ("SingleLogoutService", "SOAP", "/slo-soap"),
+            ("SingleSignOnService", "HTTP-Redirect", "/sso"),
+            ("SingleSignOnService", "HTTP-POST", "/sso-post"),
+        )
+    )
+    ends = f' validUntil="{written(until)}"' if until is not None else ""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><!-- ours --><md:EntityDescriptor ID="_m" entityID="{entity_id}"{ends}'
+        ' xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" xmlns:ds="http://www.w3.org/2000/09/xmldsig#">'
+        '<md:IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">'
+        f"{described}{endpoints}{more}</md:IDPSSODescriptor></md:EntityDescriptor>"
+    ).encode()
+
+
 def assertion(**said: Any) -> str:
     """Return an assertion, not signed yet."""
     v = {
@@ -159,7 +188,12 @@ def logout_request(**said: Any) -> str:
 def logout_response(**said: Any) -> str:
     """Return the answer to a request for a logout, not signed yet."""
     v = {
-        "id": "_o1", "issuer": IDP, "to": SP_URL + "/slo", "answers": "_q1", "at": NOW, "status": SUCCESS,
+        "id": "_o1",
+        "issuer": IDP,
+        "to": SP_URL + "/slo",
+        "answers": "_q1",
+        "at": NOW,
+        "status": SUCCESS,
         **said,
     }
     return (

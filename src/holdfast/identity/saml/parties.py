@@ -1,8 +1,9 @@
 """Who speaks: this service provider, with its keys and addresses, and an identity provider, as its metadata says."""
 
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 from cryptography import x509
@@ -111,7 +112,27 @@ class NameId(msgspec.Struct, frozen=True, kw_only=True):
     name_qualifier: str = ""
     sp_name_qualifier: str = ""
 
-    def key(self, idp: str, sp: str) -> str:
-        """Return one text for all names that mean the same: what is left out is who speaks and who listens."""
-        parts = (self.value, self.format or UNSPECIFIED, self.name_qualifier or idp, self.sp_name_qualifier or sp)
-        return " ".join(quote(part, safe="@:/.-_~") for part in parts)
+    @property
+    def text(self) -> str:
+        """The name in one line, from which `of` makes it again."""
+        return _text(self.value, self.format, self.name_qualifier, self.sp_name_qualifier)
+
+    @classmethod
+    def of(cls, text: str) -> "NameId":
+        """Return the name that a line tells."""
+        value, name_format, name_qualifier, sp_name_qualifier = map(unquote, text.split(" "))
+        return cls(value=value, format=name_format, name_qualifier=name_qualifier, sp_name_qualifier=sp_name_qualifier)
+
+    def spellings(self, idp: str, sp: str) -> list[str]:
+        """Return the lines of all names that mean the same: what goes without saying may be said or not (§8.3)."""
+        formats = _either(self.format, UNSPECIFIED)
+        theirs, ours = _either(self.name_qualifier, idp), _either(self.sp_name_qualifier, sp)
+        return [_text(self.value, *parts) for parts in product(formats, theirs, ours)]
+
+
+def _text(*parts: str) -> str:
+    return " ".join(quote(part, safe="@:/.-_~") for part in parts)
+
+
+def _either(said: str, usual: str) -> tuple[str, ...]:
+    return ("", usual) if said in ("", usual) else (said,)

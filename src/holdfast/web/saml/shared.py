@@ -1,0 +1,115 @@
+"""What the routes of SAML share."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from holdfast._asgi import Receive, Scope
+from holdfast.core.events import Event, Fact
+from holdfast.errors import BadInput, HoldfastError
+from holdfast.identity.saml.bindings import BASE64_BYTES, Received, from_form
+from holdfast.identity.saml.parties import ServiceProvider
+from holdfast.identity.saml.refusals import SamlMalformed, SamlRefused, SamlUnsolicited
+from holdfast.web.body import read_body
+from holdfast.web.cookies import Cookie
+from holdfast.web.kinds import SECURITY
+from holdfast.web.pending import Pending, browser_token
+from holdfast.web.reply import Header
+from holdfast.web.saml.gate import Gate
+from holdfast.web.saml.partner import Partners
+from holdfast.web.site import Running, Security
+
+logger = logging.getLogger(__name__)
+
+METHOD: Final = "saml"
+FORM_BYTES: Final = 2 * BASE64_BYTES  # as percent signs make it longer
+FORM_FIELDS: Final = 10
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """The parts, and what several routes do with them.
+
+    Args:
+        landing: Where people go who did not come from a page.
+        away: The cookie of a browser that is at the identity provider. It comes back from another site, by a form.
+        was_here: The cookie of a browser that has logged on here and not off.
+        clock: Unix seconds.
+    """
+
+    security: Security
+    sp: ServiceProvider
+    partners: Partners
+    gate: Gate
+    landing: str
+    away: Cookie
+    was_here: Cookie
+    clock: Callable[[], float]
+
+    async def send_away(self, running: Running, scope: Scope, content: dict[str, Any]) -> tuple[str, list[Header]]:
+        """Keep something until a browser comes back; return the RelayState it takes along, and its cookie.
+
+        Raises:
+            BadInput: The browser could not be known again, as it comes over plain HTTP.
+        """
+        browser = browser_token(scope, self.away)
+        cookie = self.away.put(scope, browser)
+        if cookie is None:
+            raise BadInput("this would travel over plain HTTP", hint="Use the https:// address of this site.")
+        client = self.security.proxies.client_of(scope)
+        return await Pending(running.manager).begin(content, browser, client=client), [cookie]
+
+    async def take_back(self, running: Running, scope: Scope, relay_state: str, kind: str) -> dict[str, Any]:
+        """Return what was kept for a browser that comes back; raise SamlUnsolicited if it was not away."""
+        try:
+            kept = await Pending(running.manager).take(relay_state, self.away.read(scope) or "")
+        except BadInput:
+            kept = {}
+        if kept.get("kind") != kind:
+            raise SamlUnsolicited("this browser has no such request open: it is too old, or another browser's")
+        return kept
+
+    async def form(self, scope: Scope, receive: Receive) -> Received:
+        """Return the message in a form that was posted."""
+        if _media_type(scope) != "application/x-www-form-urlencoded":
+            raise SamlMalformed("the message is sent as a form")
+        body = await read_body(receive, FORM_BYTES, _length(scope))
+        try:
+            fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
+        except ValueError:
+            raise SamlMalformed("the form cannot be read") from None
+        return await self.gate.run(from_form, fields)
+
+    def tell(self, running: Running, scope: Scope, error: HoldfastError, *, logon: bool) -> None:
+        """Note that a message was refused, by its code alone: what it said is nobody's business."""
+        logger.warning("a SAML message was refused: %s", error.code)
+        if not (logon and isinstance(error, SamlRefused)):
+            return
+        manager, address = running.manager, self.security.proxies.client_of(scope)
+        manager.sink.emit(
+            Event(
+                fact=Fact.LOGON_FAILED,
+                at=manager.clock(),
+                kind=SECURITY,
+                client=address,
+                address=address,
+                detail=f"{METHOD}: {error.code}",
+            )
+        )
+
+
+async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the body of a request, up to a limit."""
+    return await read_body(receive, limit, _length(scope))
+
+
+def _media_type(scope: Scope) -> str:
+    value = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return str(value.decode("latin-1").partition(";")[0].strip().lower())
+
+
+def _length(scope: Scope) -> int | None:
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(declared) if declared.isdigit() else None
