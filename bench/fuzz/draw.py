@@ -252,6 +252,6 @@ class Draw:
 def is_http(pairs: list[tuple[str, str]]) -> bool:
     """Say whether these are headers that a server has to answer; others it may close the connection for."""
     return sum(len(value) for _, value in pairs) < HEAD_BYTES and all(
-        name and name not in FRAMING and all(symbol == "\t" or symbol >= " " for symbol in value)
+        name and name.lower() not in FRAMING and all(symbol == "\t" or symbol >= " " for symbol in value)
         for name, value in pairs
     )
