@@ -1,0 +1,153 @@
+"""The pages themselves: what is known goes in, HTML comes out."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from holdfast.web.account.devices import in_words
+from holdfast.web.account.elsewhere import Elsewhere
+from holdfast.web.account.markup import Markup, document, hidden, instant, tag
+from holdfast.web.notice import Notice
+from holdfast.web.security import Listed, Logon
+
+NAME_AT_MOST: Final = "256"
+OWN_PAGES: Final = "holdfast-"  # applications that are pages like these
+
+
+def logon_page(
+    root: str,
+    *,
+    to: str,
+    level: int = 1,
+    name: str = "",
+    again: bool = False,
+    wrong: str = "",
+    status: int = 200,
+    elsewhere: Sequence[Elsewhere] = (),
+    passwords: bool = True,
+) -> Notice:
+    """Return the page on which people log on.
+
+    Args:
+        to: Where they go then.
+        level: How strong the logon must be.
+        name: What stands in the field already.
+        again: They have logged on, and are to prove once more who they are.
+        wrong: Why the last try failed.
+        passwords: There is a password to be typed.
+    """
+    parts = [tag("p", wrong, class_="wrong", role="alert")] if wrong else []
+    if again:
+        parts.append(tag("p", "What you want to do asks for a fresh proof that it is you."))
+    if passwords:
+        parts.append(_password_form(root, to, name))
+    elif not elsewhere:
+        parts.append(tag("p", "There is no way to log on as strongly as that asks for."))
+    links = [tag("li", tag("a", f"Log on with {one.title}", href=one.way(to, level))) for one in elsewhere]
+    if links:
+        parts.append(tag("ul", *links, class_="others" if passwords else "logons"))
+    return document("Confirm that it is you" if again else "Log on", *parts, root=root, status=status, narrow=True)
+
+
+def logout_page(root: str, logon: Logon, *, action: str, home: str) -> Notice:
+    """Return the page that asks whether somebody wants to log out."""
+    return document(
+        "Log out",
+        tag("p", "You are logged on as ", tag("strong", logon.name or logon.subject), "."),
+        tag("p", "Everything that works in your name is ended with it, in every application.", class_="soft"),
+        _button("Log out", action),
+        tag("p", tag("a", "Stay logged on", href=home)),
+        root=root,
+        narrow=True,
+        forms_here=action.startswith(root + "/"),
+    )
+
+
+def left_page(root: str, *, home: str, stays: Iterable[str] = ()) -> Notice:
+    """Return what is shown to who is not logged on (any more); `stays` are systems that still know them."""
+    named = list(stays)
+    parts = [tag("p", "You are logged out here.")]
+    if named:
+        parts.append(tag("p", f"You may still be logged on at {', '.join(named)}.", class_="wrong", role="alert"))
+        parts.append(tag("p", "Close your browser if others can use it."))
+    parts.append(tag("p", tag("a", "Go on", href=home)))
+    return document("Logged out", *parts, root=root, narrow=True)
+
+
+def logons_page(root: str, logon: Logon, logons: Sequence[Listed], here: str) -> Notice:
+    """Return the page of somebody's logons; `here` is the handle of the one that asks."""
+    others = [one for one in logons if one.handle != here]
+    parts = [
+        tag("p", "Where you are logged on as ", tag("strong", logon.name or logon.subject), "."),
+        tag("ul", *(_listed(root, one, one.handle == here) for one in logons), class_="logons"),
+    ]
+    if others:
+        parts.append(_button("Log out everywhere else", f"{root}/sessions", hidden("others", "1")))
+    parts.append(tag("nav", tag("a", "Log out here", href=f"{root}/logout"), aria_label="More"))
+    return document("Your sessions", *parts, root=root)
+
+
+def error_page(root: str, title: str, *words: str, status: int, home: str) -> Notice:
+    """Return a page that says what went wrong."""
+    said = (tag("p", word) for word in words if word)
+    return document(title, *said, tag("p", tag("a", "Go on", href=home)), root=root, status=status, narrow=True)
+
+
+def _password_form(root: str, to: str, name: str) -> Markup:
+    return tag(
+        "form",
+        hidden("next", to),
+        tag("label", "Name", for_="name"),
+        tag(
+            "input",
+            id="name",
+            name="name",
+            value=name,
+            autocomplete="username",
+            autofocus=not name,
+            required=True,
+            maxlength=NAME_AT_MOST,
+            autocapitalize="none",
+            spellcheck="false",
+        ),
+        tag("label", "Password", for_="password"),
+        tag(
+            "input",
+            id="password",
+            name="password",
+            type="password",
+            autocomplete="current-password",
+            required=True,
+            autofocus=bool(name),
+        ),
+        tag("button", "Log on"),
+        method="post",
+        action=f"{root}/logon",
+    )
+
+
+def _listed(root: str, one: Listed, here: bool) -> Markup:
+    name, about = in_words(one.logon.device), f"about-{one.handle}"
+    applications = [name for name in one.applications if not name.startswith(OWN_PAGES)]
+    facts = [
+        ("Address", one.logon.address or "unknown"),
+        ("Since", instant(one.created_at)),
+        ("Last use", instant(one.used_at)),
+        ("Logged on by", one.logon.method + (f" at {one.logon.issuer}" if one.logon.issuer else "")),
+        ("Applications", ", ".join(applications) or "none"),
+    ]
+    this = tag("span", "this one", class_="here") if here else Markup()
+    end = _button("Log out", f"{root}/sessions", hidden("end", one.handle), quiet=True, described=about)
+    return tag(
+        "li",
+        tag(
+            "div",
+            tag("h2", name, this, id=about),
+            tag("dl", *(cell for word, fact in facts for cell in (tag("dt", word), tag("dd", fact)))),
+        ),
+        Markup() if here else end,
+    )
+
+
+def _button(text: str, action: str, *fields: Markup, quiet: bool = False, described: str = "") -> Markup:
+    button = tag("button", text, class_="quiet" if quiet else False, aria_describedby=described or False)
+    return tag("form", *fields, button, method="post", action=action)

@@ -1,0 +1,227 @@
+"""The routes of the ready-made pages, relative to where they are mounted.
+
+    GET  /logon?next=…      the form; POST logs on, and goes on to `next`, a page of this site (S20, T31)
+    GET  /logout            asks; POST logs out (R49)
+    GET  /sessions          somebody's logons; POST ends one of them (`end`), or all others (`others`) (S13, R34, R36)
+    GET  /style.css         how it looks
+
+Inside the sessions of an application they belong to it; else they are an application of their own, which keeps nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from holdfast._asgi import Receive, Scope, Send
+from holdfast.errors import BadInput, Forbidden, HoldfastError, NotFound, NotLoggedOn, StepUpNeeded
+from holdfast.identity.attempts import TooManyAttempts
+from holdfast.identity.passwords import TooManyLogons
+from holdfast.web.account.elsewhere import Elsewhere
+from holdfast.web.account.form import read_form
+from holdfast.web.account.markup import CSS, STYLE
+from holdfast.web.account.pages import error_page, left_page, logon_page, logons_page, logout_page
+from holdfast.web.body import ClientGone
+from holdfast.web.federation import told
+from holdfast.web.middleware import VISIT, SessionMiddleware, login, require, visit_of
+from holdfast.web.notice import Notice, onward
+from holdfast.web.origin import check_same_origin
+from holdfast.web.passwords import PasswordLogon, WrongPassword, password_logon
+from holdfast.web.query import below, number_in, query_of
+from holdfast.web.reply import come_back
+from holdfast.web.returns import local_path
+from holdfast.web.site import Security
+from holdfast.web.visit import Visit
+
+APPLICATION: Final = "holdfast-account"
+FRESH_S: Final = 600.0
+FAILED: Final = 403  # of a wrong password: 401 would have to name a scheme of HTTP authentication (RFC 9110 §15.5.2)
+
+Page = Callable[[Visit, Receive], Awaitable[Notice]]
+
+
+class Account:
+    """The pages of one site.
+
+    Args:
+        security: What the applications of the process share.
+        passwords: Checks names and passwords; left out, as `[passwords]` says, and without a file there is no form.
+        elsewhere: Other ways to log on, which the form names.
+        landing: Where people go who did not come from a page.
+        fresh: Seconds for which a logon counts as fresh: to end another logon takes a fresh one.
+
+    Raises:
+        ConfigurationError: The password file cannot be read.
+    """
+
+    def __init__(
+        self,
+        security: Security,
+        passwords: PasswordLogon | None = None,
+        *,
+        elsewhere: Sequence[Elsewhere] = (),
+        landing: str = "/",
+        fresh: float = FRESH_S,
+    ) -> None:
+        self._security, self._elsewhere, self._fresh = security, tuple(elsewhere), fresh
+        self._landing = local_path(landing)
+        self._passwords = passwords
+        if passwords is None and security.settings.passwords.file is not None:
+            self._passwords = password_logon(security.settings.passwords)
+        self._sessions = SessionMiddleware(self._with_visit, security, application=APPLICATION)
+        self._pages: dict[tuple[str, str], Page] = {
+            ("GET", ""): self._home,
+            ("GET", "/"): self._home,
+            ("GET", "/logon"): self._ask_who,
+            ("POST", "/logon"): self._log_on,
+            ("GET", "/logout"): self._ask_to_leave,
+            ("POST", "/logout"): self._log_out,
+            ("GET", "/sessions"): self._list,
+            ("POST", "/sessions"): self._end,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http" and VISIT in scope:
+            await self._with_visit(scope, receive, send)
+        else:
+            await self._sessions(scope, receive, send)
+
+    # -- serving
+
+    async def _with_visit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the account pages know nothing of {scope['type']}")
+        try:
+            notice = await self._answer(scope, receive)
+        except ClientGone:
+            return
+        await notice.send(send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Notice:
+        method, path = scope["method"].replace("HEAD", "GET"), below(scope)
+        if (method, path) == ("GET", "/style.css"):
+            return Notice(200, STYLE, CSS)
+        page, visit = self._pages.get((method, path)), visit_of(scope)
+        if page is None:
+            status = 405 if any(path == known for _, known in self._pages) else 404
+            return error_page(_root(visit), "Not here", status=status, home=self._landing)
+        try:
+            if method == "POST":
+                _check_sender(scope, _site(visit, self._security))
+            return await page(visit, receive)
+        except (NotLoggedOn, StepUpNeeded):
+            return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions")
+        except HoldfastError as exc:
+            shown = error_page(
+                _root(visit), "That did not work", f"{exc}.", exc.hint, status=exc.status, home=self._landing
+            )
+            return _waiting(shown, exc)
+
+    async def _home(self, visit: Visit, receive: Receive) -> Notice:
+        return onward(f"{_root(visit)}/sessions")
+
+    # -- logging on
+
+    async def _ask_who(self, visit: Visit, receive: Receive) -> Notice:
+        query = query_of(visit.scope)
+        return self._form(visit, to=self._next(query.get("next", "")), level=number_in(query, "level") or 1)
+
+    async def _log_on(self, visit: Visit, receive: Receive) -> Notice:
+        form = await read_form(visit.scope, receive)
+        to, name = self._next(form.get("next", "")), form.get("name", "")
+        if self._passwords is None:
+            raise BadInput("nobody logs on with a password here")
+        try:
+            logon = await self._passwords.logon(visit.services, name, form.get("password", ""), address=visit.address)
+        except (WrongPassword, TooManyAttempts, TooManyLogons) as exc:
+            status = FAILED if isinstance(exc, WrongPassword) else exc.status
+            again = self._form(visit, to=to, name=name, wrong=f"{str(exc).capitalize()}. {exc.hint}", status=status)
+            return _waiting(again, exc)
+        await login(visit.scope, logon)
+        return onward(to)
+
+    def _form(
+        self, visit: Visit, *, to: str, level: int = 1, name: str = "", wrong: str = "", status: int = 200
+    ) -> Notice:
+        here = visit.logon
+        return logon_page(
+            _root(visit),
+            to=to,
+            level=level,
+            name=name or (here.subject if here and not here.issuer else ""),
+            again=here is not None,
+            wrong=wrong,
+            status=status,
+            elsewhere=self._elsewhere,
+            passwords=self._passwords is not None and level == 1,
+        )
+
+    def _next(self, wanted: str) -> str:
+        """Return where to go on: what was wanted if it is of this site, else the landing page."""
+        try:
+            return local_path(wanted) if wanted else self._landing
+        except BadInput:
+            return self._landing
+
+    # -- logging out
+
+    async def _ask_to_leave(self, visit: Visit, receive: Receive) -> Notice:
+        if visit.logon is None:
+            return left_page(_root(visit), home=self._landing)
+        theirs = next((one for one in self._elsewhere if one.ends(visit.logon)), None)
+        action = theirs.logout if theirs else f"{_root(visit)}/logout"
+        return logout_page(_root(visit), visit.logon, action=action, home=self._landing)
+
+    async def _log_out(self, visit: Visit, receive: Receive) -> Notice:
+        """Log off here first, then tell who vouched for the logon (R45)."""
+        logon = visit.logon
+        await visit.log_out()
+        stays = await told(self._security.federations, logon) if logon else []
+        return left_page(_root(visit), home=self._landing, stays=stays) if stays else onward(f"{_root(visit)}/logout")
+
+    # -- one's own logons
+
+    async def _list(self, visit: Visit, receive: Receive) -> Notice:
+        logon = await require(visit.scope)
+        logons = await visit.services.logons.listed(logon.principal)
+        return logons_page(_root(visit), logon, logons, await _handle(visit))
+
+    async def _end(self, visit: Visit, receive: Receive) -> Notice:
+        logon = await require(visit.scope, max_age=self._fresh)
+        form, logons = await read_form(visit.scope, receive), visit.services.logons
+        if "others" in form:
+            here = await visit.of_logon()
+            if here is not None:
+                await logons.end_others(here)
+        elif form.get("end", "") == await _handle(visit):
+            return await self._log_out(visit, receive)
+        elif not await logons.end_listed(logon.principal, form.get("end", "")):
+            raise NotFound("you have no such session", hint="It may have ended already.")
+        return onward(f"{_root(visit)}/sessions")
+
+
+async def _handle(visit: Visit) -> str:
+    here = await visit.of_logon()
+    return here.key.hex() if here else ""
+
+
+def _root(visit: Visit) -> str:
+    return str(visit.scope.get("root_path", ""))
+
+
+def _site(visit: Visit, security: Security) -> str:
+    """Return the site as the browser knows it."""
+    host = next((value.decode("latin-1") for name, value in visit.scope["headers"] if name == b"host"), "")
+    return f"{security.proxies.scheme_of(visit.scope)}://{host}"
+
+
+def _check_sender(scope: Scope, site: str) -> None:
+    """Raise Forbidden unless a page of this site has sent a form: every browser says which page did (T9, T10)."""
+    if not {b"origin", b"sec-fetch-site"} & {name for name, _ in scope["headers"]}:
+        raise Forbidden("the form does not say which page has sent it", hint="Use a browser.")
+    check_same_origin(scope, site)
+
+
+def _waiting(notice: Notice, error: HoldfastError) -> Notice:
+    """Return a page with when to come back, if that helps."""
+    seconds = getattr(error, "retry_after", 2.0)
+    return Notice(notice.status, notice.body, (*notice.headers, *come_back(error.status, seconds)))
