@@ -315,10 +315,10 @@ class Manager:
 
     # -- ending
 
-    async def end(self, node: Session | Ref, reason: Reason) -> bool:
+    async def end(self, node: Session | Ref, reason: Reason, *, by: str = "") -> bool:
         """Mark a node: from now on nothing in its subtree loads. Closing outside follows, at any worker (E14).
 
-        Return False if it was absent or marked already.
+        Return False if it was absent or marked already. `by` is the administrator who ends it, for the audit trail.
         """
         ref = node.ref if isinstance(node, Session) else node
         record = await self.store.sessions.end(ref, reason, now=self.clock())
@@ -326,7 +326,7 @@ class Manager:
             return False
         await self._announce_end(record, Fact.ENDED)
         if reason in (Reason.ADMIN, Reason.SECURITY):
-            self.tell(Fact.FORCED_END, record)
+            self.tell(Fact.FORCED_END, record, detail=by)
         return True
 
     async def gone(self, ref: Ref, *, timeout: float) -> bool:

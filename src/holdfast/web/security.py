@@ -146,9 +146,14 @@ class Logons:
 
         return await self._until_written(security, write)
 
-    async def end(self, security: Session, reason: Reason = Reason.LOGOUT) -> bool:
-        """End a logon and all below it; False if it had ended already."""
-        return await self._end(security.record, reason)
+    async def end(self, security: Session | Record, reason: Reason = Reason.LOGOUT, *, by: str = "") -> bool:
+        """End a logon and all below it; False if it had ended already. `by` is the administrator who does it.
+
+        No token begins anything any more that was issued for it before.
+        """
+        record = security.record if isinstance(security, Session) else security
+        await self._epochs.note(record.client)
+        return await self._manager.end(record.ref, reason, by=by)
 
     async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "", name_id: str = "") -> int:
         """End what an issuer says has ended, and return how many logons that were (R43).
@@ -159,29 +164,48 @@ class Logons:
         """
         ended = 0
         async for record in self._at_issuer(issuer, subject, sid, name_id):
-            ended += await self._end(record, Reason.LOGOUT)
+            ended += await self.end(record, Reason.LOGOUT)
         return ended
 
     async def end_others(self, security: Session, reason: Reason = Reason.SECURITY) -> int:
         """End every other logon of the same person, such as after their password was changed (R34)."""
         others = [record async for record in self._of(security.owner) if record.key != security.key]
-        return sum([await self._end(record, reason) for record in others])
+        return sum([await self.end(record, reason) for record in others])
 
     async def end_all(self, principal: str, reason: Reason = Reason.ADMIN) -> int:
         """End every logon of a person (R33)."""
         records = [record async for record in self._of(principal)]
-        return sum([await self._end(record, reason) for record in records])
+        return sum([await self.end(record, reason) for record in records])
 
     async def listed(self, principal: str) -> list[Listed]:
         """Return a person's logons, the latest first."""
-        found = [await self._shown(record) async for record in self._of(principal)]
+        found = [await self.shown(record) async for record in self._of(principal)]
         return sorted((one for one in found if one is not None), key=lambda one: one.created_at, reverse=True)
+
+    async def shown(self, record: Record) -> Listed | None:
+        """Return a logon as it is shown; None if it has ended, or cannot be read."""
+        try:
+            session = await self._manager.get(record.ref)
+        except SessionNotFound:
+            return None
+        logon = logon_of(session)
+        if logon is None:
+            return None
+        applications = await self._manager.children(record.ref, HTTP)
+        return Listed(
+            handle=record.key.hex(),
+            logon=logon,
+            created_at=record.created_at,
+            used_at=max((child.record.used_at for child in applications), default=record.used_at),
+            ends_at=expires_at(record),
+            applications=tuple(sorted({child.record.label for child in applications})),
+        )
 
     async def end_listed(self, principal: str, handle: str, reason: Reason = Reason.LOGOUT) -> bool:
         """End one of a person's logons by its handle; False for one that is another's or is not there (R36)."""
         async for record in self._of(principal):
             if record.key.hex() == handle:
-                return await self._end(record, reason)
+                return await self.end(record, reason)
         return False
 
     async def of_bearer(self, identity: Identity) -> Session | None:
@@ -321,11 +345,6 @@ class Logons:
         left = max(ends_at - self._manager.clock(), 0.0)
         return msgspec.structs.replace(usual, absolute=min(usual.absolute, left))
 
-    async def _end(self, record: Record, reason: Reason) -> bool:
-        """End a logon, and let no token begin anything that was issued for it before."""
-        await self._epochs.note(record.client)
-        return await self._manager.end(record.ref, reason)
-
     async def _joined(self, principal: str, sid: str) -> AsyncIterator[Session]:
         """Yield the logons of a person that a token with this `sid` may belong to."""
         async for record in self._of(principal):
@@ -357,24 +376,6 @@ class Logons:
         except SessionNotFound:
             return False
         return logon is not None and logon.sid == sid
-
-    async def _shown(self, record: Record) -> Listed | None:
-        try:
-            session = await self._manager.get(record.ref)
-        except SessionNotFound:
-            return None
-        logon = logon_of(session)
-        if logon is None:
-            return None
-        applications = await self._manager.children(record.ref, HTTP)
-        return Listed(
-            handle=record.key.hex(),
-            logon=logon,
-            created_at=record.created_at,
-            used_at=max((child.record.used_at for child in applications), default=record.used_at),
-            ends_at=expires_at(record),
-            applications=tuple(sorted({child.record.label for child in applications})),
-        )
 
 
 def _plain(logon: Logon) -> dict[str, Any]:
