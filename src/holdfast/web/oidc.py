@@ -15,7 +15,7 @@ SessionMiddleware(app, security, application="shop", logon_path="/oidc/login")
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 import msgspec
@@ -50,7 +50,7 @@ COOKIE: Final = "holdfast-oidc"  # stays in the browser that is at the provider
 APPLICATION: Final = "holdfast-oidc-pages"  # these pages, where no other application is around them; keeps nothing
 FAILED: Final = "The logon failed"
 
-Page = Callable[[Visit, Query], Awaitable[Notice]]
+Page = Callable[[Scope, Query], Awaitable[Notice]]
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -70,6 +70,7 @@ class Oidc:
         landing: Where people go who did not come from a page.
         fetch: Asks the provider, instead of a client of its own.
         clock: Unix seconds.
+        monotonic: Seconds, monotonic.
 
     Raises:
         ConfigurationError: A setting is missing or contradicts another.
@@ -83,10 +84,12 @@ class Oidc:
         landing: str = "/",
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings or security.settings.oidc
         check(self.settings)
-        self._security, self._landing, self._fetch, self._clock = security, local_path(landing), fetch, clock
+        self._security, self._landing, self._fetch = security, local_path(landing), fetch
+        self._clock, self._monotonic = clock, monotonic
         self._cookie = Cookie(COOKIE, proxies=security.proxies)
         self._party = Opened(self._open)
         self._sessions = SessionMiddleware(self._with_visit, security, application=APPLICATION)
@@ -139,36 +142,37 @@ class Oidc:
             known = any(path == at[1] for _, path in self._pages)
             await page("Not here", "There is nothing to be seen here.", status=405 if known else 404).send(send)
             return
-        visit = visit_of(scope)
         try:
-            notice = await shown(visit, query_of(scope))
+            notice = await shown(scope, query_of(scope))
         except HoldfastError as exc:
-            self._tell(visit, exc)
+            self._tell(visit_of(scope), exc)
             notice = problem(FAILED, exc, link=(f"{scope.get('root_path', '')}/login", "Log on"))
         await notice.send(send)
 
     # -- logon
 
-    async def _login(self, visit: Visit, query: Query) -> Notice:
+    async def _login(self, scope: Scope, query: Query) -> Notice:
         """Send the browser to the provider."""
+        visit = visit_of(scope)
         way = Way(
             asked=(await self._party.get()).asks(max_age=number_in(query, "max_age")),
             next=local_path(query.get("next", self._landing)),
             level=int(number_in(query, "level") or 1),
         )
-        party, browser = await self._party.get(), browser_token(visit.scope, self._cookie)
+        party, browser = await self._party.get(), browser_token(scope, self._cookie)
         pending = Pending(visit.services.manager)
         state = await pending.begin(msgspec.to_builtins(way), browser, client=visit.address)
         there = onward(await party.authorization_url(way.asked, state=state, level=way.level))
-        cookie = self._cookie.put(visit.scope, browser)
+        cookie = self._cookie.put(scope, browser)
         if cookie is None:
             raise BadInput("the logon would travel over plain HTTP", hint="Use the https:// address of this site.")
         return msgspec.structs.replace(there, headers=(*there.headers, cookie))
 
-    async def _callback(self, visit: Visit, query: Query) -> Notice:
+    async def _callback(self, scope: Scope, query: Query) -> Notice:
         """Take the browser back from the provider, with a logon."""
+        visit = visit_of(scope)
         pending = Pending(visit.services.manager)
-        kept = await pending.take(query.get("state", ""), self._cookie.read(visit.scope) or "")
+        kept = await pending.take(query.get("state", ""), self._cookie.read(scope) or "")
         way = msgspec.convert(kept, Way, strict=False)
         party = await self._party.get()
         if not await party.answers_for(query.get("iss")):
@@ -179,7 +183,7 @@ class Oidc:
         logon = self._logon(person)
         if logon.level < way.level:
             raise Forbidden(f"that needs a logon of level {way.level}; the provider's is of level {logon.level}")
-        await login(visit.scope, logon, ends_at=person.ends_at)
+        await login(scope, logon, ends_at=person.ends_at)
         await keep(visit, person.id_token)
         return onward(way.next)
 
@@ -197,26 +201,29 @@ class Oidc:
 
     # -- logout in the person's own browser
 
-    async def _ask_to_log_out(self, visit: Visit, query: Query) -> Notice:
+    async def _ask_to_log_out(self, scope: Scope, query: Query) -> Notice:
+        visit = visit_of(scope)
         if visit.logon is None:
             return page("Log out", "You are not logged on.", link=(self._landing, "Go on"))
         return page("Log out", f"You are logged on as {visit.logon.name or visit.logon.subject}.", form="Log out")
 
-    async def _logout(self, visit: Visit, query: Query) -> Notice:
+    async def _logout(self, scope: Scope, query: Query) -> Notice:
         """Log off here first, and then at the provider (R45)."""
-        check_same_origin(visit.scope, self.settings.url)
+        check_same_origin(scope, self.settings.url)
+        visit = visit_of(scope)
         to = local_path(query["next"]) if "next" in query else ""
         logon, id_token = visit.logon, await kept_by(visit)
-        await visit.log_out()
         if logon is None or not self.knows(logon):
+            await visit.log_out()
             return onward(to or self._landing)
+        await visit.log_out(wipe=False)  # the provider may be a neighbour, and needs its cookies
         try:
             url = await (await self._party.get()).logout_url(id_token=id_token, state=to)
         except IssuerUnavailable:
             return self._stays("does not answer")
         return onward(url) if url else self._stays("does not offer to log you out")
 
-    async def _logged_out(self, visit: Visit, query: Query) -> Notice:
+    async def _logged_out(self, scope: Scope, query: Query) -> Notice:
         if query.get("state"):
             return onward(local_path(query["state"]))
         return page("Logged out", "You are logged out.", link=(self._landing, "Go on"))
@@ -234,11 +241,8 @@ class Oidc:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[RelyingParty]:
-        if self._fetch is not None:
-            yield RelyingParty(self._fetch, self.settings, clock=self._clock)
-            return
-        async with open_fetch() as fetch:
-            yield RelyingParty(fetch, self.settings, clock=self._clock)
+        async with open_fetch() if self._fetch is None else nullcontext(self._fetch) as fetch:
+            yield RelyingParty(fetch, self.settings, clock=self._clock, monotonic=self._monotonic)
 
     def _tell(self, visit: Visit, error: HoldfastError) -> None:
         if isinstance(error, InvalidToken | IssuerRefused | Forbidden):
