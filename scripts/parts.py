@@ -1,6 +1,6 @@
 """Run parts of the checks, each with a time budget: printed at the end, and failing at double.
 
-python scripts/parts.py lint unit stores adt-peers mcp-peers e2e chaos docs
+python scripts/parts.py lint unit stores adt-peers mcp-peers e2e attacks chaos docs
 """
 
 import os
@@ -17,7 +17,7 @@ TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
 COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
 
-APART = ["core", "stores", "peers", "e2e", "docs"]  # parts of their own
+APART = ["core", "stores", "peers", "e2e", "attacks", "docs"]  # parts of their own
 
 
 class Part(NamedTuple):
@@ -40,6 +40,7 @@ PARTS = {
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
     "mcp-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "e2e": Part(8, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
+    "attacks": Part(2.5, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }

@@ -13,7 +13,7 @@ from holdfast.mcp.kinds import SESSION
     ("header", "value"), [("origin", "http://evil.example"), ("origin", "null"), ("host", "evil.example")]
 )
 async def test_a_foreign_page_is_refused_before_anything_else_is_looked_at(header: str, value: str) -> None:
-    # M1: 403 before anything
+    # M1, R60, T21: 403 before anything
     async with world() as made:
         wire = made.workers[0].wire
         named = await handshake(wire)

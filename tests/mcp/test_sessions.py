@@ -54,7 +54,7 @@ async def test_what_a_worker_must_know_stands_in_the_node() -> None:
 
 
 async def test_the_id_is_visible_ascii_of_256_bits_and_stands_only_in_the_answer_to_initialize() -> None:
-    # M7
+    # M7, R62
     async with world() as made:
         wire = made.workers[0].wire
         named = await handshake(wire)
@@ -112,7 +112,7 @@ async def test_a_bad_initialize_opens_nothing(params: dict[str, Any]) -> None:
 
 
 async def test_unknown_expired_foreign_malformed_and_ended_ids_get_one_and_the_same_answer() -> None:
-    # M1, M12, E3
+    # M1, M12, E3, R62
     async with world(2, bearer=StaticBearer("mine")) as made:
         mine = made.workers[0].wire
         theirs = (await made.add(bearer=StaticBearer("theirs"))).wire
@@ -154,7 +154,7 @@ async def test_a_session_ends_after_twelve_hours_however_much_it_is_used() -> No
 
 
 async def test_delete_ends_a_session_for_ever_and_everywhere() -> None:
-    # M6
+    # M6, R62
     async with world(2) as made:
         first, second = (worker.wire for worker in made.workers)
         named = await handshake(first)
