@@ -1,14 +1,16 @@
 """The bound on heads, and trailers that are no headers; over sockets it is attacked in tests/attacks."""
 
 import asyncio
+import socket
 from typing import Any, cast
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from holdfast._asgi import Receive, Scope, Send
+from holdfast._asgi import ABORT, Receive, Scope, Send
 from holdfast.web.http1 import HEAD_BYTES, BoundedHttp
 from holdfast.web.reply import reply
 
@@ -104,3 +106,35 @@ async def test_trailers_are_dropped() -> None:  # RFC 9110 §6.5.1
         {b"host", b"transfer-encoding"},
         {b"host", b"x-next", b"content-length"},
     ]
+
+
+async def test_a_client_that_takes_nothing_gets_little_and_its_connection_can_be_dropped() -> None:
+    # M17, T24
+    sent, dropped = 0, anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with anyio.move_on_after(0.5):
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 10_000, "more_body": True})
+                sent += 10_000
+        scope["extensions"][ABORT]["call"]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        dropped.set()
+
+    config = Config(cast("Any", app), log_config=None, lifespan="off")
+    config.load()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: BoundedHttp(config, ServerState(), {}, loop), "127.0.0.1", 0)
+    async with server, await anyio.connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1]) as client:
+        client.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        with anyio.fail_after(10):
+            await dropped.wait()
+        assert 0 < sent <= 256 * 1024
+        with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
+            while True:
+                await client.receive()
