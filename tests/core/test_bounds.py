@@ -220,6 +220,20 @@ async def test_a_use_is_recorded_as_often_as_the_clocks_of_the_node_itself_ask_f
     assert (await mine.get(session.ref)).record.used_at == world.now
 
 
+async def test_background_traffic_is_no_use_of_its_session_and_ends_with_it(manager: Manager, world: World) -> None:
+    session = await manager.open("http")  # R25
+    until = session.record.used_at + (session.record.idle or 0.0)
+    with pytest.raises(SessionEnded):
+        async with manager.running(session, counts=False):
+            world.now = until - 1.0
+            await manager.touch_running()
+            await anyio.sleep(0)
+            assert (await manager.get(session.ref)).record.used_at == session.record.used_at
+            world.now = until
+            await manager.touch_running()
+            await anyio.sleep(0)
+
+
 async def test_a_running_call_is_cancelled_at_the_instant_the_absolute_clock_of_its_session_runs_out(
     manager: Manager, world: World
 ) -> None:  # E18

@@ -26,12 +26,14 @@ PUT_TRIES = 5
 
 
 class Running:
-    """A call that runs in a session: counted as use, and cancelled when the session or one above it ends (E18)."""
+    """A call that runs in a session: counted as use unless it is background traffic, and cancelled when the session or
+    one above it ends (E18).
+    """
 
-    __slots__ = ("_keys", "_manager", "_scope", "_withdrawn", "session")
+    __slots__ = ("_keys", "_manager", "_scope", "_withdrawn", "counts", "session")
 
-    def __init__(self, manager: "Manager", session: Session) -> None:
-        self._manager, self.session = manager, session
+    def __init__(self, manager: "Manager", session: Session, *, counts: bool = True) -> None:
+        self._manager, self.session, self.counts = manager, session, counts
         self._scope = anyio.CancelScope()
         self._keys: set[bytes] = set()
         self._withdrawn = False

@@ -38,6 +38,7 @@ from holdfast.errors import (
 )
 
 ENDED_TOPIC: Final = "ended"
+ATTACHED: Final = "attached"  # the detail of a rotation that hung a session below another
 FIRST_POLL_S: Final = 0.01
 LONGEST_POLL_S: Final = 0.25
 MISSED_AFTER_S: Final = 5.0  # how often uses are kept, during an outage, of a node whose clocks are not known
@@ -310,7 +311,7 @@ class Manager:
             session.above = (parent.key, *parent.above)
             for call in list(self.calls.get(session.key, ())):  # those that run below it as well
                 call.follow(session.above)
-        self.tell(Fact.ROTATED, session.record)
+        self.tell(Fact.ROTATED, session.record, detail=ATTACHED if parent is not None else "")
         return session_id
 
     # -- ending
@@ -346,13 +347,13 @@ class Manager:
 
     # -- running and holding
 
-    def running(self, session: Session) -> Running:
+    def running(self, session: Session, *, counts: bool = True) -> Running:
         """Mark a call as running in a session: `async with manager.running(session): …`.
 
-        It counts as use for as long as it runs, and is cancelled when the session or one above it ends (E18): then
+        It `counts` as use for as long as it runs, and is cancelled when the session or one above it ends (E18): then
         SessionEnded is raised.
         """
-        return Running(self, session)
+        return Running(self, session, counts=counts)
 
     @asynccontextmanager
     async def hold(
@@ -407,7 +408,8 @@ class Manager:
         running = {call for calls in self.calls.values() for call in calls}
         for call in running:
             call.mind_the_end()
-        await together(self._touch_call, {call.session.key: call.session for call in running}.values())
+        one_each = {call.session.key: call for call in sorted(running, key=lambda call: call.counts)}
+        await together(self._touch_call, one_each.values())
 
     async def catch_up(self) -> None:
         """Do what an outage of the store has left undone: give leases back, record uses. The engine calls it in time.
@@ -543,10 +545,11 @@ class Manager:
                 del self._unreadable[next(iter(self._unreadable))]
             self.tell(Fact.UNREADABLE, record)
 
-    async def _touch(self, record: Record, *, busy: bool = False) -> bool:
-        """Record a use, if uses of such nodes are; return whether the session is live."""
-        busy_until = self.clock() + self.tuning.lease_ttl if busy else 0.0
-        return await self._loaded(record.ref, self._touch_after(record), busy_until=busy_until) is not None
+    async def _touch(self, record: Record, *, busy: bool = False, counts: bool = True) -> bool:
+        """Record a use, if uses of such nodes are and this one counts; return whether the session is live."""
+        busy_until = self.clock() + self.tuning.lease_ttl if busy and counts else 0.0
+        after = self._touch_after(record) if counts else None
+        return await self._loaded(record.ref, after, busy_until=busy_until) is not None
 
     def _touch_after(self, record: Record) -> float | None:
         """Return how often uses of this node are written: by its own clocks, which may be those of an application."""
@@ -555,13 +558,14 @@ class Manager:
             clocks = msgspec.structs.replace(clocks, idle=record.idle, sliding=record.sliding, touch_interval=None)
         return clocks.touch_after
 
-    async def _touch_call(self, session: Session) -> None:
+    async def _touch_call(self, call: Running) -> None:
+        session = call.session
         try:
             stored = await self.current(session.ref)  # it may have moved to another tree
-            if stored is None or not await self._touch(stored, busy=True):
+            if stored is None or not await self._touch(stored, busy=True, counts=call.counts):
                 self._cancel(session.key)
         except StoreUnavailable:
-            after = self._touch_after(session.record)
+            after = self._touch_after(session.record) if call.counts else None
             if after is not None:
                 self.missed.add(Use(session.ref, None), now=self.clock(), touch_after=after)
 
