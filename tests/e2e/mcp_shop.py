@@ -44,8 +44,8 @@ class Process:
 
     @property
     def manager(self) -> Manager:
-        assert self.mcp._endpoint is not None
-        return self.mcp._endpoint._manager
+        assert self.mcp._opened.value is not None
+        return self.mcp._opened.value._manager
 
     async def route(self, scope: Scope, receive: Receive, send: Send) -> None:
         app: ASGIApp = self.mcp if scope["path"] == "/mcp" else self.answer

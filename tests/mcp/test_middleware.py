@@ -597,7 +597,7 @@ async def test_around_starlette_the_sessions_open_and_close_with_its_lifespan() 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lifespan.run)
         await lifespan.started()
-        assert mcp._endpoint is not None
+        assert mcp._opened.value is not None
         named = await Process.open(process)
         for number in (1, 2):
             answer = await Wire(app, path="/basket").send("GET", headers=named)
@@ -606,7 +606,7 @@ async def test_around_starlette_the_sessions_open_and_close_with_its_lifespan() 
         assert (await process.get(seen, **named)).json["mcp.session"]["streamed"] is True
         lifespan.stop()
     assert lifespan.said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert mcp._endpoint is None
+    assert mcp._opened.value is None
 
 
 async def test_an_application_that_runs_the_server_itself_is_left_to_it() -> None:
@@ -615,7 +615,7 @@ async def test_an_application_that_runs_the_server_itself_is_left_to_it() -> Non
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lifespan.run)
         await lifespan.started()
-        assert mcp._host is None
+        assert mcp._opened._host is None
         lifespan.stop()
     assert lifespan.said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 

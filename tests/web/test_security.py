@@ -66,7 +66,7 @@ async def test_a_visitors_session_is_attached_under_a_new_id_and_keeps_what_it_m
     assert logon_of(http) is None
     await world.manager.merge(http, {"basket": ["tea"], "draft": "x"})
     security = await world.logons.begin(ANN)
-    await world.logons.attach(http, security, removed=["draft"])
+    await world.logons.attach(http, security, keeps=lambda name: name != "draft")
     assert http.id != planted
     with pytest.raises(SessionNotFound):
         await world.logons.load_http(planted, "shop")
@@ -271,9 +271,16 @@ async def test_a_token_from_before_the_logout_begins_nothing_and_a_fresh_one_doe
     assert await world.logons.of_bearer(token("bob", sid="s3", at=1000.0)) is not None
 
 
-async def test_a_logon_that_is_renewed_at_one_application_is_renewed_at_the_others(world: World) -> None:  # S14
+async def test_a_logon_that_is_renewed_at_one_application_is_renewed_at_the_others_for_who_brings_its_id(
+    world: World,
+) -> None:  # S14, R8
     security = await world.logons.begin(ANN)
-    shop = await world.logons.open_http("shop", below=security)
-    again = Logon(subject="ann", method="password", at=1500.0, level=2)
-    await world.logons.renew(security, again)
+    shop = await world.logons.open_http("shop", below=security, logon_id=str(security.id))
+    old, again = str(shop.id), Logon(subject="ann", method="password", at=1500.0, level=2)
+    logon_id = await world.logons.renew(security, again)
+    assert logon_of(await world.logons.load_http(old, "shop")) == ANN
+    assert await world.logons.follow(shop, security, logon_id=logon_id)
+    assert not await world.logons.follow(shop, security, logon_id=logon_id)
+    with pytest.raises(SessionNotFound):
+        await world.logons.load_http(old, "shop")
     assert logon_of(await world.logons.load_http(str(shop.id), "shop")) == again

@@ -15,9 +15,10 @@ check.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from holdfast._asgi import ASGIApp, Message, Receive, Scope, Send
+from holdfast._asgi import ASGIApp, Receive, Scope, Send
 from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.mcp.compose import McpApp, asgi
+from holdfast.web.lifespan import live
 from holdfast.web.served import Served, refuse
 from holdfast.web.session_data import OnConflict, SessionData
 
@@ -86,7 +87,7 @@ class McpSessionMiddleware:
             data = visitors.data(visit.session)
             inner: Scope = {**scope, ID: visit.session_id, DATA: data}
             save = _saving(inner, data, self._on_conflict)
-            served = Served(inner, receive, send, save=save, headers=lambda: visit.headers)
+            served = Served(inner, receive, send, save=save, headers=lambda given: [*given, *visit.headers])
             if scope["type"] == "http":
                 await served.through(self._app)
             else:  # while it is open the session is in use, and when the session ends it is closed
@@ -94,25 +95,8 @@ class McpSessionMiddleware:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Open the sessions once the application has started, unless it did so itself, and close them after it."""
-        failed = False
-
-        async def open_first(message: Message) -> None:
-            nonlocal failed
-            if failed:
-                return
-            if message["type"] == "lifespan.startup.complete":
-                try:
-                    await self._sessions.endpoint()
-                except Exception as exc:
-                    failed = True
-                    await send({"type": "lifespan.startup.failed", "message": str(exc)})
-                    raise
-            await send(message)
-
-        try:
-            await self._app(scope, receive, open_first)
-        finally:
-            await self._sessions.aclose()
+        opened, close = self._sessions.endpoint, self._sessions.aclose
+        await live(self._app, scope, receive, send, open=opened, close=close)
 
 
 def _saving(scope: Scope, data: SessionData, on_conflict: OnConflict | None) -> Callable[[], Awaitable[None]]:
@@ -123,8 +107,7 @@ def _saving(scope: Scope, data: SessionData, on_conflict: OnConflict | None) -> 
         if held is not data:
             if not isinstance(held, Mapping):
                 return
-            data.clear()
-            data.update(held)
+            data.replace(held)
         by_hand = scope.pop(MODIFIED, False)
         await data.save(on_conflict=on_conflict, unchanged=bool(by_hand))
 

@@ -10,22 +10,34 @@ async def orders(request):
     logon = await require(request, role="clerk", max_age=600)
 """
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Any, Final, get_args
 from urllib.parse import quote
 
 import msgspec
 
-from holdfast._asgi import ASGIApp, Message, Receive, Scope, Send
-from holdfast.errors import ConfigurationError, Forbidden, HoldfastError, NotLoggedOn, StepUpNeeded
+from holdfast._asgi import ASGIApp, Receive, Scope, Send
+from holdfast.errors import (
+    ConfigurationError,
+    Forbidden,
+    HoldfastError,
+    NotLoggedOn,
+    SessionEnded,
+    SessionNotFound,
+    StepUpNeeded,
+)
+from holdfast.web import csrf
+from holdfast.web.application import Application, Paths
+from holdfast.web.binding import Binding
 from holdfast.web.cookies import Cookie, SameSite
+from holdfast.web.csrf import Csrf
+from holdfast.web.lifespan import live
 from holdfast.web.security import Logon
 from holdfast.web.served import Served, refuse
 from holdfast.web.session_data import OnConflict
 from holdfast.web.site import Security
-from holdfast.web.visit import Visit
+from holdfast.web.visit import SESSION, Visit
 
-SESSION: Final = "session"  # where Starlette and its kin look for it
 VISIT: Final = "holdfast.visit"
 
 
@@ -48,6 +60,11 @@ class SessionMiddleware:
             answered 401.
         on_conflict: Settles what is kept of a key that two requests have changed at the same time; see
             `SessionData.save`.
+        csrf: Whether requests that change something must come from this site's pages: `auto`, with a token where the
+            browser does not say so; `token`, with a token in any case; `off` (S11).
+        csrf_exempt: Paths for which that is not asked; one that ends with `/` stands for all below it.
+        binding: What it means that a session is used from another address or with another browser (S12).
+        background: Paths whose requests are no activity of the user, such as polling, in the same form (R25).
 
     Raises:
         ConfigurationError: The name cannot be a cookie's.
@@ -64,72 +81,108 @@ class SessionMiddleware:
         keeps: Collection[str] = (),
         logon_path: str = "",
         on_conflict: OnConflict | None = None,
+        csrf: Csrf = "auto",
+        csrf_exempt: Collection[str] = (),
+        binding: Binding = "warn",
+        background: Collection[str] = (),
     ) -> None:
         if not application:
             raise ConfigurationError("an application needs a name")
-        self._app, self._security, self._application = app, security, application
-        self._cookie = Cookie(cookie or application, same_site=same_site, proxies=security.proxies)
-        self._keeps, self._logon_path, self._on_conflict = frozenset(keeps), logon_path, on_conflict
+        if csrf not in get_args(Csrf) or binding not in get_args(Binding):
+            raise ConfigurationError(f"csrf is {csrf!r} and binding is {binding!r}: one of them is no choice")
+        self._app, self._security, self._logon_path = app, security, logon_path
+        self._csrf, self._exempt = csrf, Paths(csrf_exempt)
+        self._application = Application(
+            name=application,
+            cookie=Cookie(cookie or application, same_site=same_site, proxies=security.proxies),
+            keeps=frozenset(keeps),
+            on_conflict=on_conflict,
+            binding=binding,
+            background=Paths(background),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-        elif scope["type"] in ("http", "websocket"):
+        if scope["type"] in ("http", "websocket"):
             await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            opened = self._security.opened
+            await live(self._app, scope, receive, send, open=opened.get, close=opened.aclose)
         else:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             running = await self._security.opened.get()
-            visit = Visit(
-                scope,
-                self._security,
-                running,
-                application=self._application,
-                cookie=self._cookie,
-                keeps=self._keeps,
-                on_conflict=self._on_conflict,
-            )
+            inner: Scope = dict(scope)
+            inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
+            inner[SESSION] = visit.data
+            if self._minds(scope, visit):
+                receive = await self._guarded(visit, receive)
         except HoldfastError as exc:
             await refuse(scope, send, exc)
             return
-        inner: Scope = {**scope, SESSION: visit.data, VISIT: visit}
-        served = Served(inner, receive, send, save=visit.save, headers=visit.headers)
+        served = Served(
+            inner,
+            receive,
+            send,
+            save=visit.save,
+            headers=visit.headers,
+            way=self._way_from(scope),
+            refusal=lambda: visit.refusal,
+        )
         try:
             if visit.node is None:
                 await served.through(self._app)
             else:
-                visit.call = running.manager.running(visit.node)
-                await served.while_running(self._app, visit.call)
-        except NotLoggedOn as exc:
-            if self._logon_path and _is_page(scope):
-                await served.redirect(self._way(scope))
-            else:
-                await served.refuse(exc)
-        except (StepUpNeeded, Forbidden) as exc:
+                visit.call = running.manager.running(visit.node, counts=visit.counts)
+                async with visit.call:
+                    await served.through(self._app)
+        except (SessionEnded, SessionNotFound):
+            await served.refuse(visit.over())
+        except HoldfastError as exc:
+            if exc.status == 500:
+                raise
             await served.refuse(exc)
 
-    def _way(self, scope: Scope) -> bytes:
+    def _minds(self, scope: Scope, visit: Visit) -> bool:
+        """Say whether it matters from which site a request comes."""
+        changes = scope["type"] == "websocket" or scope["method"] not in csrf.SAFE
+        return changes and self._csrf != "off" and visit.node is not None and scope["path"] not in self._exempt
+
+    async def _guarded(self, visit: Visit, receive: Receive) -> Receive:
+        """Let pass what comes from this site's pages; return what gives the request's body."""
+        scope, settings = visit.scope, self._security.settings
+        here = csrf.comes_from_here(scope, self._security.proxies, settings.allowed_origins)
+        token = None
+        if scope["type"] == "http" and here is not False:
+            strict = self._csrf == "token"
+            if strict or here is None:
+                token, receive = await csrf.token_in(scope, receive, settings.max_body_bytes)
+            else:
+                token = csrf.token_in_header(scope)
+            csrf.check(here, token, visit.ids, strict=strict)
+        elif here is False:
+            csrf.check(here, token, ())
+        return receive
+
+    def _way_from(self, scope: Scope) -> Callable[[HoldfastError], bytes | None]:
+        """Return what says where a browser goes that asks for what needs another logon than it has."""
+
+        def way(error: HoldfastError) -> bytes | None:
+            if self._logon_path and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
+                return self._way(scope, anew=isinstance(error, StepUpNeeded))
+            return None
+
+        return way
+
+    def _way(self, scope: Scope, *, anew: bool) -> bytes:
         """Return the address of the logon, which leads back to what was asked for (S20)."""
         query = scope["query_string"].decode("latin-1")
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        return f"{self._logon_path}?next={quote(path + ('?' + query if query else ''), safe='')}".encode()
-
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Open the engine before the application starts, and close it after it."""
-
-        async def opened(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                await self._security.opened.get()
-            await send(message)
-
-        try:
-            await self._app(scope, receive, opened)
-        finally:
-            await self._security.opened.aclose()
+        back = quote(path + ("?" + query if query else ""), safe="")
+        return f"{self._logon_path}?next={back}{'&anew=1' if anew else ''}".encode()
 
 
 def current(request: Any) -> Logon | None:
@@ -178,15 +231,35 @@ async def require(request: Any, *, role: str | None = None, max_age: float | Non
         StepUpNeeded: They logged on too long ago, or too weakly.
     """
     visit = visit_of(request)
-    logon = visit.logon
-    if logon is None:
-        raise NotLoggedOn("nobody has logged on")
-    age = visit.services.manager.clock() - logon.at
-    if logon.level < level or (max_age is not None and age > max_age):
-        raise StepUpNeeded(f"the logon is {age:.0f} s old and of level {logon.level}")
-    if role is not None and role not in logon.roles:
-        raise Forbidden(f"that needs the role {role}")
-    return logon
+    refusal = _refusal(visit, visit.logon, role, max_age, level)
+    if refusal is not None and visit.logon is not None:
+        refusal = _refusal(visit, await visit.look_again(), role, max_age, level)
+    if refusal is not None or visit.logon is None:
+        visit.refusal = refusal or NotLoggedOn("nobody has logged on")
+        raise visit.refusal
+    return visit.logon
+
+
+async def csrf_token(request: Any) -> str:
+    """Return a token for this session: the field `csrf_token` of forms, or `X-CSRF-Token` of requests (S11).
+
+    For a visitor without a session one is opened. Ask for it before the answer begins; it ends with the session's id.
+    """
+    return await visit_of(request).token()
+
+
+async def check_csrf(request: Any, token: str | None = None) -> None:
+    """Let pass a request that comes from a page of this site, or brought this session's token (R59).
+
+    The middleware asks that of requests in a session by itself. Forms that begin one, as those of a logon, ask for it
+    with this; `token` is the form's field, if there was any.
+
+    Raises:
+        CrossSite: It does neither.
+    """
+    visit = visit_of(request)
+    here = csrf.comes_from_here(visit.scope, visit.site.proxies, visit.site.settings.allowed_origins)
+    csrf.check(here, csrf.token_in_header(visit.scope) or token, visit.ids)
 
 
 def visit_of(request: Any) -> Visit:
@@ -196,6 +269,22 @@ def visit_of(request: Any) -> Visit:
     if not isinstance(visit, Visit):
         raise ConfigurationError("the request did not come through SessionMiddleware")
     return visit
+
+
+def _refusal(
+    visit: Visit, logon: Logon | None, role: str | None, max_age: float | None, level: int
+) -> HoldfastError | None:
+    """Return why a request may not go on."""
+    if visit.doubted:
+        return StepUpNeeded("the session was used from another address or with another program")
+    if logon is None:
+        return NotLoggedOn("nobody has logged on")
+    age = visit.services.manager.clock() - logon.at
+    if logon.level < level or (max_age is not None and age > max_age):
+        return StepUpNeeded(f"the logon is {age:.0f} s old and of level {logon.level}")
+    if role is not None and role not in logon.roles:
+        return Forbidden(f"that needs the role {role}")
+    return None
 
 
 def _is_page(scope: Scope) -> bool:

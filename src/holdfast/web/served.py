@@ -1,5 +1,6 @@
 """A request on its way through another application: what it has changed is saved before its answer begins."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -7,14 +8,15 @@ import msgspec
 
 from holdfast._asgi import ASGIApp, Message, Receive, Scope, Send
 from holdfast.core.holding import Running
-from holdfast.errors import BadInput, HoldfastError, SessionError
+from holdfast.errors import HoldfastError, SessionError
 from holdfast.web.reply import JSON_TYPE, RETRY_AFTER_S, Header, come_back, reply
+
+logger = logging.getLogger(__name__)
 
 POLICY_VIOLATION: Final = 1008  # RFC 6455 §7.4.1
 INTERNAL_ERROR: Final = 1011
-SAVED_BEFORE: Final = frozenset(
-    {"http.response.start", "websocket.accept", "websocket.send", "websocket.close", "websocket.http.response.start"}
-)
+BEGIN: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+SAVED_BEFORE: Final = BEGIN | {"websocket.send", "websocket.close"}
 
 
 class Served:
@@ -23,7 +25,10 @@ class Served:
     Args:
         scope: What the application gets.
         save: Writes what was changed. What it raises before the first byte is answered in the application's place.
-        headers: Gives the headers that go out with the answer, once all is saved.
+        headers: Gives the headers that go out with an answer for those the application gives, once all is saved.
+        way: Where a browser is sent in place of an answer that would be an error; None: nowhere.
+        refusal: What the application was refused, if it was: frameworks that turn every exception into a 500 of
+            their own cannot hide it.
     """
 
     def __init__(
@@ -33,10 +38,13 @@ class Served:
         send: Send,
         *,
         save: Callable[[], Awaitable[None]],
-        headers: Callable[[], Iterable[Header]],
+        headers: Callable[[Iterable[Header]], list[Header]],
+        way: Callable[[HoldfastError], bytes | None] = lambda error: None,
+        refusal: Callable[[], HoldfastError | None] = lambda: None,
     ) -> None:
         self.scope = scope
         self._receive, self._send, self._save, self._headers = receive, send, save, headers
+        self._way, self._refusal = way, refusal
         self._began = self._closed = self._failed = False
 
     async def through(self, app: ASGIApp) -> None:
@@ -63,8 +71,9 @@ class Served:
         """Pass on what the application sends, once what it has changed is saved."""
         if self._failed:
             return
-        last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if message["type"] in SAVED_BEFORE or last:
+        kind = message["type"]
+        last = kind == "http.response.body" and not message.get("more_body", False)
+        if last or kind in SAVED_BEFORE:
             try:
                 await self._save()
             except HoldfastError as exc:
@@ -72,28 +81,36 @@ class Served:
                 if last:  # the client must not take what it has got for the whole
                     raise
                 return
-        if message["type"].endswith(("response.start", "accept")):
-            message = {**message, "headers": [*message.get("headers", ()), *self._headers()]}
-        self._began, self._closed = True, message["type"] == "websocket.close"
+        if kind in BEGIN:
+            refusal = self._refusal()
+            if refusal is not None and message.get("status", 0) >= 500:
+                await self.refuse(refusal)
+                return
+            message = {**message, "headers": self._headers(message.get("headers", ()))}
+        self._began = True
+        if kind == "websocket.close":
+            self._closed = True
         await self._send(message)
-
-    async def redirect(self, to: bytes) -> None:
-        """Send the client elsewhere in place of the application's answer."""
-        self._failed = True
-        await reply(self._send, 303, headers=[(b"location", to), *self._headers()])
 
     async def refuse(self, error: HoldfastError) -> None:
         """Answer with an error in place of the application, as far as that is still possible."""
-        possible = not self._closed if self.scope["type"] == "websocket" else not self._began
-        if possible and not self._failed:
-            await refuse(self.scope, self._send, error, self._headers())
+        if self._failed:
+            return
         self._failed = True
+        if self._closed if self.scope["type"] == "websocket" else self._began:
+            logger.warning("the answer had begun when it failed: %s: %s", error.code, error)
+            return
+        to = self._way(error)
+        if to is not None:
+            await reply(self._send, 303, headers=self._headers([(b"location", to)]))
+        else:
+            await refuse(self.scope, self._send, error, self._headers(()))
 
 
 async def refuse(scope: Scope, send: Send, error: HoldfastError, headers: Iterable[Header] = ()) -> None:
     """Answer a request with an error: its status, and as JSON its code, text and hint."""
     if scope["type"] == "websocket":
-        code = POLICY_VIOLATION if isinstance(error, BadInput | SessionError) else INTERNAL_ERROR
+        code = POLICY_VIOLATION if error.status < 500 else INTERNAL_ERROR
         await send({"type": "websocket.close", "code": code, "reason": error.code})
         return
     body = msgspec.json.encode({"error": {"code": error.code, "message": str(error), "hint": error.hint}})

@@ -24,6 +24,7 @@ KEY_BYTES: Final = 256
 MOST_DEPTH: Final = 32
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder().decode
+NOTHING: Final = _ENCODE({})
 
 OnConflict = Callable[[str, Any, Any], Any]
 Begin = Callable[[dict[str, Any]], Awaitable[Session]]
@@ -36,11 +37,13 @@ class SessionData(dict[str, Any]):
     Values are plain: None, booleans, numbers, texts, bytes, and lists and dictionaries of them.
     """
 
+    __slots__ = ("_begin", "_manager", "_saved", "session")
+
     def __init__(self, manager: Manager, session: Session | None, *, begin: Begin | None = None) -> None:
         """Show what is kept in a session; without one, `begin` opens it when there is something to be kept."""
         super().__init__()
         self._manager, self.session, self._begin = manager, session, begin
-        self._saved: dict[str, bytes] = {}
+        self._saved = NOTHING
         if session is not None:
             self._read(session)
 
@@ -49,9 +52,19 @@ class SessionData(dict[str, Any]):
         self.session = session
         self._read(session)
 
+    def go_on_in(self, session: Session) -> None:
+        """Keep what is here in another session from now on; what differs from it is written with the next save."""
+        self.session, self._saved = session, _ENCODE(_held(session))
+
+    def replace(self, values: Mapping[str, Any]) -> None:
+        """Show other values, of which what differs is written with the next save."""
+        fresh = dict(values)
+        self.clear()
+        self.update(fresh)
+
     def forget(self) -> None:
         """Show nothing, of no session."""
-        self.session, self._saved = None, {}
+        self.session, self._saved = None, NOTHING
         self.clear()
 
     async def __aenter__(self) -> "SessionData":
@@ -79,16 +92,17 @@ class SessionData(dict[str, Any]):
             SessionNotFound, SessionEnded: The session has ended; nothing brings it back.
         """
         written = self._written()
-        changed, removed = self._differences(written)
-        if not (changed or removed or unchanged):
+        if written == self._saved and not unchanged:
             return False
-        told = None if on_conflict is None else _without_prefix(on_conflict)
-        if self.session is None:
-            self.session = await self._begun(changed)
-        else:
-            await self._merge(self.session, changed, removed, told)
+        changed, removed = self._differences(written)
+        if changed or removed or unchanged:
+            told = None if on_conflict is None else _without_prefix(on_conflict)
+            if self.session is None:
+                self.session = await self._begun(changed)
+            else:
+                await self._merge(self.session, changed, removed, told)
         self._saved = written
-        return True
+        return bool(changed or removed or unchanged)
 
     async def change(self, change: Callable[["SessionData"], T]) -> T:
         """Read the data anew, let `change` change them, save, and return what it returned.
@@ -138,28 +152,45 @@ class SessionData(dict[str, Any]):
         return True
 
     def _read(self, session: Session) -> None:
-        """Take copies of what the session holds, so that what was changed can be told from it."""
-        held = ((name, value) for name, value in session.content.items() if name.startswith(PREFIX))
-        self._saved = {name.removeprefix(PREFIX): _ENCODE(value) for name, value in held}
+        """Show what a session holds, and remember how it was, so that what was changed can be told from it."""
         self.clear()
-        self.update({key: _DECODE(value) for key, value in self._saved.items()})
+        self.update(_held(session))
+        self._saved = _ENCODE(self) if self else NOTHING
 
-    def _written(self) -> dict[str, bytes]:
+    def _written(self) -> bytes:
+        """Return the data as they would be kept."""
+        if not self:
+            return NOTHING
+        try:
+            return _ENCODE(self)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            for key, value in self.items():
+                _encoded(_checked(key), value)
+            raise BadInput("the session's data cannot be kept") from None
+
+    def _differences(self, written: bytes) -> tuple[dict[str, Any], list[str]]:
+        """Return what is new or other than it was, as copies, and the names of what is no more."""
         if len(self) > MOST_KEYS:
             raise BadInput(f"the session's data have {len(self)} keys; the limit is {MOST_KEYS}")
-        return {_checked(key): _encoded(key, value) for key, value in self.items()}
-
-    def _differences(self, written: Mapping[str, bytes]) -> tuple[dict[str, Any], list[str]]:
-        changed = {
-            PREFIX + key: self._plain(key, value) for key, value in written.items() if value != self._saved.get(key)
-        }
-        return changed, [PREFIX + key for key in self._saved if key not in written]
+        before = {key: _ENCODE(value) for key, value in _DECODE(self._saved).items()}
+        encoded = {_checked(key): _encoded(key, value) for key, value in self.items()}
+        changed = {PREFIX + key: self._plain(key, value) for key, value in encoded.items() if value != before.get(key)}
+        if self.session is not None:  # what was changed in place is again what it was, to be compared with others' work
+            self.session.content.update(
+                {PREFIX + key: _DECODE(before[key]) for key in before if PREFIX + key in changed}
+            )
+        return changed, [PREFIX + key for key in before if key not in encoded]
 
     def _plain(self, key: str, value: bytes) -> Any:
         """Return a copy of a value as it will be read again."""
         if _deeper(self[key], MOST_DEPTH):
             raise BadInput(f"the session's data {key[:100]!r} are nested more than {MOST_DEPTH} deep")
         return _DECODE(value)
+
+
+def _held(session: Session) -> dict[str, Any]:
+    """Return the data of a session; its values are the session's own."""
+    return {name[len(PREFIX) :]: value for name, value in session.content.items() if name.startswith(PREFIX)}
 
 
 def _without_prefix(on_conflict: OnConflict) -> OnConflict:
