@@ -181,9 +181,9 @@ async def dispatch_cost(once: Once) -> float:
     return watch.spent_ns / 1000 / CALLS
 
 
-def counted(app: Any) -> dict[str, int]:
+def counted(endpoint: Any) -> dict[str, int]:
     """Count from now on the calls of the store's ports, by their names."""
-    store, calls = app._endpoint._manager.store, {}
+    store, calls = endpoint._manager.store, dict[str, int]()
     for port in ("sessions", "leases", "events", "channel", "counters"):
         impl = getattr(store, port)
         for name in [name for name in dir(impl) if not name.startswith("_") and callable(getattr(impl, name))]:
@@ -212,8 +212,7 @@ async def cost(once: Once, calls: int = CALLS) -> float:
 async def measure(rows: Sequence[Row], rounds: int) -> None:
     async with AsyncExitStack() as stack:
         apps, callers = {row.app: mcp_echo.APPS[row.app]() for row in rows}, {}
-        for app in apps.values():
-            await stack.enter_async_context(app.running())
+        endpoints = {name: await stack.enter_async_context(app.running()) for name, app in apps.items()}
         for row in rows:
             callers[row.name] = await caller(apps[row.app], row.era)
         gc.collect()
@@ -225,7 +224,7 @@ async def measure(rows: Sequence[Row], rounds: int) -> None:
                 whole[row.name].append(await cost(callers[row.name]))
                 dispatch[row.name].append(await dispatch_cost(callers[row.name]) if row.sdk else 0.0)
         for row in rows:
-            calls = counted(apps[row.app])
+            calls = counted(endpoints[row.app])
             await cost(callers[row.name], 100)
             trips = {name: round(count / 100, 2) for name, count in calls.items()}
             best, theirs = min(whole[row.name]), min(dispatch[row.name])
