@@ -240,6 +240,8 @@ class Settings(BaseSettings):
     """People log on at an OpenID provider."""
     passwords: PasswordSettings = PasswordSettings()
     """People log on with a password."""
+    admin_token: SecretStr = SecretStr("")
+    """Bearer token of administrators, for the pages that list and end other people's logons; empty: nobody has one."""
     allowed_origins: list[str] = []
     """Values of `Origin` that browsers may send, besides local ones; `*` allows all."""
     allowed_hosts: list[str] = []

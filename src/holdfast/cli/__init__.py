@@ -8,6 +8,7 @@ import typer
 from holdfast._version import __version__
 from holdfast.cli.demo import demo
 from holdfast.cli.keys import keys
+from holdfast.cli.logons import logons
 from holdfast.cli.serve import serve, sim
 from holdfast.cli.sessions import locks, sessions
 from holdfast.cli.store import store
@@ -24,6 +25,7 @@ app.add_typer(locks, name="locks")
 app.add_typer(keys, name="keys")
 app.add_typer(store, name="store")
 app.add_typer(users, name="users")
+app.add_typer(logons, name="logons")
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
-from holdfast.errors import BadInput, Forbidden, HoldfastError, NotFound, NotLoggedOn, StepUpNeeded
+from holdfast.errors import BadInput, HoldfastError, NotFound, NotLoggedOn, StepUpNeeded
 from holdfast.identity.attempts import TooManyAttempts
 from holdfast.identity.passwords import TooManyLogons
 from holdfast.web.account.elsewhere import Elsewhere
@@ -23,7 +23,7 @@ from holdfast.web.body import ClientGone
 from holdfast.web.federation import told
 from holdfast.web.middleware import VISIT, SessionMiddleware, login, require, visit_of
 from holdfast.web.notice import Notice, onward
-from holdfast.web.origin import check_same_origin
+from holdfast.web.origin import check_sender
 from holdfast.web.passwords import PasswordLogon, WrongPassword, password_logon
 from holdfast.web.query import below, number_in, query_of
 from holdfast.web.reply import come_back
@@ -106,7 +106,7 @@ class Account:
             return error_page(_root(visit), "Not here", status=status, home=self._landing)
         try:
             if method == "POST":
-                _check_sender(scope, _site(visit, self._security))
+                check_sender(scope, self._security.proxies)
             return await page(visit, receive)
         except (NotLoggedOn, StepUpNeeded):
             return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions")
@@ -206,19 +206,6 @@ async def _handle(visit: Visit) -> str:
 
 def _root(visit: Visit) -> str:
     return str(visit.scope.get("root_path", ""))
-
-
-def _site(visit: Visit, security: Security) -> str:
-    """Return the site as the browser knows it."""
-    host = next((value.decode("latin-1") for name, value in visit.scope["headers"] if name == b"host"), "")
-    return f"{security.proxies.scheme_of(visit.scope)}://{host}"
-
-
-def _check_sender(scope: Scope, site: str) -> None:
-    """Raise Forbidden unless a page of this site has sent a form: every browser says which page did (T9, T10)."""
-    if not {b"origin", b"sec-fetch-site"} & {name for name, _ in scope["headers"]}:
-        raise Forbidden("the form does not say which page has sent it", hint="Use a browser.")
-    check_same_origin(scope, site)
 
 
 def _waiting(notice: Notice, error: HoldfastError) -> Notice:
