@@ -59,7 +59,7 @@ class Served:
     async def tail(self, *arguments: str) -> AsyncIterator[Process]:
         """Follow in a process of its own; it is asked to be heard before the block begins."""
         async with (
-            self.app.running() if self.app._endpoint is None else _nothing(),
+            self.app.running() if self.app._opened.value is None else _nothing(),
             await anyio.open_process(self.command("tail", *arguments), env=self.env) as process,
         ):
             try:
@@ -104,7 +104,7 @@ async def test_sessions_are_listed_shown_and_ended(served: Served) -> None:
     # M26
     named = await handshake(served.wire)
     session_id = named["mcp-session-id"]
-    endpoint = served.app._endpoint
+    endpoint = served.app._opened.value
     assert endpoint is not None
     session = await endpoint._manager.load(session_id, kind=SESSION)
     await endpoint._manager.merge(session, {"basket": ["book"], "api_key": "hunter2", "shop": {"Password": "hunter3"}})
