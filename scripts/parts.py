@@ -1,6 +1,6 @@
 """Run parts of the checks, each with a time budget: printed at the end, and failing at double.
 
-python scripts/parts.py lint unit stores adt-peers mcp-peers e2e attacks chaos docs
+python scripts/parts.py lint unit stores adt-peers mcp-peers logon-peers e2e attacks chaos docs
 """
 
 import os
@@ -39,6 +39,7 @@ PARTS = {
     "stores": Part(5, [[*PYTEST, *TWO, "tests/stores"]]),
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
     "mcp-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
+    "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
     "e2e": Part(8, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
     "attacks": Part(2.5, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
