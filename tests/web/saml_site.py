@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from holdfast.config import Settings
+from holdfast.core.keeper import Keeper
 from holdfast.core.ports import Store
 from holdfast.engine import open_engine
 from holdfast.identity.saml.names import NSMAP
@@ -58,6 +59,12 @@ class Site:
     def browser(self) -> "Browser":
         return Browser(self)
 
+    async def settle(self) -> None:
+        """Let what has ended be cleared away, as an engine does by itself."""
+        keeper = Keeper(self.running.manager)
+        for _ in range(3):
+            await keeper.turn()
+
 
 @dataclass
 class Browser:
@@ -71,7 +78,11 @@ class Browser:
     ) -> httpx2.Response:
         transport = httpx2.ASGITransport(self.site.app)  # type: ignore[arg-type]
         sent = {name: value for name, value in self.jar.items() if not cross_site or name == "__Host-holdfast-saml"}
-        headers = {"cookie": "; ".join(f"{name}={value}" for name, value in sent.items()), **options.pop("headers", {})}
+        told = {"sec-fetch-site": "cross-site" if cross_site else "same-origin"}
+        cookie = "; ".join(f"{name}={value}" for name, value in sent.items())
+        headers = {"cookie": cookie, **told, **options.pop("headers", {})}
+        if method == "POST":
+            headers.setdefault("origin", "https://idp.example" if cross_site else HOST)
         async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
             answer = await client.request(method, path, headers=headers, **options)
         for line in answer.headers.get_list("set-cookie"):

@@ -11,6 +11,7 @@ GET  /metadata          what we are, for the identity provider
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import urlsplit
 
 from lxml import etree
 
@@ -90,7 +91,9 @@ class Saml:
         self._logouts = Logouts(sp, shared.partners, shared.gate, post or _post)
         self._sso, self._slo = SingleSignOn(shared), SingleLogout(shared, self._logouts)
         self._formats = tuple({partner.name_format for partner in partners} - {""})
-        self._sessions = SessionMiddleware(self._with_visit, security, application=APPLICATION)
+        self._sessions = SessionMiddleware(
+            self._with_visit, security, application=APPLICATION, csrf_exempt=[urlsplit(sp.url).path + "/acs"]
+        )
         security.federations.append(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

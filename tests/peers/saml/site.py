@@ -1,0 +1,66 @@
+"""An application that logs on by SAML, as a process of its own: python site.py PORT, the rest from the environment.
+
+SITE_URL is where browsers reach it, SITE_KEY and SITE_CERTIFICATE are its own, SITE_IDP is the identity provider's
+metadata, HOLDFAST_STORE and HOLDFAST_KEYS where and how sessions are kept.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from holdfast.config import load_settings
+from holdfast.web.federation import told
+from holdfast.web.middleware import SessionMiddleware, current, visit_of
+from holdfast.web.saml import Credentials, Partner, People, Saml, ServiceProvider
+from holdfast.web.site import Security
+
+
+async def show(request: Request) -> Response:
+    logon = current(request)
+    request.session["seen"] = request.session.get("seen", 0) + 1
+    said = {"who": logon.subject, "roles": logon.roles, "sid": logon.sid} if logon else {"who": None}
+    return JSONResponse({**said, "seen": request.session["seen"], "by": os.getpid()})
+
+
+async def end_as_administrator(request: Request) -> Response:
+    """End somebody's logon as an administrator does, and tell the identity provider (S19)."""
+    running = visit_of(request).services
+    principal = request.query_params["principal"]
+    stays: list[str] = []
+    for listed in await running.logons.listed(principal):
+        await running.logons.end_listed(principal, listed.handle)
+        stays += await told(security.federations, listed.logon)
+    return JSONResponse({"stays": stays})
+
+
+settings = load_settings()
+security = Security(settings.store, settings=settings, keys=settings.keys.get_secret_value())
+sp = ServiceProvider(
+    os.environ["SITE_URL"] + "/saml", Credentials.read(os.environ["SITE_KEY"], os.environ["SITE_CERTIFICATE"])
+)
+people = People(subject=os.environ.get("SITE_SUBJECT", ""), roles_in="groups")
+saml = Saml(security, sp, Partner(metadata=Path(os.environ["SITE_IDP"]), people=people), landing="/app/")
+app = Starlette(
+    routes=[
+        Mount("/saml", saml),
+        Mount(
+            "/app",
+            Starlette(
+                routes=[Route("/", show), Route("/end", end_as_administrator)],
+                middleware=[
+                    Middleware(SessionMiddleware, security=security, application="app", logon_path="/saml/logon")
+                ],
+            ),
+        ),
+    ]
+)
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", proxy_headers=False)
