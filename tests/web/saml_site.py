@@ -78,9 +78,10 @@ class Browser:
     ) -> httpx2.Response:
         transport = httpx2.ASGITransport(self.site.app)  # type: ignore[arg-type]
         sent = {name: value for name, value in self.jar.items() if not cross_site or name == "__Host-holdfast-saml"}
-        told = {"sec-fetch-site": "cross-site" if cross_site else "same-origin"}
+        given = options.pop("headers", {})
+        told = {} if "origin" in given else {"sec-fetch-site": "cross-site" if cross_site else "same-origin"}
         cookie = "; ".join(f"{name}={value}" for name, value in sent.items())
-        headers = {"cookie": cookie, **told, **options.pop("headers", {})}
+        headers = {"cookie": cookie, **told, **given}
         if method == "POST":
             headers.setdefault("origin", "https://idp.example" if cross_site else HOST)
         async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:

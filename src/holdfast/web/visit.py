@@ -285,7 +285,7 @@ class Visit:
         if app.binding != "off" and isinstance(known, dict) and known != (seen := self.seen):
             manager.tell(Fact.FINGERPRINT, session.record, detail=f"{difference(known, seen)}: {app.binding}")
             if app.binding != "warn":
-                self._doubted = session
+                self._doubted = self._doubted or session
                 return False
             if session.record.kind == HTTP:
                 await manager.merge(session, {SEEN: seen})  # told of once for each change
@@ -314,6 +314,10 @@ class Visit:
 
     async def _go_on(self, security: Session) -> None:
         """Renew the HTTP session as well, or begin it."""
+        if self.http is None:
+            self.http = await self._running.logons.http_of(security, self._app.name)
+            if self.http is not None:
+                self.data.show(self.http)
         try:
             if self.http is not None:
                 await self._follow(security, self._logon_id)
@@ -331,7 +335,7 @@ class Visit:
                 await self._running.logons.attach(
                     self.http, security, logon_id=self._logon_id, keeps=self._app.survives
                 )
-                self._put(self._app.cookie, str(self.http.id))
+                self._set[self._app.cookie] = str(self.http.id)
                 self.data.go_on_in(self.http)
                 return
             except (SessionNotFound, SessionEnded):  # another request was faster, or it has ended
@@ -343,18 +347,18 @@ class Visit:
             self._app.name, self._place, below=security, logon_id=self._logon_id
         )
         self.data.go_on_in(self.http)
-        self._put(self._app.cookie, str(self.http.id))
+        self._set[self._app.cookie] = str(self.http.id)
 
     async def _follow(self, security: Session, logon_id: str) -> None:
         """Bring the HTTP session up to date with its logon."""
         if self.http is not None and await self._running.logons.follow(
             self.http, security, logon_id=logon_id, more=self._place
         ):
-            self._put(self._app.cookie, str(self.http.id))
+            self._set[self._app.cookie] = str(self.http.id)
 
     def _know(self, security: Session, session_id: str) -> None:
         self.security, self._logon_id = security, session_id
-        self._put(self.site.cookie, session_id)
+        self._set[self.site.cookie] = session_id
 
     async def _begin(self, content: dict[str, Any]) -> Session:
         """Open a visitor's HTTP session, when there is something to keep in it."""
@@ -364,7 +368,7 @@ class Visit:
         self.http = await self._running.logons.open_http(
             self._app.name, {**content, **self._place}, client=self.address
         )
-        self._put(self._app.cookie, str(self.http.id))
+        self._set[self._app.cookie] = str(self.http.id)
         return self.http
 
     def _check_not_begun(self) -> None:
@@ -389,9 +393,6 @@ class Visit:
         self.http = None
         self._set[self._app.cookie] = None
         self.data.forget()
-
-    def _put(self, cookie: Cookie, session_id: str) -> None:
-        self._set[cookie] = session_id
 
     def _tell(self, fact: Fact, detail: str) -> None:
         manager = self._running.manager
