@@ -74,7 +74,7 @@ class Browser:
         return await self.send("GET", app, path, **headers)
 
     async def send(self, method: str, app: str, path: str = "/", data: Any = None, **headers: str) -> httpx2.Response:
-        more = {} if data is None else {"data": data}
+        more = {} if data is None else {"content" if isinstance(data, str) else "data": data}
         transport = httpx2.ASGITransport(self.site.apps[app])  # type: ignore[arg-type]
         async with httpx2.AsyncClient(transport=transport, base_url=HOST, cookies=self.jar) as client:
             answer = await client.request(
