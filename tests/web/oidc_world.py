@@ -17,6 +17,7 @@ from holdfast.config import Settings
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.engine import open_engine
+from holdfast.identity.fetching import Fetch
 from holdfast.identity.oidc import Asked
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
@@ -63,6 +64,7 @@ class World:
     store: Store = field(default_factory=memory_store)
     keys: KeyRing = field(default_factory=lambda: KeyRing.parse(new_key_text()))
     inside: bool = True
+    fetch: Fetch | None = None  # instead of the provider's own
     workers: list[Worker] = field(default_factory=list)
 
     @asynccontextmanager
@@ -71,7 +73,9 @@ class World:
             self.store, kinds=KINDS, keys=self.keys, settings=Settings(), clock=self.clock, sink=self.sink, keeper=False
         ) as engine:
             security = Security(engine=engine)
-            pages = Oidc(security, oidc(**settings), fetch=self.provider, clock=self.clock, monotonic=self.clock)
+            pages = Oidc(
+                security, oidc(**settings), fetch=self.fetch or self.provider, clock=self.clock, monotonic=self.clock
+            )
             shown = [Route("/", show, methods=["GET", "POST"]), Route("/orders", orders)]
             sessions = Middleware(SessionMiddleware, security=security, application="shop", logon_path="/oidc/login")
             mounted = Mount("/oidc", pages)
@@ -143,8 +147,10 @@ class Browser:
 
 
 @asynccontextmanager
-async def oidc_world(count: int = 1, *, inside: bool = True, **settings: Any) -> AsyncIterator[World]:
-    world = World(inside=inside)
+async def oidc_world(
+    count: int = 1, *, inside: bool = True, fetch: Fetch | None = None, **settings: Any
+) -> AsyncIterator[World]:
+    world = World(inside=inside, fetch=fetch)
     async with AsyncExitStack() as stack:
         for _ in range(count):
             await stack.enter_async_context(world.worker(**settings))
