@@ -114,7 +114,12 @@ def sdk_server() -> MCPServer[Any]:
 
 def endpoints(store: str) -> dict[str, McpApp]:
     """Return the applications by their paths."""
-    settings = Settings(rate_limit_per_session=10**9, cleanup_interval=1.0, kinds={"mcp": {"per_client": 50}})
+    settings = Settings(
+        rate_limit_per_session=10**9,
+        cleanup_interval=1.0,
+        store_timeout=8.0,  # four writers of one file on a busy machine: what takes longer counts as a hang
+        kinds={"mcp": {"per_client": 50}},
+    )
     given: dict[str, Any] = {"store": store, "settings": settings, "keys": KeyRing.parse(new_key_text())}
     ours = [routed, echo, left, lasting, asks, waits]
     return {
