@@ -44,6 +44,10 @@ async def orders(request: Request) -> Response:
     return JSONResponse({"who": logon.subject, "level": logon.level, "at": logon.at, "name": logon.name})
 
 
+async def fresh(request: Request) -> Response:
+    return JSONResponse({"who": (await require(request, max_age=60)).subject})
+
+
 @dataclass
 class Worker:
     """One process's worth of it."""
@@ -76,7 +80,7 @@ class World:
             pages = Oidc(
                 security, oidc(**settings), fetch=self.fetch or self.provider, clock=self.clock, monotonic=self.clock
             )
-            shown = [Route("/", show, methods=["GET", "POST"]), Route("/orders", orders)]
+            shown = [Route("/", show, methods=["GET", "POST"]), Route("/orders", orders), Route("/fresh", fresh)]
             sessions = Middleware(SessionMiddleware, security=security, application="shop", logon_path="/oidc/login")
             mounted = Mount("/oidc", pages)
             if self.inside:

@@ -172,6 +172,19 @@ async def test_a_logon_that_is_not_as_strong_as_asked_for_is_refused_instead_of_
         assert (await browser.logs_on("?level=3", acr="gold")).status_code == 303
 
 
+async def test_what_needs_a_fresh_logon_sends_people_to_prove_anew_who_they_are(world: World) -> None:  # S14
+    browser = world.browser()
+    await browser.logs_on()
+    world.clock.now += 100.0
+    sent_away = await browser.get("/fresh", accept="text/html")
+    assert sent_away.headers["location"] == "/oidc/login?next=%2Ffresh&anew=1"
+    sent = await browser.leaves("?next=%2Ffresh&anew=1")
+    assert (sent["max_age"], sent["prompt"]) == ("0", "login")
+    assert (await browser.returns(sent, auth_time=world.clock.now - 100)).status_code == 401
+    assert (await browser.logs_on("?next=%2Ffresh&anew=1")).headers["location"] == "/fresh"
+    assert (await browser.get("/fresh")).json() == {"who": "ann"}
+
+
 async def test_a_session_at_the_provider_does_not_undo_the_idle_time_here() -> None:  # R29
     async with oidc_world(max_age=1800) as world:
         browser, proved = world.browser(), world.clock.now
@@ -397,6 +410,8 @@ async def test_who_logs_out_is_logged_off_here_before_the_browser_leaves_for_the
     stolen = dict(browser.jar)
     asked = await browser.get("/oidc/logout")
     assert (asked.status_code, "<form" in asked.text, "Ann Lee" in asked.text) == (200, True, True)
+    token = asked.text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    assert len(token) == 64
     assert await browser.who() == "ann"
     answer = await browser.logs_out()
     assert answer.status_code == 303
@@ -430,6 +445,16 @@ async def test_a_provider_without_a_logout_of_its_own_is_said_to_stay_logged_on(
     one.provider.answers[DISCOVERY] = json.dumps({**one.provider.metadata, "end_session_endpoint": ""}).encode()
     answer = await browser.logs_out()
     assert "does not offer to log you out" in answer.text
+    assert await browser.who() is None
+
+
+async def test_the_pages_own_button_works_where_no_header_says_where_it_is(world: World) -> None:  # S11
+    browser = await logged_on(world)
+    token = (await browser.get("/oidc/logout")).text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    assert (await browser.post("/oidc/logout", data={"csrf_token": token[::-1]})).status_code == 403
+    assert (await browser.post("/oidc/logout")).status_code == 403
+    assert await browser.who() == "ann"
+    assert (await browser.post("/oidc/logout", data={"csrf_token": token})).status_code == 303
     assert await browser.who() is None
 
 

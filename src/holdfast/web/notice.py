@@ -9,6 +9,7 @@ import msgspec
 from holdfast._asgi import Send
 from holdfast.errors import HoldfastError
 from holdfast.web.cookies import NO_STORE
+from holdfast.web.csrf import FIELD
 from holdfast.web.reply import Header, come_back, reply
 
 HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
@@ -35,11 +36,20 @@ class Notice(msgspec.Struct, frozen=True):
         await reply(send, self.status, self.body, (NO_STORE, *SAFE, *kept))
 
 
-def page(title: str, *words: str, status: int = 200, link: tuple[str, str] | None = None, form: str = "") -> Notice:
-    """Return a page; `link` is an address and what it is called, `form` what a button that posts here is called."""
+def page(
+    title: str, *words: str, status: int = 200, link: tuple[str, str] | None = None, form: str = "", token: str = ""
+) -> Notice:
+    """Return a page.
+
+    Args:
+        link: An address, and what it is called.
+        form: What a button is called that posts to the page's own address.
+        token: Shows that it was this page's button (S11).
+    """
     parts = [f"<p>{escape(word)}</p>" for word in words]
     if form:
-        parts.append(f'<form method="post"><button>{escape(form)}</button></form>')
+        hidden = f'<input type="hidden" name="{FIELD}" value="{escape(token)}">' if token else ""
+        parts.append(f'<form method="post">{hidden}<button>{escape(form)}</button></form>')
     if link is not None:
         parts.append(f'<p><a href="{escape(link[0])}">{escape(link[1])}</a></p>')
     text = (

@@ -4,7 +4,8 @@ oidc = Oidc(security)                              # as [oidc] says; several pro
 routes = [Mount("/oidc", oidc), …]                 # [oidc] url = "https://shop.example/oidc"
 SessionMiddleware(app, security, application="shop", logon_path="/oidc/login")
 
-    GET  /login?next=…          sends the browser to the provider; `max_age` and `level` ask for a fresher logon
+    GET  /login?next=…          sends the browser to the provider; `max_age`, `anew` and `level` ask for a fresher or
+                                stronger logon
     GET  /callback              where the provider sends it back to, with a logon
     POST /logout?next=…         logs off here, then at the provider; GET shows a button (R49)
     GET  /logged-out            where the provider sends it back to, without one
@@ -154,8 +155,9 @@ class Oidc:
     async def _login(self, scope: Scope, query: Query) -> Notice:
         """Send the browser to the provider."""
         visit = visit_of(scope)
+        max_age = 0 if "anew" in query else number_in(query, "max_age")
         way = Way(
-            asked=(await self._party.get()).asks(max_age=number_in(query, "max_age")),
+            asked=(await self._party.get()).asks(max_age=max_age),
             next=local_path(query.get("next", self._landing)),
             level=int(number_in(query, "level") or 1),
         )
@@ -205,7 +207,8 @@ class Oidc:
         visit = visit_of(scope)
         if visit.logon is None:
             return page("Log out", "You are not logged on.", link=(self._landing, "Go on"))
-        return page("Log out", f"You are logged on as {visit.logon.name or visit.logon.subject}.", form="Log out")
+        said = f"You are logged on as {visit.logon.name or visit.logon.subject}."
+        return page("Log out", said, form="Log out", token=await visit.token())
 
     async def _logout(self, scope: Scope, query: Query) -> Notice:
         """Log off here first, and then at the provider (R45)."""
