@@ -7,9 +7,7 @@ own in its place, under a fresh id: who knew the old one is out, with all stream
 follow, so they get 404.
 """
 
-import hashlib
 import logging
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +15,6 @@ import msgspec
 from holdfast.core.events import Fact, visible
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
-from holdfast.core.policy import touched
 from holdfast.core.session import Session
 from holdfast.errors import SessionNotFound
 from holdfast.mcp import identity_context
@@ -26,13 +23,9 @@ from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.mcp.rules import SessionRules
 from holdfast.mcp.showing import FINGERPRINT, shown
 from holdfast.mcp.standalone import Streams
-from holdfast.web.address import network_of
+from holdfast.web.binding import AGENT_BYTES, Fingerprint, difference, fingerprint, used
 from holdfast.web.security import Logons
 
-ADDRESS: Final = "address"
-AGENT: Final = "user agent"
-DIGITS: Final = 16
-AGENT_BYTES: Final = 512  # of a User-Agent that count, so that what is remembered of many stays small
 FOUND: Final = "holdfast.session"  # in the scope
 
 
@@ -87,7 +80,7 @@ class Admission:
         await self._compare(exchange, session)
         await self._know(exchange, session)
         if rejects:
-            await self._touch(session)
+            await used(self._manager, session)
         if self._rules.debug:
             await self._show(session)
         return session
@@ -101,9 +94,9 @@ class Admission:
 
     # -- fingerprint
 
-    def _fingerprint(self, exchange: Exchange) -> dict[str, str]:
+    def _fingerprint(self, exchange: Exchange) -> Fingerprint:
         agent = exchange.head.fields.get(b"user-agent", b"")
-        return _fingerprint(exchange.address, agent[:AGENT_BYTES], self._rules.fingerprint_prefix)
+        return fingerprint(exchange.address, agent[:AGENT_BYTES], self._rules.fingerprint_prefix)
 
     async def _compare(self, exchange: Exchange, session: Session) -> None:
         known = session.content.get(FINGERPRINT)
@@ -112,17 +105,11 @@ class Admission:
         seen = self._fingerprint(exchange)
         if seen == known:
             return
-        differs = " and ".join(name for name in seen if seen[name] != known.get(name))
-        self._manager.tell(Fact.FINGERPRINT, session.record, detail=f"{differs}: {self._rules.fingerprint}")
+        detail = f"{difference(known, seen)}: {self._rules.fingerprint}"
+        self._manager.tell(Fact.FINGERPRINT, session.record, detail=detail)
         if self._rules.fingerprint == "reject":
             raise SessionNotFound("there is no such session")
         await self._manager.merge(session, {FINGERPRINT: seen})  # told of once for each change
-
-    async def _touch(self, session: Session) -> None:
-        """Record the use now that it is known to be one of the owner's."""
-        after = self._manager.rules(SESSION)[0].touch_after
-        if after is not None and touched(session.record, self._manager.clock(), after) is not None:
-            await self._manager.get(session.ref, touch=True)
 
     async def logon(self, exchange: Exchange) -> Session | None:
         """Return the logon below which a session of who sends a request hangs, if there is a person (M6, S6)."""
@@ -167,12 +154,3 @@ class Admission:
             connections = len(await self._manager.children(session.ref, STREAM))
             known = shown(session.record, session.content, connections)
             self._rules.log.debug("%s", visible(msgspec.json.encode(known).decode()))
-
-
-@lru_cache(maxsize=1024)
-def _fingerprint(address: str, agent: bytes, prefix: int) -> dict[str, str]:
-    return {ADDRESS: _digest(network_of(address, prefix).encode()), AGENT: _digest(agent)}
-
-
-def _digest(value: bytes) -> str:
-    return hashlib.sha256(value).hexdigest()[:DIGITS]

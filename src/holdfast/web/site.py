@@ -5,14 +5,14 @@ shop = SessionMiddleware(shop, security, application="shop")
 bank = SessionMiddleware(bank, security, application="bank")
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 
 from holdfast.config import Settings, load_settings
-from holdfast.core.events import Sink
+from holdfast.core.events import Sink, Sinks
 from holdfast.core.manager import Manager
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
@@ -21,6 +21,7 @@ from holdfast.web.address import Proxies
 from holdfast.web.cookies import Cookie, SameSite
 from holdfast.web.federation import Federation
 from holdfast.web.kinds import KINDS
+from holdfast.web.listeners import Listener, Listeners, Occasion
 from holdfast.web.opened import Opened
 from holdfast.web.security import Logons
 
@@ -66,15 +67,32 @@ class Security:
         self.cookie = Cookie(COOKIE, same_site=same_site, proxies=self.proxies)
         self._store, self._keys, self._sink, self._engine = store, keys, sink, engine
         self.federations: list[Federation] = []  # how logons come from elsewhere, and are told to have ended there
+        self._listeners = Listeners()
         self.opened = Opened(self.running)
+
+    def on(self, occasion: Occasion) -> Callable[[Listener], Listener]:
+        """Have a function called whenever a logon or HTTP session was created, attached, rotated, expired or ended.
+
+        See `Listeners.add`.
+        """
+
+        def registered(listener: Listener) -> Listener:
+            self._listeners.add(occasion, listener)
+            return listener
+
+        return registered
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Running]:
         """Open the engine until the block ends."""
         if self._engine is not None:
-            yield Running(self._engine, Logons(self._engine.manager))
+            manager = self._engine.manager
+            theirs, manager.sink = manager.sink, Sinks(manager.sink, self._listeners)
+            try:
+                yield Running(self._engine, Logons(manager))
+            finally:
+                manager.sink = theirs
             return
-        async with open_engine(
-            self._store, kinds=KINDS, keys=self._keys, settings=self.settings, sink=self._sink
-        ) as engine:
+        sink = self._listeners if self._sink is None else Sinks(self._sink, self._listeners)
+        async with open_engine(self._store, kinds=KINDS, keys=self._keys, settings=self.settings, sink=sink) as engine:
             yield Running(engine, Logons(engine.manager))
