@@ -54,4 +54,4 @@ async def test_a_listener_that_fails_harms_nobody(site: Site, caplog: pytest.Log
 
 async def test_an_occasion_that_is_none_is_refused(site: Site) -> None:
     with pytest.raises(ConfigurationError):
-        site.security.on("sometimes")  # type: ignore[arg-type]
+        site.security.on("sometimes")(print)  # type: ignore[arg-type]
