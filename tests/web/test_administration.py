@@ -131,7 +131,7 @@ async def test_only_administrators_may(site: World) -> None:  # R73
             answer = await browser.ask(method, "/admin" + path, accept="application/json", **headers)
             assert (answer.status_code, "logons" in answer.text) == (status, False)
     assert await victim.who() == "bob"
-    assert [event.detail for event in site.sink.events if event.fact is Fact.LOGON_FAILED][0].startswith(
+    assert next(event.detail for event in site.sink.events if event.fact is Fact.LOGON_FAILED).startswith(
         "administrator"
     )
 
