@@ -228,7 +228,7 @@ async def test_every_page_is_kept_by_nobody_and_runs_no_script(site: World) -> N
         await browser.post(LOGOUT)
     assert (await browser.get("/account/nothing")).status_code == 404
     assert (await browser.post("/account/style.css")).status_code == 404
-    assert (await browser.ask("PUT", LOGON)).status_code == 405
+    assert (await browser.ask("PUT", LOGON, origin=SITE)).status_code == 405
     assert (await browser.get("/account/style.css")).headers["content-type"].startswith("text/css")
 
 

@@ -10,7 +10,7 @@ async def orders(request):
     logon = await require(request, role="clerk", max_age=600)
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, get_args
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ from holdfast.web.binding import Binding
 from holdfast.web.cookies import Cookie, SameSite
 from holdfast.web.csrf import Csrf
 from holdfast.web.lifespan import live
+from holdfast.web.methods import Credentials, Form, Ways
 from holdfast.web.security import Logon
 from holdfast.web.served import Served, refuse
 from holdfast.web.session_data import OnConflict
@@ -56,8 +57,9 @@ class SessionMiddleware:
         cookie: The name of its cookie; its own name if left out.
         same_site: Of that cookie.
         keeps: The keys of a visitor's data that survive a logon (S3).
-        logon_path: Where a browser is sent that asks for what needs a logon; it comes back with `next`. Left out, it is
-            answered 401.
+        logon: The ways to log on: `Form(path)`, where a browser is sent that asks for what needs a logon, and comes
+            back with `next`; `Basic` and `Token` for programs, which are answered 401 with a challenge.
+        logon_path: The same as `Form(logon_path)`.
         on_conflict: Settles what is kept of a key that two requests have changed at the same time; see
             `SessionData.save`.
         csrf: Whether requests that change something must come from this site's pages: `auto`, with a token where the
@@ -79,6 +81,7 @@ class SessionMiddleware:
         cookie: str | None = None,
         same_site: SameSite = "lax",
         keeps: Collection[str] = (),
+        logon: Sequence[Form | Credentials] = (),
         logon_path: str = "",
         on_conflict: OnConflict | None = None,
         csrf: Csrf = "auto",
@@ -90,7 +93,8 @@ class SessionMiddleware:
             raise ConfigurationError("an application needs a name")
         if csrf not in get_args(Csrf) or binding not in get_args(Binding):
             raise ConfigurationError(f"csrf is {csrf!r} and binding is {binding!r}: one of them is no choice")
-        self._app, self._security, self._logon_path = app, security, logon_path
+        self._app, self._security = app, security
+        self._ways = Ways([*([Form(logon_path)] if logon_path else []), *logon])
         self._csrf, self._exempt = csrf, Paths(csrf_exempt)
         self._application = Application(
             name=application,
@@ -117,11 +121,12 @@ class SessionMiddleware:
             inner: Scope = dict(scope)
             inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
+            by_credentials = await self._ways.enter(visit, self._application.name)
             inner[SESSION] = visit.data
-            if self._minds(scope, visit):
+            if self._minds(scope, visit) and not by_credentials:
                 receive = await self._guarded(visit, receive)
         except HoldfastError as exc:
-            await refuse(scope, send, exc)
+            await refuse(scope, send, exc, self._ways.challenges(scope, exc))
             return
         served = Served(
             inner,
@@ -131,6 +136,7 @@ class SessionMiddleware:
             headers=visit.headers,
             way=self._way_from(scope),
             refusal=lambda: visit.refusal,
+            challenges=lambda error: self._ways.challenges(scope, error),
         )
         try:
             if visit.node is None:
@@ -171,7 +177,7 @@ class SessionMiddleware:
         """Return what says where a browser goes that asks for what needs another logon than it has."""
 
         def way(error: HoldfastError) -> bytes | None:
-            if self._logon_path and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
+            if self._ways.page and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
                 return self._way(scope, anew=isinstance(error, StepUpNeeded))
             return None
 
@@ -182,7 +188,7 @@ class SessionMiddleware:
         query = scope["query_string"].decode("latin-1")
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
         back = quote(path + ("?" + query if query else ""), safe="")
-        return f"{self._logon_path}?next={back}{'&anew=1' if anew else ''}".encode()
+        return f"{self._ways.page}?next={back}{'&anew=1' if anew else ''}".encode()
 
 
 def current(request: Any) -> Logon | None:

@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from holdfast._asgi import Scope
 from holdfast.errors import Forbidden
-from holdfast.web.address import Proxies
 
 SAME_SITE: Final = ("same-origin", "none")
 
@@ -18,11 +17,3 @@ def check_same_origin(scope: Scope, url: str) -> None:
     theirs = origin not in (None, f"{parts.scheme}://{parts.netloc}") if site is None else site not in SAME_SITE
     if theirs:
         raise Forbidden("the form was sent by a page of another site", hint="Log out on a page of this site.")
-
-
-def check_sender(scope: Scope, proxies: Proxies) -> None:
-    """Raise Forbidden unless the request says that a page of this very site has sent it, as every browser does."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    if not {b"origin", b"sec-fetch-site"} & headers.keys():
-        raise Forbidden("the request does not say which page has sent it", hint="Send it from a page of this site.")
-    check_same_origin(scope, f"{proxies.scheme_of(scope)}://{headers.get(b'host', '')}")

@@ -36,6 +36,10 @@ class PasswordLogon:
     def __init__(self, passwords: Passwords, most: Most | None = None) -> None:
         self._passwords, self._most = passwords, most
 
+    async def known(self, name: str) -> Person | None:
+        """Return who has this name; None if nobody has."""
+        return await self._passwords.known(name)
+
     async def logon(self, running: Running, name: str, password: str, *, address: str, method: str = PASSWORD) -> Logon:
         """Return who that is.
 

@@ -29,6 +29,7 @@ class Served:
         way: Where a browser is sent in place of an answer that would be an error; None: nowhere.
         refusal: What the application was refused, if it was: frameworks that turn every exception into a 500 of
             their own cannot hide it.
+        challenges: Gives the headers that tell a refused program how to log on.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Served:
         headers: Callable[[Iterable[Header]], list[Header]],
         way: Callable[[HoldfastError], bytes | None] = lambda error: None,
         refusal: Callable[[], HoldfastError | None] = lambda: None,
+        challenges: Callable[[HoldfastError], Iterable[Header]] = lambda error: (),
     ) -> None:
         self.scope = scope
         self._receive, self._send, self._save, self._headers = receive, send, save, headers
-        self._way, self._refusal = way, refusal
+        self._way, self._refusal, self._challenges = way, refusal, challenges
         self._began = self._closed = self._failed = False
 
     async def through(self, app: ASGIApp) -> None:
@@ -104,7 +106,7 @@ class Served:
         if to is not None:
             await reply(self._send, 303, headers=self._headers([(b"location", to)]))
         else:
-            await refuse(self.scope, self._send, error, self._headers(()))
+            await refuse(self.scope, self._send, error, self._headers(self._challenges(error)))
 
 
 async def refuse(scope: Scope, send: Send, error: HoldfastError, headers: Iterable[Header] = ()) -> None:

@@ -6,7 +6,8 @@ leaves nothing, and an id that nobody issued is never taken over (R3, R68).
 Two cookies may come. That of the application names its HTTP session, which holds a copy of the logon it hangs below;
 that of the logon rules: a session below another one is not used, and one whose copy was made under an older id of the
 logon is brought up to date under a new id (R8). Requests that were sent together with the one that got the new id are
-served through the logon's cookie (R9).
+served through the logon's cookie (R9). That is one class of many
+short methods: all of them share what the cookies named.
 """
 
 from collections.abc import Iterable, Mapping
@@ -142,6 +143,11 @@ class Visit:
         """
         await self._forget(reason)
         self._left = wipe
+
+    def stand_for(self, logon: Logon, http: Session) -> None:
+        """Serve a program in the session that belongs to it; no cookie is set for it."""
+        self._logon, self.http = logon, http
+        self.data.show(http)
 
     async def of_logon(self) -> Session | None:
         """Return the logon's own node; None for a visitor, or if it has ended meanwhile."""
@@ -380,11 +386,13 @@ class Visit:
 
     async def _forget(self, reason: Reason) -> None:
         """End the logon, or a visitor's session, without ending this request with it."""
-        there = await self.of_logon() or self.http
+        there = await self.of_logon()
         if self.call is not None:
             self.call.let_go()
         if there is not None:
-            await self._running.manager.end(there, reason)
+            await self._running.logons.end(there, reason)
+        elif self.http is not None:
+            await self._running.manager.end(self.http, reason)
         self.security = self._logon = None
         self._set[self.site.cookie] = None
         self._drop()

@@ -22,9 +22,9 @@ async def read_form(scope: Scope, receive: Receive) -> Form:
         BodyTooLarge: It is too long.
     """
     kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    if kind.partition(b";")[0].strip().lower() != URLENCODED:
-        raise BadInput("that is no form")
     body = await read_body(receive, MOST_BYTES)
+    if body and kind.partition(b";")[0].strip().lower() != URLENCODED:
+        raise BadInput("that is no form")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:

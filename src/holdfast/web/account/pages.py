@@ -6,6 +6,7 @@ from typing import Final
 from holdfast.web.account.devices import in_words
 from holdfast.web.account.elsewhere import Elsewhere
 from holdfast.web.account.markup import Markup, document, hidden, instant, tag
+from holdfast.web.csrf import FIELD
 from holdfast.web.notice import Notice
 from holdfast.web.security import Listed, Logon
 
@@ -24,6 +25,7 @@ def logon_page(
     status: int = 200,
     elsewhere: Sequence[Elsewhere] = (),
     passwords: bool = True,
+    proof: str = "",
 ) -> Notice:
     """Return the page on which people log on.
 
@@ -34,12 +36,13 @@ def logon_page(
         again: They have logged on, and are to prove once more who they are.
         wrong: Why the last try failed.
         passwords: There is a password to be typed.
+        proof: The session's token for forms, if there is a session.
     """
     parts = [tag("p", wrong, class_="wrong", role="alert")] if wrong else []
     if again:
         parts.append(tag("p", "What you want to do asks for a fresh proof that it is you."))
     if passwords:
-        parts.append(_password_form(root, to, name))
+        parts.append(_password_form(root, to, name, proof))
     elif not elsewhere:
         parts.append(tag("p", "There is no way to log on as strongly as that asks for."))
     links = [tag("li", tag("a", f"Log on with {one.title}", href=one.way(to, level))) for one in elsewhere]
@@ -48,13 +51,13 @@ def logon_page(
     return document("Confirm that it is you" if again else "Log on", *parts, root=root, status=status, narrow=True)
 
 
-def logout_page(root: str, logon: Logon, *, action: str, home: str) -> Notice:
+def logout_page(root: str, logon: Logon, *, action: str, home: str, proof: str = "") -> Notice:
     """Return the page that asks whether somebody wants to log out."""
     return document(
         "Log out",
         tag("p", "You are logged on as ", tag("strong", logon.name or logon.subject), "."),
         tag("p", "Everything that works in your name is ended with it, in every application.", class_="soft"),
-        _button("Log out", action),
+        _button("Log out", action, _proof(proof)),
         tag("p", tag("a", "Stay logged on", href=home)),
         root=root,
         narrow=True,
@@ -73,15 +76,15 @@ def left_page(root: str, *, home: str, stays: Iterable[str] = ()) -> Notice:
     return document("Logged out", *parts, root=root, narrow=True)
 
 
-def logons_page(root: str, logon: Logon, logons: Sequence[Listed], here: str) -> Notice:
+def logons_page(root: str, logon: Logon, logons: Sequence[Listed], here: str, *, proof: str = "") -> Notice:
     """Return the page of somebody's logons; `here` is the handle of the one that asks."""
     others = [one for one in logons if one.handle != here]
     parts = [
         tag("p", "Where you are logged on as ", tag("strong", logon.name or logon.subject), "."),
-        tag("ul", *(_listed(root, one, one.handle == here) for one in logons), class_="logons"),
+        tag("ul", *(_listed(root, one, one.handle == here, proof) for one in logons), class_="logons"),
     ]
     if others:
-        parts.append(_button("Log out everywhere else", f"{root}/sessions", hidden("others", "1")))
+        parts.append(_button("Log out everywhere else", f"{root}/sessions", hidden("others", "1"), _proof(proof)))
     parts.append(tag("nav", tag("a", "Log out here", href=f"{root}/logout"), aria_label="More"))
     return document("Your sessions", *parts, root=root)
 
@@ -92,10 +95,11 @@ def error_page(root: str, title: str, *words: str, status: int, home: str) -> No
     return document(title, *said, tag("p", tag("a", "Go on", href=home)), root=root, status=status, narrow=True)
 
 
-def _password_form(root: str, to: str, name: str) -> Markup:
+def _password_form(root: str, to: str, name: str, proof: str) -> Markup:
     return tag(
         "form",
         hidden("next", to),
+        _proof(proof),
         tag("label", "Name", for_="name"),
         tag(
             "input",
@@ -125,7 +129,7 @@ def _password_form(root: str, to: str, name: str) -> Markup:
     )
 
 
-def _listed(root: str, one: Listed, here: bool) -> Markup:
+def _listed(root: str, one: Listed, here: bool, proof: str) -> Markup:
     name, about = in_words(one.logon.device), f"about-{one.handle}"
     applications = [name for name in one.applications if not name.startswith(OWN_PAGES)]
     facts = [
@@ -136,7 +140,7 @@ def _listed(root: str, one: Listed, here: bool) -> Markup:
         ("Applications", ", ".join(applications) or "none"),
     ]
     this = tag("span", "this one", class_="here") if here else Markup()
-    end = _button("Log out", f"{root}/sessions", hidden("end", one.handle), quiet=True, described=about)
+    end = _button("Log out", f"{root}/sessions", hidden("end", one.handle), _proof(proof), quiet=True, described=about)
     return tag(
         "li",
         tag(
@@ -151,3 +155,7 @@ def _listed(root: str, one: Listed, here: bool) -> Markup:
 def _button(text: str, action: str, *fields: Markup, quiet: bool = False, described: str = "") -> Markup:
     button = tag("button", text, class_="quiet" if quiet else False, aria_describedby=described or False)
     return tag("form", *fields, button, method="post", action=action)
+
+
+def _proof(token: str) -> Markup:
+    return hidden(FIELD, token) if token else Markup()

@@ -16,14 +16,14 @@ from holdfast.errors import BadInput, HoldfastError, NotFound, NotLoggedOn, Step
 from holdfast.identity.attempts import TooManyAttempts
 from holdfast.identity.passwords import TooManyLogons
 from holdfast.web.account.elsewhere import Elsewhere
-from holdfast.web.account.form import read_form
+from holdfast.web.account.form import Form, read_form
 from holdfast.web.account.markup import CSS, STYLE
 from holdfast.web.account.pages import error_page, left_page, logon_page, logons_page, logout_page
 from holdfast.web.body import ClientGone
+from holdfast.web.csrf import FIELD
 from holdfast.web.federation import told
-from holdfast.web.middleware import VISIT, SessionMiddleware, login, require, visit_of
+from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, csrf_token, login, require, visit_of
 from holdfast.web.notice import Notice, onward
-from holdfast.web.origin import check_sender
 from holdfast.web.passwords import PasswordLogon, WrongPassword, password_logon
 from holdfast.web.query import below, number_in, query_of
 from holdfast.web.reply import come_back
@@ -35,7 +35,7 @@ APPLICATION: Final = "holdfast-account"
 FRESH_S: Final = 600.0
 FAILED: Final = 403  # of a wrong password: 401 would have to name a scheme of HTTP authentication (RFC 9110 §15.5.2)
 
-Page = Callable[[Visit, Receive], Awaitable[Notice]]
+Page = Callable[[Visit, Form], Awaitable[Notice]]
 
 
 class Account:
@@ -105,9 +105,8 @@ class Account:
             status = 405 if any(path == known for _, known in self._pages) else 404
             return error_page(_root(visit), "Not here", status=status, home=self._landing)
         try:
-            if method == "POST":
-                check_sender(scope, self._security.proxies)
-            return await page(visit, receive)
+            form = await self._form_of(visit, receive) if method == "POST" else {}
+            return await page(visit, form)
         except (NotLoggedOn, StepUpNeeded):
             return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions")
         except HoldfastError as exc:
@@ -116,17 +115,22 @@ class Account:
             )
             return _waiting(shown, exc)
 
-    async def _home(self, visit: Visit, receive: Receive) -> Notice:
+    async def _form_of(self, visit: Visit, receive: Receive) -> Form:
+        """Return the fields of a form that a page of this site has sent (R59)."""
+        form = await read_form(visit.scope, receive)
+        await check_csrf(visit.scope, form.get(FIELD))
+        return form
+
+    async def _home(self, visit: Visit, form: Form) -> Notice:
         return onward(f"{_root(visit)}/sessions")
 
     # -- logging on
 
-    async def _ask_who(self, visit: Visit, receive: Receive) -> Notice:
+    async def _ask_who(self, visit: Visit, form: Form) -> Notice:
         query = query_of(visit.scope)
-        return self._form(visit, to=self._next(query.get("next", "")), level=number_in(query, "level") or 1)
+        return await self._form(visit, to=self._next(query.get("next", "")), level=number_in(query, "level") or 1)
 
-    async def _log_on(self, visit: Visit, receive: Receive) -> Notice:
-        form = await read_form(visit.scope, receive)
+    async def _log_on(self, visit: Visit, form: Form) -> Notice:
         to, name = self._next(form.get("next", "")), form.get("name", "")
         if self._passwords is None:
             raise BadInput("nobody logs on with a password here")
@@ -134,12 +138,14 @@ class Account:
             logon = await self._passwords.logon(visit.services, name, form.get("password", ""), address=visit.address)
         except (WrongPassword, TooManyAttempts, TooManyLogons) as exc:
             status = FAILED if isinstance(exc, WrongPassword) else exc.status
-            again = self._form(visit, to=to, name=name, wrong=f"{str(exc).capitalize()}. {exc.hint}", status=status)
+            again = await self._form(
+                visit, to=to, name=name, wrong=f"{str(exc).capitalize()}. {exc.hint}", status=status
+            )
             return _waiting(again, exc)
         await login(visit.scope, logon)
         return onward(to)
 
-    def _form(
+    async def _form(
         self, visit: Visit, *, to: str, level: int = 1, name: str = "", wrong: str = "", status: int = 200
     ) -> Notice:
         here = visit.logon
@@ -153,6 +159,7 @@ class Account:
             status=status,
             elsewhere=self._elsewhere,
             passwords=self._passwords is not None and level == 1,
+            proof=await _proof(visit),
         )
 
     def _next(self, wanted: str) -> str:
@@ -164,14 +171,14 @@ class Account:
 
     # -- logging out
 
-    async def _ask_to_leave(self, visit: Visit, receive: Receive) -> Notice:
+    async def _ask_to_leave(self, visit: Visit, form: Form) -> Notice:
         if visit.logon is None:
             return left_page(_root(visit), home=self._landing)
         theirs = next((one for one in self._elsewhere if one.ends(visit.logon)), None)
         action = theirs.logout if theirs else f"{_root(visit)}/logout"
-        return logout_page(_root(visit), visit.logon, action=action, home=self._landing)
+        return logout_page(_root(visit), visit.logon, action=action, home=self._landing, proof=await _proof(visit))
 
-    async def _log_out(self, visit: Visit, receive: Receive) -> Notice:
+    async def _log_out(self, visit: Visit, form: Form) -> Notice:
         """Log off here first, then tell who vouched for the logon (R45)."""
         logon = visit.logon
         await visit.log_out()
@@ -180,23 +187,28 @@ class Account:
 
     # -- one's own logons
 
-    async def _list(self, visit: Visit, receive: Receive) -> Notice:
+    async def _list(self, visit: Visit, form: Form) -> Notice:
         logon = await require(visit.scope)
         logons = await visit.services.logons.listed(logon.principal)
-        return logons_page(_root(visit), logon, logons, await _handle(visit))
+        return logons_page(_root(visit), logon, logons, await _handle(visit), proof=await _proof(visit))
 
-    async def _end(self, visit: Visit, receive: Receive) -> Notice:
+    async def _end(self, visit: Visit, form: Form) -> Notice:
         logon = await require(visit.scope, max_age=self._fresh)
-        form, logons = await read_form(visit.scope, receive), visit.services.logons
+        logons = visit.services.logons
         if "others" in form:
             here = await visit.of_logon()
             if here is not None:
                 await logons.end_others(here)
         elif form.get("end", "") == await _handle(visit):
-            return await self._log_out(visit, receive)
+            return await self._log_out(visit, form)
         elif not await logons.end_listed(logon.principal, form.get("end", "")):
             raise NotFound("you have no such session", hint="It may have ended already.")
         return onward(f"{_root(visit)}/sessions")
+
+
+async def _proof(visit: Visit) -> str:
+    """Return the token for forms of this session; empty without one: no session is begun to ask for a password."""
+    return await csrf_token(visit.scope) if visit.ids else ""
 
 
 async def _handle(visit: Visit) -> str:

@@ -23,8 +23,7 @@ from holdfast.web.address import network_of
 from holdfast.web.administration.administrator import PAGE, Administrator, Ended
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.cookies import NO_STORE
-from holdfast.web.middleware import VISIT, SessionMiddleware, require, visit_of
-from holdfast.web.origin import check_sender
+from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, require, visit_of
 from holdfast.web.passwords import tell_failed
 from holdfast.web.query import Query, below, number_in, query_of
 from holdfast.web.reply import JSON_TYPE, Header, reply
@@ -126,7 +125,7 @@ class Administration:
             raise InvalidToken("only an administrator's token counts here")
         logon = await require(visit.scope, role=self._role, max_age=self._fresh, level=self._level)
         if visit.scope["method"] not in ("GET", "HEAD"):
-            check_sender(visit.scope, self._security.proxies)
+            await check_csrf(visit.scope)
         return logon.principal
 
     def _challenge(self, error: HoldfastError) -> list[Header]:
