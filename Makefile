@@ -24,11 +24,12 @@ help:  ## Show the targets
 	  PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --prefix $$(dirname $$lock) || exit 1; done
 	@touch $@
 
-.venv/browser.stamp: .venv/dev.stamp scripts/browser.py
-	@$(BIN)/python scripts/browser.py
+.venv/system.stamp: .venv/dev.stamp scripts/debian.py scripts/browser.py scripts/saml_peers.py
+	@$(BIN)/python -m scripts.browser
+	@$(BIN)/python -m scripts.saml_peers
 	@touch $@
 
-setup: .venv/npm.stamp .venv/browser.stamp  ## Install everything that tests and linters need
+setup: .venv/npm.stamp .venv/system.stamp  ## Install everything that tests and linters need
 
 run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 stops after the workflow
 	@$(BIN)/holdfast demo $(if $(ONCE),--once)

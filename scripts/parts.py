@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PYTEST = ["pytest", "-q"]
+PYTEST = ["pytest", "-q", "-rs"]  # skipped tests are listed with their reasons
 TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
 COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 PARTS = {
     "lint": Part(2, [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"]]),
     "unit": Part(
-        3,
+        8,
         [
             [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
             [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
@@ -38,10 +38,10 @@ PARTS = {
     ),
     "stores": Part(5, [[*PYTEST, *TWO, "tests/stores"]]),
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
-    "mcp-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
+    "mcp-peers": Part(5, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
-    "e2e": Part(8, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
-    "attacks": Part(2.5, [[*PYTEST, *TWO, "tests/attacks"]]),
+    "e2e": Part(12, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
+    "attacks": Part(4, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }

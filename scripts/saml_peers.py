@@ -4,11 +4,12 @@ SimpleSAMLphp, in PHP, for the front channel; liblasso, in C, for the back chann
 Prints what is there, and on stderr what is not. Tests that need it are then skipped with that reason.
 """
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from scripts.debian import install
 
 SIMPLESAMLPHP = Path("/usr/share/simplesamlphp/www")
 DEBIANS_PYTHON = ("/usr/bin/python3.11", "/usr/bin/python3")
@@ -16,7 +17,6 @@ PACKAGES = [
     *("simplesamlphp", "php-cli", "php-sqlite3", "php-xml", "php-mbstring", "php-curl", "php-zip"),
     "python3-lasso",
 ]
-INSTALL = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *PACKAGES]
 
 
 def simplesamlphp() -> tuple[str, Path] | None:
@@ -37,10 +37,8 @@ def lasso() -> str | None:
 
 def main() -> None:
     """Install them unless they are there."""
-    if not (simplesamlphp() and lasso()) and os.geteuid() == 0 and shutil.which("apt-get"):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "--quiet"], INSTALL):
-            subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL)
+    if not (simplesamlphp() and lasso()):
+        install(PACKAGES)
     for name, there in (("SimpleSAMLphp", simplesamlphp()), ("liblasso", lasso())):
         if there is None:
             print(f"no {name}: tests against it will be skipped; install {' '.join(PACKAGES)}", file=sys.stderr)
