@@ -84,7 +84,7 @@ class Shared(msgspec.Struct, frozen=True):
 
     def tell(self, running: Running, scope: Scope, error: HoldfastError, *, logon: bool) -> None:
         """Note that a message was refused, by its code alone: what it said is nobody's business."""
-        logger.warning("a SAML message was refused: %s", error.code)
+        logger.info("a SAML message was refused: %s", error.code)  # a storm of them must not fill the log
         if not (logon and isinstance(error, SamlRefused)):
             return
         manager, address = running.manager, self.security.proxies.client_of(scope)
