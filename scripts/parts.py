@@ -40,7 +40,6 @@ PARTS = {
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
     "mcp-peers": Part(5, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
-    "saml-peers": Part(2, [[*PYTEST, "tests/peers/saml"]]),
     "e2e": Part(12, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
     "attacks": Part(4, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
