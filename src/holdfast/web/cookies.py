@@ -54,9 +54,10 @@ class Cookie:
             raise ConfigurationError(f"same_site is {same_site!r}; it is lax, strict or none")
         if partitioned and same_site != "none":
             raise ConfigurationError("a partitioned cookie is one that other sites see", hint="Set same_site to none.")
-        self._name, self._same_site, self._partitioned = name, same_site, partitioned
+        self._name, self.same_site, self._partitioned = name, same_site, partitioned
         self._proxies = proxies or Proxies()
         self._warned = False
+        self._in_header = {spelled: spelled.encode() + b"=" for spelled in (name, PREFIX + name)}
 
     def read(self, scope: Scope) -> str | None:
         """Return the cookie's value; None if it is not there, or could not have been set over such a connection.
@@ -67,17 +68,17 @@ class Cookie:
         name = self._name_over(scope)
         if name is None:
             return None
-        wanted = name.encode() + b"="
-        found = [
-            pair.strip()[len(wanted) :]
-            for header, value in scope["headers"]
-            if header == b"cookie"
-            for pair in value.split(b";")
-            if pair.strip().startswith(wanted)
-        ]
-        if len(found) > 1:
-            raise TwoCookies(f"the cookie {name} came {len(found)} times", hint="Delete this site's cookies.")
-        return found[0].decode("latin-1") if found else None
+        wanted, found = self._in_header[name], None
+        for header, value in scope["headers"]:
+            if header == b"cookie" and wanted in value:
+                for pair in value.split(b";"):
+                    if pair.lstrip().startswith(wanted):
+                        if found is not None:
+                            raise TwoCookies(
+                                f"the cookie {name} came more than once", hint="Delete this site's cookies."
+                            )
+                        found = pair.strip()[len(wanted) :]
+        return None if found is None else found.decode("latin-1")
 
     def put(self, scope: Scope, value: str) -> Header | None:
         """Return the header that sets it; None where it may not go, which is logged once.
@@ -106,7 +107,7 @@ class Cookie:
 
     def _attributes(self, name: str) -> str:
         secure = "; Secure" if name.startswith(PREFIX) else ""
-        same_site = self._same_site if secure or self._same_site != "none" else "lax"  # browsers drop the other (R16)
+        same_site = self.same_site if secure or self.same_site != "none" else "lax"  # browsers drop the other (R16)
         return f"; Path=/; HttpOnly; SameSite={same_site.title()}{secure}" + (
             "; Partitioned" if self._partitioned and secure else ""
         )
