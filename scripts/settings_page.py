@@ -16,7 +16,7 @@ from typer.main import get_command
 from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
 from holdfast.cli import app
-from holdfast.config import KindSettings, OAuthSettings, OidcSettings, Settings, SystemSettings
+from holdfast.config import KindSettings, OAuthSettings, OidcSettings, PasswordSettings, Settings, SystemSettings
 from holdfast.core.kinds import Kind
 from holdfast.mcp import KINDS
 
@@ -28,6 +28,7 @@ BELOW = {
     "apps": "__NAME__IDLE",
     "oauth": "__ISSUER",
     "oidc": "__ISSUER",
+    "passwords": "__FILE",
 }  # settings that are tables
 
 TEXT = """\
@@ -55,6 +56,17 @@ tool_scopes = {{ UpdateClass = ["abap.write"], UpdateProgram = ["abap.write"] }}
 ```
 
 {oauth}
+
+## Logon with a password
+
+See [Logon, logout and administration](logon.md).
+
+```toml
+[passwords]
+file = "/etc/holdfast/people"
+```
+
+{passwords}
 
 ## Logon at an OpenID provider
 
@@ -120,12 +132,14 @@ def page() -> str:
     variables = {name: f"HOLDFAST_{name.upper()}{BELOW.get(name, '')}" for name in Settings.model_fields}
     oauth = {name: f"HOLDFAST_OAUTH__{name.upper()}" for name in OAuthSettings.model_fields}
     oidc = {name: f"HOLDFAST_OIDC__{name.upper()}" for name in OidcSettings.model_fields}
+    passwords = {name: f"HOLDFAST_PASSWORDS__{name.upper()}" for name in PasswordSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
         settings=settings_table(Settings, variables),
         system=settings_table(SystemSettings, alone, heading="of `[systems.NAME]`"),
         oauth=settings_table(OAuthSettings, oauth, heading="of `[oauth]`"),
         oidc=settings_table(OidcSettings, oidc, heading="of `[oidc]`"),
+        passwords=settings_table(PasswordSettings, passwords, heading="of `[passwords]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
         commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
@@ -168,7 +182,7 @@ def named(annotation: Any) -> str:
         if arguments[1] is int:
             return "table of whole numbers"
         return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
-    if annotation in (OAuthSettings, OidcSettings):
+    if annotation in (OAuthSettings, OidcSettings, PasswordSettings):
         return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))
