@@ -219,11 +219,15 @@ class NotLoggedOn(HoldfastError):
 
 
 class StepUpNeeded(HoldfastError):
-    """What is asked for needs a fresher or a stronger logon (S14). The session goes on afterwards."""
+    """What is asked for needs a fresher logon, or one of `level` (S14). The session goes on afterwards."""
 
     code = "step_up_needed"
     status = 401
     default_hint = "Log on again, as strongly as is asked for."
+
+    def __init__(self, message: str, *, hint: str | None = None, level: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.level = level
 
 
 class Forbidden(HoldfastError):

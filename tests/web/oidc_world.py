@@ -22,6 +22,7 @@ from holdfast.identity.oidc import Asked
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.testing.sink import RecordingSink
+from holdfast.web.cookies import SameSite
 from holdfast.web.kinds import KINDS
 from holdfast.web.middleware import SessionMiddleware, current, require
 from holdfast.web.oidc import Oidc
@@ -42,6 +43,10 @@ async def show(request: Request) -> Response:
 async def orders(request: Request) -> Response:
     logon = await require(request, role=request.query_params.get("role"))
     return JSONResponse({"who": logon.subject, "level": logon.level, "at": logon.at, "name": logon.name})
+
+
+async def strong(request: Request) -> Response:
+    return JSONResponse({"level": (await require(request, level=3)).level})
 
 
 async def fresh(request: Request) -> Response:
@@ -69,6 +74,7 @@ class World:
     keys: KeyRing = field(default_factory=lambda: KeyRing.parse(new_key_text()))
     inside: bool = True
     fetch: Fetch | None = None  # instead of the provider's own
+    same_site: SameSite = "lax"
     workers: list[Worker] = field(default_factory=list)
 
     @asynccontextmanager
@@ -76,11 +82,16 @@ class World:
         async with open_engine(
             self.store, kinds=KINDS, keys=self.keys, settings=Settings(), clock=self.clock, sink=self.sink, keeper=False
         ) as engine:
-            security = Security(engine=engine)
+            security = Security(engine=engine, same_site=self.same_site)
             pages = Oidc(
                 security, oidc(**settings), fetch=self.fetch or self.provider, clock=self.clock, monotonic=self.clock
             )
-            shown = [Route("/", show, methods=["GET", "POST"]), Route("/orders", orders), Route("/fresh", fresh)]
+            shown = [
+                Route("/", show, methods=["GET", "POST"]),
+                Route("/orders", orders),
+                Route("/fresh", fresh),
+                Route("/strong", strong),
+            ]
             sessions = Middleware(SessionMiddleware, security=security, application="shop", logon_path="/oidc/login")
             mounted = Mount("/oidc", pages)
             if self.inside:
@@ -152,9 +163,14 @@ class Browser:
 
 @asynccontextmanager
 async def oidc_world(
-    count: int = 1, *, inside: bool = True, fetch: Fetch | None = None, **settings: Any
+    count: int = 1,
+    *,
+    inside: bool = True,
+    fetch: Fetch | None = None,
+    same_site: SameSite = "lax",
+    **settings: Any,
 ) -> AsyncIterator[World]:
-    world = World(inside=inside, fetch=fetch)
+    world = World(inside=inside, fetch=fetch, same_site=same_site)
     async with AsyncExitStack() as stack:
         for _ in range(count):
             await stack.enter_async_context(world.worker(**settings))

@@ -172,6 +172,25 @@ async def test_a_logon_that_is_not_as_strong_as_asked_for_is_refused_instead_of_
         assert (await browser.logs_on("?level=3", acr="gold")).status_code == 303
 
 
+async def test_what_needs_a_stronger_logon_asks_the_provider_for_it() -> None:  # S14
+    async with oidc_world(acr_levels={"gold": 3}) as world:
+        browser = world.browser()
+        await browser.logs_on()
+        away = await browser.get("/strong", accept="text/html")
+        assert away.headers["location"] == "/oidc/login?next=%2Fstrong&anew=1&level=3"
+        await browser.logs_on("?next=%2Fstrong&anew=1&level=3", acr="gold", auth_time=world.clock.now)
+        assert (await browser.get("/strong")).json() == {"level": 3}
+
+
+async def test_where_cookies_are_strict_it_is_this_site_that_sends_the_browser_on() -> None:  # R14
+    async with oidc_world(same_site="strict") as world:
+        browser = world.browser()
+        back = await browser.logs_on("?next=/orders")
+        assert (back.status_code, back.headers["refresh"]) == (200, "0;url=/orders")
+        assert "SameSite=Strict" in back.headers["set-cookie"]
+        assert await browser.who() == "ann"
+
+
 async def test_what_needs_a_fresh_logon_sends_people_to_prove_anew_who_they_are(world: World) -> None:  # S14
     browser = world.browser()
     await browser.logs_on()

@@ -178,17 +178,18 @@ class SessionMiddleware:
 
         def way(error: HoldfastError) -> bytes | None:
             if self._ways.page and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
-                return self._way(scope, anew=isinstance(error, StepUpNeeded))
+                return self._way(scope, error.level if isinstance(error, StepUpNeeded) else 0)
             return None
 
         return way
 
-    def _way(self, scope: Scope, *, anew: bool) -> bytes:
-        """Return the address of the logon, which leads back to what was asked for (S20)."""
+    def _way(self, scope: Scope, level: int) -> bytes:
+        """Return the address of the logon, which leads back to what was asked for (S20); anew, if it needs a level."""
         query = scope["query_string"].decode("latin-1")
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
         back = quote(path + ("?" + query if query else ""), safe="")
-        return f"{self._ways.page}?next={back}{'&anew=1' if anew else ''}".encode()
+        stronger = ("&anew=1" if level else "") + (f"&level={level}" if level > 1 else "")
+        return f"{self._ways.page}?next={back}{stronger}".encode()
 
 
 def current(request: Any) -> Logon | None:
@@ -287,7 +288,7 @@ def _refusal(
         return NotLoggedOn("nobody has logged on")
     age = visit.services.manager.clock() - logon.at
     if logon.level < level or (max_age is not None and age > max_age):
-        return StepUpNeeded(f"the logon is {age:.0f} s old and of level {logon.level}")
+        return StepUpNeeded(f"the logon is {age:.0f} s old and of level {logon.level}", level=level)
     if role is not None and role not in logon.roles:
         return Forbidden(f"that needs the role {role}")
     return None

@@ -65,6 +65,15 @@ def problem(title: str, error: HoldfastError, *, link: tuple[str, str] | None = 
     return msgspec.structs.replace(shown, headers=(*shown.headers, *come_back(error.status)))
 
 
+def onward_from_here(to: str, words: str) -> Notice:
+    """Return a page that goes on by itself, so that it is this site that sends the browser there.
+
+    A browser that another site sends does not show cookies that are `SameSite=Strict`, however often it is redirected.
+    """
+    shown = page(words, link=(to, "Go on"))
+    return msgspec.structs.replace(shown, headers=(*shown.headers, (b"refresh", f"0;url={to}".encode())))
+
+
 def onward(to: str) -> Notice:
     """Return what sends a browser elsewhere, by GET."""
     return Notice(303, headers=((b"location", to.encode()),))

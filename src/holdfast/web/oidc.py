@@ -34,7 +34,7 @@ from holdfast.web.cookies import Cookie
 from holdfast.web.fetch import open_fetch
 from holdfast.web.kinds import SECURITY
 from holdfast.web.middleware import VISIT, SessionMiddleware, login, visit_of
-from holdfast.web.notice import Notice, onward, page, problem
+from holdfast.web.notice import Notice, onward, onward_from_here, page, problem
 from holdfast.web.oidc_logout import back_channel, front_channel
 from holdfast.web.opened import Opened
 from holdfast.web.origin import check_same_origin
@@ -187,7 +187,8 @@ class Oidc:
             raise Forbidden(f"that needs a logon of level {way.level}; the provider's is of level {logon.level}")
         await login(scope, logon, ends_at=person.ends_at)
         await keep(visit, person.id_token)
-        return onward(way.next)
+        strict = self._security.cookie.same_site == "strict"
+        return onward_from_here(way.next, "You are logged on") if strict else onward(way.next)
 
     def _logon(self, person: Person) -> Logon:
         return Logon(
