@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from attacks.world import DIALECT, STREAM, UNKNOWN, target
 from e2e.mcp_world import call, initialize, notification
 from stores.stores import Place
@@ -12,23 +10,20 @@ PLANTED = (UNKNOWN, "attackers-choice", "1", "../../etc/passwd", "A" * 42, "A" *
 HEADERS = ("mcp_session_id", "x_session_id")
 
 
-@pytest.mark.parametrize("header", HEADERS)
-async def test_an_id_that_the_server_did_not_give_is_never_taken_over(
-    header: str, sqlite: Place, tmp_path: Path
-) -> None:  # R3
+async def test_an_id_that_the_server_did_not_give_is_never_taken_over(sqlite: Place, tmp_path: Path) -> None:  # R3
     async with target(sqlite, tmp_path) as attacked:
-        for planted in PLANTED:
-            opened = await attacked.post(initialize(), **{header: planted})
+        for number, planted in enumerate(PLANTED):
+            named = {HEADERS[number % 2]: planted}
+            opened = await attacked.post(initialize(), **named)
             assert opened.headers["mcp-session-id"] != planted
-            for _ in range(2):
-                for body in (call("whoami"), notification("notifications/initialized")):
-                    assert (await attacked.post(body, **{header: planted})).status_code == 404
-            assert (await attacked.send("GET", **{header: planted})).status_code == 404
-            assert (await attacked.send("DELETE", **{header: planted})).status_code == 404
+            for body in (call("whoami"), notification("notifications/initialized"), call("whoami")):
+                assert (await attacked.post(body, **named)).status_code == 404
+            assert (await attacked.send("GET", **named)).status_code == 404
+            assert (await attacked.send("DELETE", **named)).status_code == 404
         records = await attacked.records()
         assert len(records) == len(PLANTED), "one session for each initialize, none for a planted id"
         assert not {record.mark for record in records} & {planted[:8] for planted in PLANTED}
-        assert len(attacked.told("unknown_id")) == 6 * len(PLANTED)
+        assert len(attacked.told("unknown_id")) == 5 * len(PLANTED)
 
 
 async def test_in_the_dialect_neither_header_nor_query_nor_get_makes_a_session_of_a_planted_id(

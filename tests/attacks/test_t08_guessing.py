@@ -16,8 +16,8 @@ from holdfast.core.ids import make_ids
 from holdfast.web.rates import Rates
 from stores.stores import Place
 
-GUESSES, AT_ONCE = 400, 8
-REMEMBERED, IN_PROCESS = 500, 2_500
+GUESSES, AT_ONCE = 200, 8
+REMEMBERED, IN_PROCESS = 300, 1_500
 MEGABYTE = 2**20
 
 

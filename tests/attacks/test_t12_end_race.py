@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import anyio
-import pytest
 
 from attacks.world import PATIENCE, target
 from e2e.mcp_world import call, request
@@ -16,11 +15,18 @@ async def there(path: Path) -> None:
             await anyio.sleep(0.01)
 
 
-@pytest.mark.parametrize("worker", [0, 1])
-async def test_what_was_ended_is_not_written_to_life_again(worker: int, shared_place: Place, tmp_path: Path) -> None:
-    # R38, E18: the slow request runs at one worker, the end comes to either
-    began, go = tmp_path / "began", tmp_path / "go"
-    async with target(shared_place, tmp_path) as attacked:
+async def test_what_was_ended_elsewhere_is_not_written_to_life_again(shared_place: Place, tmp_path: Path) -> None:
+    await race(shared_place, tmp_path, ender=1)  # R38, E18
+
+
+async def test_what_was_ended_here_is_not_written_to_life_again(sqlite: Place, tmp_path: Path) -> None:
+    await race(sqlite, tmp_path, ender=0)  # R38, E18
+
+
+async def race(place: Place, folder: Path, *, ender: int) -> None:
+    """Let a slow request run at the first worker, end its session at one, and let it write."""
+    began, go = folder / "began", folder / "go"
+    async with target(place, folder) as attacked:
         named = await attacked.session()
         answers = []
 
@@ -34,7 +40,7 @@ async def test_what_was_ended_is_not_written_to_life_again(worker: int, shared_p
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(slow)
             await there(began)
-            url = f"http://127.0.0.1:{attacked.workers.ports[worker]}/mcp"
+            url = f"http://127.0.0.1:{attacked.workers.ports[ender]}/mcp"
             ended = await attacked.http.delete(url, headers={"mcp-session-id": named["mcp_session_id"]})
             assert ended.status_code == 204
             go.touch()
