@@ -188,7 +188,10 @@ def running(store: str, folder: Path, planted: str = "") -> Iterator[Server]:
     port, log = free_port(), folder / "server.log"
     url = "memory://" if store == "memory" else f"sqlite:///{folder / 'fuzz.db'}" if store == "sqlite" else store
     command = [sys.executable, "-m", "bench.fuzz.target", str(port), url, planted]
-    with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as process:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=out, stderr=out) as process,
+    ):
         try:
             _wait_for(process, port, log)
             yield Server(process, port, log)

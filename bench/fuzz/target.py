@@ -8,7 +8,9 @@ With PLANTED one request of fifty meets a fault that the judge must find: `raise
 import asyncio
 import gc
 import logging
+import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any, Final
@@ -185,7 +187,14 @@ class Target:
         }
 
 
+def end_with_parent() -> None:
+    """End this process when who started it is gone: its end of our input is closed then."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     port, store, planted = [*sys.argv[1:], ""][:3]
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what handlers of the SDK refuse it logs as their failures
     given: Any = {"http": BoundedHttp, "proxy_headers": False, "log_level": "warning"}
