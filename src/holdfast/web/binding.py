@@ -37,6 +37,12 @@ def fingerprint(address: str, agent: bytes, prefix: int = HOST_BITS) -> Fingerpr
     return {ADDRESS: _digest(network_of(address, prefix).encode()), AGENT: _digest(agent[:AGENT_BYTES])}
 
 
+@lru_cache(maxsize=1024)
+def browser_at(address: str, agent: bytes, prefix: int) -> Fingerprint:
+    """Return the fingerprint of a browser, whatever its version."""
+    return fingerprint(address, family(agent), prefix)
+
+
 def family(agent: bytes) -> bytes:
     """Return a `User-Agent` without its versions, which change while a browser is kept up to date."""
     return VERSION.sub(b"", agent[:AGENT_BYTES])

@@ -75,7 +75,7 @@ class Cookie:
                     if pair.lstrip().startswith(wanted):
                         if found is not None:
                             raise TwoCookies(
-                                f"the cookie {name} came more than once", hint="Delete this site's cookies."
+                                f"the cookie {name} came twice or more", hint="Delete this site's cookies."
                             )
                         found = pair.strip()[len(wanted) :]
         return None if found is None else found.decode("latin-1")

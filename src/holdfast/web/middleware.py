@@ -151,6 +151,8 @@ class SessionMiddleware:
             if exc.status == 500:
                 raise
             await served.refuse(exc)
+        finally:
+            visit.leave()
 
     def _minds(self, scope: Scope, visit: Visit) -> bool:
         """Say whether it matters from which site a request comes."""

@@ -67,6 +67,10 @@ class SessionData(dict[str, Any]):
         self.session, self._saved = None, NOTHING
         self.clear()
 
+    def release(self) -> None:
+        """Open no session any more."""
+        self._begin = None
+
     async def __aenter__(self) -> "SessionData":
         """Return the data; they are saved at the end of the block, unless it raises."""
         return self
