@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from holdfast.config import load_settings
 from holdfast.identity.passwords import Cost, Passwords
 from holdfast.web.account import Account
+from holdfast.web.administration import Administration
 from holdfast.web.methods import Basic, Form
 from holdfast.web.middleware import SessionMiddleware, require
 from holdfast.web.passwords import PasswordLogon
@@ -51,6 +52,7 @@ app = Starlette(
     routes=[
         application("shop"),
         application("bank"),
+        Mount("/admin", Administration(security)),
         Mount("/account", Account(security, passwords, landing="/shop/orders")),
     ]
 )

@@ -1,57 +1,26 @@
 """The workflow of the source in Chromium: two applications, two server processes, one logon, one logout (S20)."""
 
-import os
-import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
 import httpx2
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import expect
 
-from e2e.cluster import Cluster, cluster
-from holdfast.core.sealing import new_key_text
-from holdfast.identity.passwords import Cost, Passwords
+from e2e.cluster import Cluster
+from e2e.security_world import SECRET, log_on, opened, site_at
 from servers.browser import browser
 from stores.stores import Servers, fresh
 
-SERVER = Path(__file__).with_name("security_server.py")
-SECRET = "correct horse"
-PATIENCE_S = 120.0
 QUERY = "q=gr%C3%BCner+tee&page=2&next=//evil.example"
 expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.servers)])
 async def site(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> AsyncIterator[Cluster]:
-    place, people = fresh(request.param, servers, tmp_path), tmp_path / "people"
-    Passwords(people, cost=Cost(passes=1, memory=1024, lanes=1)).add("ann", SECRET, shown="Ann Example")
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
-        "HOLDFAST_STORE": place.url,
-        "HOLDFAST_NAMESPACE": place.namespace,
-        "HOLDFAST_KEYS": new_key_text(),
-    }
-    with anyio.fail_after(PATIENCE_S):
-        async with cluster(lambda port: [sys.executable, str(SERVER), str(port), str(people)], env=env) as workers:
-            yield workers
-
-
-@asynccontextmanager
-async def opened(chromium: Browser) -> AsyncIterator[Page]:
-    """Open a window of its own, with its own cookies."""
-    context = await chromium.new_context()
-    yield await context.new_page()
-    await context.close()
-
-
-async def log_on(page: Page, password: str = SECRET) -> None:
-    await page.get_by_label("Name").fill("ann")
-    await page.get_by_label("Password").fill(password)
-    await page.get_by_role("button", name="Log on").click()
+    async with site_at(fresh(request.param, servers, tmp_path), tmp_path) as workers:
+        yield workers
 
 
 async def test_the_workflow_of_the_source(site: Cluster, tmp_path: Path) -> None:  # S20, S2, S4, S18, R49, T11

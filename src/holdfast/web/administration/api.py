@@ -24,6 +24,7 @@ from holdfast.web.administration.administrator import PAGE, Administrator, Ended
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.cookies import NO_STORE
 from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, require, visit_of
+from holdfast.web.notice import SAFE
 from holdfast.web.passwords import tell_failed
 from holdfast.web.query import Query, below, number_in, query_of
 from holdfast.web.reply import JSON_TYPE, Header, reply
@@ -76,9 +77,9 @@ class Administration:
             query = query_of(scope)
             found = await self._answer(await self._administrator(visit, query), scope["method"], below(scope), query)
         except HoldfastError as exc:
-            await refuse(scope, send, exc, [NO_STORE, *self._challenge(exc)])
+            await refuse(scope, send, exc, [NO_STORE, *SAFE, *self._challenge(exc)])
         else:
-            await reply(send, 200, msgspec.json.encode(found), [JSON_TYPE, NO_STORE])
+            await reply(send, 200, msgspec.json.encode(found), [JSON_TYPE, NO_STORE, *SAFE])
 
     async def _answer(self, who: Administrator, method: str, path: str, query: Query) -> Any:
         handle = path.removeprefix(LOGONS + "/") if path != LOGONS else ""
