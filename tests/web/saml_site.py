@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
-from lxml import etree
+from lxml import etree, html
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -30,7 +30,7 @@ from holdfast.web.middleware import SessionMiddleware, current, require
 from holdfast.web.saml import Partner, People, Saml
 from holdfast.web.saml.gate import Gate
 from holdfast.web.site import Running, Security
-from identity.saml.idp import IDP, NOW, identity_metadata, service_provider, signed_response
+from identity.saml.idp import IDP, NOW, form, identity_metadata, service_provider, signed_response
 
 HOST = "https://site.example"
 
@@ -108,10 +108,13 @@ class Browser:
         request, relay_state = carried(answer.headers["location"])
         return request.get("ID"), relay_state, request
 
-    async def come_back(self, text: str, relay_state: str) -> httpx2.Response:
-        from identity.saml.idp import form
-
-        return await self.post("/saml/acs", dict(form(text, relay_state=relay_state)), cross_site=True)
+    async def come_back(self, text: str | bytes, relay_state: str) -> httpx2.Response:
+        """Post a response from the identity provider's page, and once more from ours where that asks for it."""
+        answer = await self.post("/saml/acs", dict(form(text, relay_state=relay_state)), cross_site=True)
+        if 'name="again"' not in answer.text:
+            return answer
+        [posted] = html.fromstring(answer.content).forms
+        return await self.post(posted.get("action") or "", dict(posted.form_values()))
 
     async def log_on(self, **said: Any) -> httpx2.Response:
         request_id, relay_state, _ = await self.leave()

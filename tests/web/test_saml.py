@@ -102,6 +102,19 @@ async def test_nobody_is_logged_on_who_did_not_ask(world: Site) -> None:  # R41
     assert await browser.who() is None
 
 
+async def test_a_browser_that_keeps_our_cookie_from_other_sites_posts_once_more_from_ours(world: Site) -> None:
+    browser = world.browser()
+    request_id, relay_state, _ = await browser.leave()
+    text = signed_response(answers=request_id, r_answers=request_id)
+    fields = dict(form(text, relay_state=relay_state))
+    page = await Browser(world).post("/saml/acs", fields, cross_site=True)
+    assert (page.status_code, "script-src 'sha256-" in page.headers["content-security-policy"]) == (200, True)
+    nobody = await Browser(world).post("/saml/acs", {**fields, "again": "1"})
+    assert "saml_unsolicited" in nobody.text  # it is not posted a third time
+    assert (await browser.post("/saml/acs", {**fields, "again": "1"})).status_code == 303
+    assert await browser.who() == "ann"
+
+
 async def test_a_request_that_waits_too_long_is_forgotten(world: Site) -> None:
     browser = world.browser()
     request_id, relay_state, _ = await browser.leave()

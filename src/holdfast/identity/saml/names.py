@@ -21,7 +21,6 @@ BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 STATUS: Final = "urn:oasis:names:tc:SAML:2.0:status:"
 SUCCESS: Final = STATUS + "Success"
 RESPONDER: Final = STATUS + "Responder"
-REQUESTER: Final = STATUS + "Requester"
 PARTIAL_LOGOUT: Final = STATUS + "PartialLogout"
 KNOWN_STATUSES: Final = frozenset(
     {

@@ -10,15 +10,17 @@ import msgspec
 from holdfast._asgi import Receive, Scope
 from holdfast.core.events import Event, Fact
 from holdfast.errors import BadInput, HoldfastError
-from holdfast.identity.saml.bindings import BASE64_BYTES, Received, from_form
+from holdfast.identity.saml.bindings import BASE64_BYTES
 from holdfast.identity.saml.parties import ServiceProvider
 from holdfast.identity.saml.refusals import SamlMalformed, SamlRefused, SamlUnsolicited
 from holdfast.web.body import read_body
 from holdfast.web.cookies import Cookie
 from holdfast.web.kinds import SECURITY
+from holdfast.web.notice import Notice
 from holdfast.web.pending import Pending, browser_token
 from holdfast.web.reply import Header
 from holdfast.web.saml.gate import Gate
+from holdfast.web.saml.pages import posting
 from holdfast.web.saml.partner import Partners
 from holdfast.web.site import Running, Security
 
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 METHOD: Final = "saml"
 FORM_BYTES: Final = 2 * BASE64_BYTES  # as percent signs make it longer
 FORM_FIELDS: Final = 10
+AGAIN: Final = "again"  # a field of a form that our own page has posted
+Fields = list[tuple[str, str]]
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -71,16 +75,15 @@ class Shared(msgspec.Struct, frozen=True):
             raise SamlUnsolicited("this browser has no such request open: it is too old, or another browser's")
         return kept
 
-    async def form(self, scope: Scope, receive: Receive) -> Received:
-        """Return the message in a form that was posted."""
-        if _media_type(scope) != "application/x-www-form-urlencoded":
-            raise SamlMalformed("the message is sent as a form")
-        body = await read_body(receive, FORM_BYTES, _length(scope))
-        try:
-            fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
-        except ValueError:
-            raise SamlMalformed("the form cannot be read") from None
-        return await self.gate.run(from_form, fields)
+    def once_more(self, scope: Scope, fields: Fields, to: str) -> Notice | None:
+        """Return a page that posts a form here a second time, from this site; None if that is not needed.
+
+        A browser may leave our cookie out of a form that another site posts: over plain HTTP on one machine, or where
+        it is set to. From our own page it comes along.
+        """
+        if self.away.read(scope) is not None or AGAIN in dict(fields):
+            return None
+        return posting(to, {**dict(fields), AGAIN: "1"}, "One moment", "You come back from your identity provider.")
 
     def tell(self, running: Running, scope: Scope, error: HoldfastError, *, logon: bool) -> None:
         """Note that a message was refused, by its code alone: what it said is nobody's business."""
@@ -98,6 +101,22 @@ class Shared(msgspec.Struct, frozen=True):
                 detail=f"{METHOD}: {error.code}",
             )
         )
+
+
+async def fields_of(scope: Scope, receive: Receive) -> Fields:
+    """Return the fields of a form that was posted.
+
+    Raises:
+        SamlMalformed: It is no such form.
+        BodyTooLarge: It is longer than any honest message.
+    """
+    if _media_type(scope) != "application/x-www-form-urlencoded":
+        raise SamlMalformed("the message is sent as a form")
+    body = await body_of(scope, receive, FORM_BYTES)
+    try:
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
+    except ValueError:
+        raise SamlMalformed("the form cannot be read") from None
 
 
 async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes:

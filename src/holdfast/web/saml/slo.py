@@ -5,7 +5,15 @@ from typing import Final
 import msgspec
 
 from holdfast._asgi import Receive, Scope
-from holdfast.identity.saml.bindings import REQUEST, RESPONSE, Received, from_redirect, to_form, to_redirect
+from holdfast.identity.saml.bindings import (
+    REQUEST,
+    RESPONSE,
+    Received,
+    from_form,
+    from_redirect,
+    to_form,
+    to_redirect,
+)
 from holdfast.identity.saml.logouts import read_logout_response
 from holdfast.identity.saml.names import POST, REDIRECT
 from holdfast.identity.saml.parties import IdentityProvider
@@ -20,7 +28,7 @@ from holdfast.web.reply import Header
 from holdfast.web.returns import local_path
 from holdfast.web.saml.logouts import Done, Logouts, new_id
 from holdfast.web.saml.pages import leaving, posting
-from holdfast.web.saml.shared import METHOD, Shared
+from holdfast.web.saml.shared import METHOD, Shared, fields_of
 from holdfast.web.security import Logon
 from holdfast.web.site import Running
 from holdfast.web.visit import Visit
@@ -110,7 +118,9 @@ class SingleLogout:
 
     async def carried_in_form(self, running: Running, scope: Scope, receive: Receive) -> Notice:
         """Take a message that a browser posts."""
-        return await self._taken(running, scope, await self._shared.form(scope, receive))
+        fields = await fields_of(scope, receive)
+        again = self._shared.once_more(scope, fields, self._shared.sp.slo) if RESPONSE in dict(fields) else None
+        return again or await self._taken(running, scope, await self._shared.gate.run(from_form, fields))
 
     async def _taken(self, running: Running, scope: Scope, received: Received) -> Notice:
         if received.kind == RESPONSE:

@@ -7,7 +7,7 @@ import msgspec
 from holdfast._asgi import Receive, Scope
 from holdfast.core.model import Ref
 from holdfast.errors import SessionNotFound
-from holdfast.identity.saml.bindings import to_form, to_redirect
+from holdfast.identity.saml.bindings import from_form, to_form, to_redirect
 from holdfast.identity.saml.names import POST, REDIRECT
 from holdfast.identity.saml.parties import IdentityProvider
 from holdfast.identity.saml.refusals import SamlBadAssertion
@@ -19,7 +19,7 @@ from holdfast.web.returns import local_path
 from holdfast.web.saml.logouts import new_id, once
 from holdfast.web.saml.pages import posting
 from holdfast.web.saml.partner import Metadata, Partner
-from holdfast.web.saml.shared import METHOD, Shared
+from holdfast.web.saml.shared import METHOD, Shared, fields_of
 from holdfast.web.security import Logon
 from holdfast.web.visit import Visit
 
@@ -68,7 +68,11 @@ class SingleSignOn:
     async def come_back(self, visit: Visit, scope: Scope, receive: Receive) -> Notice:
         """Take the browser back, with an assertion, and log it on."""
         shared = self._shared
-        received = await shared.form(scope, receive)
+        fields = await fields_of(scope, receive)
+        again = shared.once_more(scope, fields, shared.sp.acs)
+        if again is not None:
+            return again
+        received = await shared.gate.run(from_form, fields)
         kept = await shared.take_back(visit.services, scope, received.relay_state, KIND)
         way = msgspec.convert(kept, Way, strict=False, builtin_types=(bytes,))
         metadata = shared.partners.named(way.idp)
