@@ -10,7 +10,7 @@ from holdfast.errors import BadInput
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.web.cookies import Cookie
-from holdfast.web.kinds import KINDS
+from holdfast.web.kinds import KINDS, PENDING
 from holdfast.web.pending import Pending, browser_token
 
 BROWSER, OTHER = "b" * 43, "o" * 43
@@ -36,6 +36,14 @@ async def test_another_browser_gets_nothing_and_takes_nothing_away(browser: str)
     with pytest.raises(BadInput):
         await waiting.take(handle, browser)
     assert await waiting.take(handle, BROWSER) == {"next": "/a"}
+
+
+async def test_all_addresses_of_one_network_together_fill_the_limit_of_one() -> None:  # T19
+    manager = Manager(memory_store(), KeyRing.parse(new_key_text()), KINDS, worker="one", clock=Clock(1000.0))
+    for number in range(1, 4):
+        await Pending(manager).begin({}, BROWSER, client=f"2001:db8::{number}")
+    clients = {record.client async for record in manager.each("kind", PENDING)}
+    assert clients == {"2001:db8::/64"}
 
 
 @pytest.mark.parametrize("handle", ["", "x", "A" * 43, "../..", "\x00"])

@@ -284,3 +284,11 @@ async def test_a_logon_that_is_renewed_at_one_application_is_renewed_at_the_othe
     with pytest.raises(SessionNotFound):
         await world.logons.load_http(old, "shop")
     assert logon_of(await world.logons.load_http(str(shop.id), "shop")) == again
+
+
+async def test_visitors_of_one_network_count_as_one_client(world: World) -> None:  # T19
+    for number in range(1, 4):
+        await world.logons.open_http("shop", client=f"2001:db8::{number}")
+    await world.logons.open_http("shop", client="192.0.2.1")
+    clients = [record.client async for record in world.manager.each("kind", "http")]
+    assert sorted(clients) == ["192.0.2.1", *["2001:db8::/64"] * 3]

@@ -15,6 +15,7 @@ from holdfast._asgi import Scope
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
 from holdfast.errors import BadInput, SessionNotFound
+from holdfast.web.address import network_of
 from holdfast.web.cookies import Cookie
 from holdfast.web.kinds import PENDING
 
@@ -35,7 +36,7 @@ class Pending:
         Raises:
             LimitReached: There are as many as there may be.
         """
-        node = await self._manager.open(PENDING, {**content, BROWSER: _digest(browser)}, client=client)
+        node = await self._manager.open(PENDING, {**content, BROWSER: _digest(browser)}, client=network_of(client))
         return str(node.id)
 
     async def take(self, handle: str, browser: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionNotFound
 from holdfast.identity.facts import Identity, InvalidToken
+from holdfast.web.address import network_of
 from holdfast.web.epochs import Epochs
 from holdfast.web.kinds import HTTP, SECURITY
 
@@ -256,7 +257,9 @@ class Logons:
         if below is not None:
             values |= self._copied(below, logon_id)
         owner = below.owner if below else ""
-        return await self._manager.open(HTTP, values, parent=below, owner=owner, client=client, label=app, app=app)
+        return await self._manager.open(
+            HTTP, values, parent=below, owner=owner, client=network_of(client), label=app, app=app
+        )
 
     async def load_http(self, session_id: str, app: str, *, touch: bool = True) -> Session:
         """Return an application's HTTP session; another application's is not found (S1)."""
