@@ -46,7 +46,8 @@ def passwd(
 ) -> None:
     """Set somebody's password, and end their logons. The password is asked for, or read as one line of stdin."""
     person = _passwords(file).set_password(name, _password())
-    print(f"the password of {person.name} was set{_ended(person, store, Reason.SECURITY, keep=keep_logons)}")
+    print(f"the password of {person.name} was set")
+    _end_logons(person, store, Reason.SECURITY, keep=keep_logons)
 
 
 @users.command()
@@ -56,7 +57,8 @@ def remove(
 ) -> None:
     """Forget somebody, and end their logons."""
     person = _passwords(file).remove(name)
-    print(f"{person.name} was removed{_ended(person, store, Reason.ADMIN, keep=keep_logons)}")
+    print(f"{person.name} was removed")
+    _end_logons(person, store, Reason.ADMIN, keep=keep_logons)
 
 
 @users.command("list")
@@ -87,12 +89,13 @@ def _password() -> str:
     return password
 
 
-def _ended(person: Person, store: str | None, reason: Reason, *, keep: bool) -> str:
+def _end_logons(person: Person, store: str | None, reason: Reason, *, keep: bool) -> None:
     """End somebody's logons, and say how many those were."""
     settings = load_settings(store=store)
     if keep or store_url(settings).startswith("memory:"):
-        return "; their logons go on"
-    return f"; {anyio.run(_end, person, settings, reason)} of their logons were ended"
+        print("their logons go on")
+    else:
+        print(f"{anyio.run(_end, person, settings, reason)} of their logons were ended")
 
 
 async def _end(person: Person, settings: Settings, reason: Reason) -> int:
