@@ -3,6 +3,7 @@
 import logging
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,9 +13,12 @@ from lxml import etree
 from holdfast.core.ports import Counters
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.identity.facts import IssuerUnavailable
+from holdfast.identity.saml.refusals import SamlUnavailable
 from holdfast.stores.memory import memory_store
+from holdfast.testing.clock import Clock
 from holdfast.web.federation import told
 from holdfast.web.saml import Partner, People, Saml
+from holdfast.web.saml.partner import Metadata
 from holdfast.web.security import Logon
 from identity.saml.idp import (
     IDP,
@@ -416,3 +420,20 @@ async def test_a_set_up_without_an_identity_provider_is_refused(world: Site) -> 
     ):
         with pytest.raises(ConfigurationError):
             Saml(security, service_provider(), *partners)
+
+
+def test_keys_roll_over_when_the_file_of_metadata_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, file = Clock(NOW), tmp_path / "idp.xml"
+    file.write_bytes(identity_metadata(IDP, "idp", until=NOW + 60))
+    metadata = Metadata(Partner(metadata=file), clock)
+    assert len(metadata.current().certificates) == 1
+    file.write_bytes(identity_metadata(IDP, "idp", "idp2", until=NOW + 120))
+    assert len(metadata.current().certificates) == 2
+    file.write_bytes(b"<half")
+    assert len(metadata.current().certificates) == 2
+    assert "saml_malformed" in caplog.text
+    file.unlink()
+    assert len(metadata.current().certificates) == 2
+    clock.now = NOW + 120
+    with pytest.raises(SamlUnavailable):
+        metadata.current()

@@ -93,7 +93,7 @@ class IdentityProvider(msgspec.Struct, frozen=True, kw_only=True):
         logon: Where requests for a logon go, by binding.
         logout: Where messages of single logout go, by binding.
         valid_until: When its metadata cease to be believed (Unix seconds); None if they do not say.
-        name: What to call it on a page.
+        name: What it calls itself to people.
     """
 
     entity_id: str
@@ -102,6 +102,11 @@ class IdentityProvider(msgspec.Struct, frozen=True, kw_only=True):
     logout: dict[str, Endpoint]
     valid_until: float | None = None
     name: str = ""
+
+    @property
+    def called(self) -> str:
+        """What to call it on a page."""
+        return self.name or self.entity_id
 
 
 class NameId(msgspec.Struct, frozen=True, kw_only=True):

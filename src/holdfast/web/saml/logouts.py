@@ -96,7 +96,7 @@ class Logouts:
         """
         idp = self._partners.named(logon.issuer).current()
         if SOAP not in idp.logout:
-            return [idp.name or idp.entity_id]
+            return [idp.called]
         to, request_id = idp.logout[SOAP].location, new_id()
         envelope = to_envelope(self.request(logon, to, request_id, now()), self._sp.credentials[0])
         try:
@@ -104,7 +104,7 @@ class Logouts:
         except IssuerUnavailable as exc:
             raise SamlUnavailable(str(exc)) from None
         complete = await self._gate.run(read_logout_response, from_envelope(answer), idp, None, request_id, now=now())
-        return [] if complete else [f"systems that {idp.name or idp.entity_id} could not log off"]
+        return [] if complete else [f"systems that {idp.called} could not log off"]
 
     async def stays(self, logon: Logon, now: Callable[[], float]) -> list[str]:
         """Ask by SOAP, and return what stays logged on, the identity provider if it does not answer as it should."""

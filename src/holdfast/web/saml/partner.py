@@ -1,5 +1,6 @@
 """An identity provider as it is configured here: where its metadata are, and how far its word goes."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from holdfast.identity.saml.metadata import read_metadata
 from holdfast.identity.saml.parties import IdentityProvider, Signed
 from holdfast.identity.saml.people import People
 from holdfast.identity.saml.refusals import SamlRefused, SamlUnavailable, SamlWrongIssuer
+
+logger = logging.getLogger(__name__)
 
 
 class Partner(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +53,23 @@ class Metadata:
         self._seen: tuple[int, int] | None = None
 
     def current(self) -> IdentityProvider:
-        """Return the identity provider.
+        """Return the identity provider. A file that has become worse is not taken; what was read before goes on.
 
         Raises:
-            SamlUnavailable: Its metadata cannot be read, or have expired.
+            SamlUnavailable: Its metadata cannot be taken, or have expired.
         """
+        now, known = self._clock(), self._read
         try:
-            now = self._clock()
-            if self._read is None or self._has_changed():
-                self._read = self._fresh(now)
-            if self._read.valid_until is not None and self._read.valid_until <= now:
-                raise SamlUnavailable("the identity provider's metadata have expired")
+            if known is None or self._has_changed():
+                known = self._read = self._fresh(now)
         except (SamlRefused, OSError) as exc:
-            raise SamlUnavailable(f"the identity provider's metadata cannot be taken: {exc}") from None
-        return self._read
+            reason = exc.code if isinstance(exc, SamlRefused) else type(exc).__name__
+            if known is None:
+                raise SamlUnavailable(f"the identity provider's metadata cannot be taken: {reason}") from None
+            logger.warning("new metadata of %s are not taken: %s", known.entity_id, reason)
+        if known.valid_until is not None and known.valid_until <= now:
+            raise SamlUnavailable("the identity provider's metadata have expired")
+        return known
 
     def _has_changed(self) -> bool:
         return isinstance(self.partner.metadata, Path) and self._mark(self.partner.metadata) != self._seen

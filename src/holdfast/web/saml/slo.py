@@ -94,7 +94,7 @@ class SingleLogout:
         complete = await shared.gate.run(
             read_logout_response, received, idp, shared.sp.slo, way.request, now=shared.clock()
         )
-        return self._said([] if complete else [_called(idp)], way.next)
+        return self._said([] if complete else [idp.called], way.next)
 
     def _said(self, stays: list[str], to: str) -> Notice:
         """Return what a person is told at the end: everything, or what is left (R45)."""
@@ -167,10 +167,6 @@ def _let_go(scope: Scope) -> None:
 
 def _leaving_words(idp: IdentityProvider) -> str:
     return (
-        f"You are logged out here. Now {_called(idp)} is asked to log you out there and everywhere else; "
+        f"You are logged out here. Now {idp.called} is asked to log you out there and everywhere else; "
         "if it does not answer, you are still logged on there."
     )
-
-
-def _called(idp: IdentityProvider) -> str:
-    return idp.name or idp.entity_id

@@ -9,7 +9,6 @@ from holdfast.core.model import Ref
 from holdfast.errors import SessionNotFound
 from holdfast.identity.saml.bindings import from_form, to_form, to_redirect
 from holdfast.identity.saml.names import POST, REDIRECT
-from holdfast.identity.saml.parties import IdentityProvider
 from holdfast.identity.saml.refusals import SamlBadAssertion
 from holdfast.identity.saml.responses import Asked, Asserted, authn_request, read_response
 from holdfast.web.middleware import login
@@ -102,7 +101,7 @@ class SingleSignOn:
         if binding == REDIRECT:
             return onward(to_redirect(request, to, credentials, relay_state=relay_state))
         fields = to_form(request, credentials, relay_state=relay_state)
-        return posting(to, fields, "Log on", f"You are sent to {_called(idp)} to log on.")
+        return posting(to, fields, "Log on", f"You are sent to {idp.called} to log on.")
 
     async def _find_again(self, visit: Visit, way: Way) -> None:
         """Find the logon that the browser had when it left, so that it goes on instead of a second one beginning."""
@@ -128,7 +127,3 @@ class SingleSignOn:
             sid=asserted.session,
             name_id=asserted.name_id.text,
         )
-
-
-def _called(idp: IdentityProvider) -> str:
-    return idp.name or idp.entity_id
