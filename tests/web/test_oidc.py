@@ -75,6 +75,13 @@ async def test_any_worker_takes_the_browser_back(world: World) -> None:  # S18
     assert await browser.who() == "ann"
 
 
+async def test_a_logon_begins_with_one_session_of_the_application_it_was_for(one: World) -> None:  # S2, S21
+    browser = one.browser()
+    await browser.logs_on()
+    [listed] = await one.workers[0].running.logons.listed(principal_of(ISSUER, "ann"))
+    assert (listed.applications, await rows(one, "http")) == (("shop",), 1)
+
+
 async def test_two_tabs_may_log_on_at_a_time(one: World) -> None:
     browser = one.browser()
     first, second = await browser.leaves("?next=/a"), await browser.leaves("?next=/b")
