@@ -67,7 +67,8 @@ async def test_a_request_counts_once(attacked: Site, binding: str) -> None:  # R
     text = logout_request(to=TO[binding])
     assert (await sent(attacked.browser(), binding, text, "idp")).status_code in (200, 303)
     assert await browser.who() is None
-    await browser.log_on()
+    attacked.clock.now += 5
+    await browser.log_on(issued=NOW + 5)
     again = await sent(attacked.browser(), binding, text, "idp")
     assert (again.status_code, "saml_replayed" in again.text) == (400, True)
     assert await browser.who() == "ann"

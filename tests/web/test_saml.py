@@ -246,6 +246,22 @@ async def test_a_logout_of_what_has_ended_already_succeeds(world: Site) -> None:
     assert statuses_in(await soap(world.browser(), sign(logout_request(to=SP_URL + "/slo/soap")))) == ["Success"]
 
 
+@pytest.mark.parametrize("sessions", [["_s1"], []])
+async def test_a_response_that_was_slower_than_the_logout_of_its_session_logs_nobody_on(
+    world: Site, sessions: list[str]
+) -> None:  # S8, T12
+    browser = world.browser()
+    request_id, relay_state, _ = await browser.leave()
+    said = {"answers": request_id, "r_answers": request_id}
+    await soap(browser, sign(logout_request(to=SP_URL + "/slo/soap", sessions=sessions)))
+    late = await browser.come_back(signed_response(**said), relay_state)
+    assert "saml_out_of_time" in late.text
+    assert await browser.who() is None
+    world.clock.now += 1
+    assert (await browser.log_on(issued=NOW + 1)).status_code == 303
+    assert await browser.who() == "ann"
+
+
 class Down:
     """Counters that cannot be reached once `down` is set."""
 

@@ -129,6 +129,7 @@ def assertion(**said: Any) -> str:
         "conditions": "",
         "attributes": {"uid": ["ann"], "groups": ["cn=clerks", "cn=all"]},
         "version": "2.0",
+        "issued": NOW,
         **said,
     }
     attributes = "".join(
@@ -139,7 +140,7 @@ def assertion(**said: Any) -> str:
     )
     session_end = f' SessionNotOnOrAfter="{written(v["session_ends"])}"' if v["session_ends"] else ""
     return (
-        f'<saml:Assertion {NS} ID="{v["id"]}" Version="{v["version"]}" IssueInstant="{written(NOW)}">'
+        f'<saml:Assertion {NS} ID="{v["id"]}" Version="{v["version"]}" IssueInstant="{written(v["issued"])}">'
         f"<saml:Issuer>{v['issuer']}</saml:Issuer>{v['more']}"
         f'<saml:Subject><saml:NameID Format="{v["format"]}">{v["name"]}</saml:NameID>'
         '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">'

@@ -52,6 +52,7 @@ class Asserted(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         id: The assertion's own; it may be used once until `valid_until`.
+        issued_at: When it was written.
         at: When they proved there who they are.
         ends_at: When their logon has to end at the latest (`SessionNotOnOrAfter`); None if that is not said.
         session: What the identity provider calls its session (`SessionIndex`).
@@ -62,6 +63,7 @@ class Asserted(msgspec.Struct, frozen=True, kw_only=True):
     issuer: str
     id: str
     name_id: NameId
+    issued_at: float
     at: float
     valid_until: float
     ends_at: float | None = None
@@ -207,6 +209,7 @@ class _Reader:
             issuer=self._idp.entity_id,
             id=id_of(assertion),
             name_id=name_id_of(subject),
+            issued_at=instant(assertion.get("IssueInstant")),
             at=self._authenticated(statement),
             valid_until=max(confirmed_until, conditions_until) + self._skew,
             ends_at=self._session_end(statement),

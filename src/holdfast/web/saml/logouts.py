@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.identity.facts import IssuerUnavailable
@@ -18,6 +19,7 @@ from holdfast.identity.saml.logouts import (
 from holdfast.identity.saml.names import SOAP
 from holdfast.identity.saml.parties import IdentityProvider, NameId, ServiceProvider
 from holdfast.identity.saml.refusals import SamlReplayed, SamlUnavailable
+from holdfast.identity.saml.responses import RESPONSE_AGE_S, SKEW_S, Asserted
 from holdfast.identity.saml.xml import Element
 from holdfast.web.saml.gate import Gate
 from holdfast.web.saml.partner import Partners
@@ -60,6 +62,7 @@ class Logouts:
         request = await self._gate.run(read_logout_request, received, idp, destination, now=manager.clock())
         try:
             await once(running, request.issuer, request.id, request.valid_until)
+            await _note(running, request)
             return Done(idp, request, await self._end(running, request))
         except StoreUnavailable:
             return Done(idp, request, complete=False)
@@ -121,6 +124,29 @@ async def once(running: Running, issuer: str, message_id: str, until: float) -> 
     now = manager.clock()
     if not await manager.store.counters.once(name, now=now, ttl=max(until - now, 1.0)):
         raise SamlReplayed("the message has been here before")
+
+
+async def has_ended(running: Running, asserted: Asserted) -> bool:
+    """Say whether the identity provider has ended what it asserts: on the way here, its logout may have been faster.
+
+    Ask once the logon can be found: then either the logout finds it, or this finds the logout.
+    """
+    names = [_ended(asserted.issuer, asserted.name_id.value, sid) for sid in (asserted.session, "")]
+    manager = running.manager
+    return asserted.issued_at <= max(await manager.store.counters.read(names, now=manager.clock()))
+
+
+async def _note(running: Running, request: LogoutRequest) -> None:
+    """Note when sessions ended, in whole seconds, for as long as a response could still be under way."""
+    manager = running.manager
+    now, counters = manager.clock(), manager.store.counters
+    names = [_ended(request.issuer, request.name_id.value, sid) for sid in request.sessions or ("",)]
+    for name, before in zip(names, await counters.read(names, now=now), strict=True):
+        await counters.add(name, int(now) - before, now=now, ttl=RESPONSE_AGE_S + 2 * SKEW_S)
+
+
+def _ended(issuer: str, name: str, sid: str) -> str:
+    return "saml ended " + sha256(" ".join(map(quote, (issuer, name, sid))).encode()).hexdigest()
 
 
 def new_id() -> str:

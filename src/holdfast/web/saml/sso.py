@@ -9,13 +9,13 @@ from holdfast.core.model import Ref
 from holdfast.errors import SessionNotFound
 from holdfast.identity.saml.bindings import from_form, to_form, to_redirect
 from holdfast.identity.saml.names import POST, REDIRECT
-from holdfast.identity.saml.refusals import SamlBadAssertion
+from holdfast.identity.saml.refusals import SamlBadAssertion, SamlOutOfTime
 from holdfast.identity.saml.responses import Asked, Asserted, authn_request, read_response
 from holdfast.web.middleware import login
 from holdfast.web.notice import Notice, onward
 from holdfast.web.query import Query
 from holdfast.web.returns import local_path
-from holdfast.web.saml.logouts import new_id, once
+from holdfast.web.saml.logouts import has_ended, new_id, once
 from holdfast.web.saml.pages import posting
 from holdfast.web.saml.partner import Metadata, Partner
 from holdfast.web.saml.shared import METHOD, Shared, fields_of
@@ -82,6 +82,9 @@ class SingleSignOn:
         await once(visit.services, asserted.issuer, asserted.id, asserted.valid_until)
         await self._find_again(visit, way)
         await login(scope, self._logon(asserted, partner), ends_at=asserted.ends_at)
+        if await has_ended(visit.services, asserted):
+            await visit.log_out(wipe=False)
+            raise SamlOutOfTime("the identity provider has ended this session meanwhile")
         notice, cookie = onward(way.next), shared.was_here.put(scope, "1")
         return notice if cookie is None else msgspec.structs.replace(notice, headers=(*notice.headers, cookie))
 
