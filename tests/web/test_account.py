@@ -282,6 +282,60 @@ async def test_other_ways_to_log_on_are_offered_and_ended_where_they_belong(tmp_
         assert await browser.who() is None
 
 
+async def change(browser: Browser, **fields: str) -> httpx2.Response:
+    given = {"password": SECRET, "fresh": "another horse", "again": "another horse", **fields}
+    return await browser.post("/account/password", given)
+
+
+async def test_who_changes_their_password_stays_under_new_ids_and_is_logged_off_elsewhere(
+    site: World,
+) -> None:  # R34, R8
+    here, phone = site.browser(), site.browser(agent=PHONE)
+    for browser in (here, phone):
+        await browser.log_on()
+        await browser.get("/orders")
+    before = dict(here.jar)
+    assert "/account/password" in (await here.get(SESSIONS)).text
+    assert (await here.get("/account/password")).status_code == 200
+    changed = await change(here)
+    assert (changed.status_code, changed.headers["location"]) == (303, SESSIONS)
+    assert [await browser.who() for browser in (here, phone)] == ["ann", None]
+    stolen = site.browser()
+    stolen.jar = httpx2.Cookies({"__Host-holdfast-logon": before["__Host-holdfast-logon"]})
+    assert await stolen.who() is None
+    assert (await site.browser().log_on()).status_code == 403
+    assert (await site.browser().log_on(password="another horse")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [({"password": "wrong one"}, 403), ({"again": "other horse"}, 400), ({"fresh": "short", "again": "short"}, 400)],
+)
+async def test_a_password_is_changed_by_who_knows_it_and_types_a_good_one_twice(
+    site: World, fields: dict[str, str], status: int
+) -> None:  # R34
+    here, phone = site.browser(), site.browser()
+    for browser in (here, phone):
+        await browser.log_on()
+    refused = await change(here, **fields)
+    assert (refused.status_code, 'role="alert"' in refused.text) == (status, True)
+    assert not [value for value in (SECRET, "another horse", *fields.values()) if f'"{value}"' in refused.text]
+    assert [await browser.who() for browser in (here, phone)] == ["ann", "ann"]
+    assert (await site.browser().log_on()).status_code == 303
+
+
+async def test_who_has_no_password_here_changes_none(site: World) -> None:
+    visitor = site.browser()
+    assert (await change(visitor)).headers["location"].startswith(LOGON)
+    logon = Logon(issuer="https://id.example", subject="ann", method="oidc", at=site.clock.now)
+    session = await site.running.logons.begin(logon)
+    visitor.jar = httpx2.Cookies({"__Host-holdfast-logon": str(session.id)})
+    assert "/account/password" not in (await visitor.get(SESSIONS)).text
+    assert (await visitor.get("/account/password")).status_code == 404
+    assert (await change(visitor)).status_code == 404
+    assert (await site.browser().log_on()).status_code == 303
+
+
 async def test_without_a_password_file_there_is_no_form(tmp_path: Path) -> None:
     async with world(tmp_path) as site:
         browser = Browser(site_of(site.security, Account(site.security)))

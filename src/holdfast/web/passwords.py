@@ -63,6 +63,15 @@ class PasswordLogon:
         await attempts.succeeded(account, network)
         return logon_of_person(person, method=method, at=manager.clock(), address=address)
 
+    async def change(self, running: Running, name: str, password: str, fresh: str, *, address: str) -> Logon:
+        """Give somebody who knows their password another one, and return a logon by it (R34).
+
+        Raises what `logon` raises, and BadInput for what is no password.
+        """
+        logon = await self.logon(running, name, password, address=address)
+        await self._passwords.change(name, fresh)
+        return logon
+
 
 def logon_of_person(person: Person, *, method: str, at: float, address: str = "") -> Logon:
     """Return the logon of somebody whose password was right."""

@@ -76,8 +76,10 @@ def left_page(root: str, *, home: str, stays: Iterable[str] = ()) -> Notice:
     return document("Logged out", *parts, root=root, narrow=True)
 
 
-def logons_page(root: str, logon: Logon, logons: Sequence[Listed], here: str, *, proof: str = "") -> Notice:
-    """Return the page of somebody's logons; `here` is the handle of the one that asks."""
+def logons_page(
+    root: str, logon: Logon, logons: Sequence[Listed], here: str, *, proof: str = "", password: bool = False
+) -> Notice:
+    """Return the page of somebody's logons; `here` is the handle of the one that asks, `password` that it has one."""
     others = [one for one in logons if one.handle != here]
     parts = [
         tag("p", "Where you are logged on as ", tag("strong", logon.name or logon.subject), "."),
@@ -85,8 +87,28 @@ def logons_page(root: str, logon: Logon, logons: Sequence[Listed], here: str, *,
     ]
     if others:
         parts.append(_button("Log out everywhere else", f"{root}/sessions", hidden("others", "1"), _proof(proof)))
-    parts.append(tag("nav", tag("a", "Log out here", href=f"{root}/logout"), aria_label="More"))
+    links: list[str] = [tag("a", "Log out here", href=f"{root}/logout")]
+    if password:
+        links += [" · ", tag("a", "Change your password", href=f"{root}/password")]
+    parts.append(tag("nav", *links, aria_label="More"))
     return document("Your sessions", *parts, root=root)
+
+
+def password_page(root: str, *, wrong: str = "", status: int = 200, proof: str = "") -> Notice:
+    """Return the page on which people change their password."""
+    form = tag(
+        "form",
+        _proof(proof),
+        *_password_field("password", "Password", "current-password"),
+        *_password_field("fresh", "New password", "new-password"),
+        *_password_field("again", "New password, once more", "new-password"),
+        tag("p", "All your other sessions end.", class_="soft"),
+        tag("button", "Change it"),
+        method="post",
+        action=f"{root}/password",
+    )
+    said = tag("p", wrong, class_="wrong", role="alert") if wrong else Markup()
+    return document("Change your password", said, form, root=root, status=status, narrow=True)
 
 
 def error_page(root: str, title: str, *words: str, status: int, home: str) -> Notice:
@@ -113,20 +135,16 @@ def _password_form(root: str, to: str, name: str, proof: str) -> Markup:
             autocapitalize="none",
             spellcheck="false",
         ),
-        tag("label", "Password", for_="password"),
-        tag(
-            "input",
-            id="password",
-            name="password",
-            type="password",
-            autocomplete="current-password",
-            required=True,
-            autofocus=bool(name),
-        ),
+        *_password_field("password", "Password", "current-password", autofocus=bool(name)),
         tag("button", "Log on"),
         method="post",
         action=f"{root}/logon",
     )
+
+
+def _password_field(name: str, text: str, kind: str, *, autofocus: bool = False) -> tuple[Markup, Markup]:
+    field = tag("input", id=name, name=name, type="password", autocomplete=kind, required=True, autofocus=autofocus)
+    return tag("label", text, for_=name), field
 
 
 def _listed(root: str, one: Listed, here: bool, proof: str) -> Markup:

@@ -3,6 +3,7 @@
     GET  /logon?next=…      the form; POST logs on, and goes on to `next`, a page of this site (S20, T31)
     GET  /logout            asks; POST logs out (R49)
     GET  /sessions          somebody's logons; POST ends one of them (`end`), or all others (`others`) (S13, R34, R36)
+    GET  /password          asks for the old password and a new one; POST sets it, and ends all other logons (R34)
     GET  /style.css         how it looks
 
 Inside the sessions of an application they belong to it; else they are an application of their own, which keeps nothing.
@@ -18,16 +19,17 @@ from holdfast.identity.passwords import TooManyLogons
 from holdfast.web.account.elsewhere import Elsewhere
 from holdfast.web.account.form import Form, read_form
 from holdfast.web.account.markup import CSS, STYLE
-from holdfast.web.account.pages import error_page, left_page, logon_page, logons_page, logout_page
+from holdfast.web.account.pages import error_page, left_page, logon_page, logons_page, logout_page, password_page
 from holdfast.web.body import ClientGone
 from holdfast.web.csrf import FIELD
 from holdfast.web.federation import told
 from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, csrf_token, login, require, visit_of
 from holdfast.web.notice import Notice, onward
-from holdfast.web.passwords import PasswordLogon, WrongPassword, password_logon
+from holdfast.web.passwords import PASSWORD, PasswordLogon, WrongPassword, password_logon
 from holdfast.web.query import below, number_in, query_of
 from holdfast.web.reply import come_back
 from holdfast.web.returns import local_path
+from holdfast.web.security import Logon
 from holdfast.web.site import Security
 from holdfast.web.visit import Visit
 
@@ -74,6 +76,8 @@ class Account:
             ("POST", "/logon"): self._log_on,
             ("GET", "/logout"): self._ask_to_leave,
             ("POST", "/logout"): self._log_out,
+            ("GET", "/password"): self._ask_for_passwords,
+            ("POST", "/password"): self._change_password,
             ("GET", "/sessions"): self._list,
             ("POST", "/sessions"): self._end,
         }
@@ -138,9 +142,7 @@ class Account:
             logon = await self._passwords.logon(visit.services, name, form.get("password", ""), address=visit.address)
         except (WrongPassword, TooManyAttempts, TooManyLogons) as exc:
             status = FAILED if isinstance(exc, WrongPassword) else exc.status
-            again = await self._form(
-                visit, to=to, name=name, wrong=f"{str(exc).capitalize()}. {exc.hint}", status=status
-            )
+            again = await self._form(visit, to=to, name=name, wrong=_words(exc), status=status)
             return _waiting(again, exc)
         await login(visit.scope, logon)
         return onward(to)
@@ -190,7 +192,8 @@ class Account:
     async def _list(self, visit: Visit, form: Form) -> Notice:
         logon = await require(visit.scope)
         logons = await visit.services.logons.listed(logon.principal)
-        return logons_page(_root(visit), logon, logons, await _handle(visit), proof=await _proof(visit))
+        here, own = await _handle(visit), self._has_password(logon)
+        return logons_page(_root(visit), logon, logons, here, proof=await _proof(visit), password=own)
 
     async def _end(self, visit: Visit, form: Form) -> Notice:
         logon = await require(visit.scope, max_age=self._fresh)
@@ -204,6 +207,41 @@ class Account:
         elif not await logons.end_listed(logon.principal, form.get("end", "")):
             raise NotFound("you have no such session", hint="It may have ended already.")
         return onward(f"{_root(visit)}/sessions")
+
+    # -- one's own password
+
+    async def _ask_for_passwords(self, visit: Visit, form: Form) -> Notice:
+        if not self._has_password(await require(visit.scope)):
+            raise NotFound("you have no password here", hint="Change it where you log on.")
+        return password_page(_root(visit), proof=await _proof(visit))
+
+    async def _change_password(self, visit: Visit, form: Form) -> Notice:
+        """Set another password: the ids of this logon are new, and all others end (R8, R34)."""
+        logon = await require(visit.scope)
+        if self._passwords is None or not self._has_password(logon):
+            raise NotFound("you have no password here", hint="Change it where you log on.")
+        try:
+            if form.get("fresh") != form.get("again"):
+                raise BadInput("the new password was typed in two ways", hint="Type it once more.")
+            fresh = await self._passwords.change(
+                visit.services, logon.subject, form.get("password", ""), form.get("fresh", ""), address=visit.address
+            )
+        except (BadInput, WrongPassword, TooManyAttempts, TooManyLogons) as exc:
+            status = FAILED if isinstance(exc, WrongPassword) else exc.status
+            again = password_page(_root(visit), wrong=_words(exc), status=status, proof=await _proof(visit))
+            return _waiting(again, exc)
+        await login(visit.scope, fresh)
+        here = await visit.of_logon()
+        if here is not None:
+            await visit.services.logons.end_others(here)
+        return onward(f"{_root(visit)}/sessions")
+
+    def _has_password(self, logon: Logon) -> bool:
+        return self._passwords is not None and not logon.issuer and logon.method == PASSWORD
+
+
+def _words(error: HoldfastError) -> str:
+    return f"{str(error).capitalize()}. {error.hint}"
 
 
 async def _proof(visit: Visit) -> str:
