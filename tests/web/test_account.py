@@ -156,7 +156,7 @@ async def test_ending_another_session_takes_a_fresh_logon(site: World) -> None: 
     site.clock.now += 601.0
     for data in ({"end": other}, {"others": "1"}):
         sent = await here.post(SESSIONS, data)
-        assert (sent.status_code, sent.headers["location"]) == (303, f"{LOGON}?next={SESSIONS}")
+        assert (sent.status_code, sent.headers["location"]) == (303, f"{LOGON}?next={SESSIONS}&anew=1")
     assert await phone.who() == "ann"
     form = await here.get(f"{LOGON}?next={SESSIONS}")
     assert "Confirm that it is you" in form.text
@@ -275,6 +275,7 @@ async def test_other_ways_to_log_on_are_offered_and_ended_where_they_belong(tmp_
             Logon(issuer="https://id.example", subject="ann", method="oidc", at=site.clock.now)
         )
         browser.jar = httpx2.Cookies({"__Host-holdfast-logon": str(session.id)})
+        assert "next=%2Forders&amp;anew=1" in (await browser.get(f"{LOGON}?next=/orders&anew=1")).text
         assert 'action="/oidc/logout"' in (await browser.get(LOGOUT)).text
         site.security.federations.append(provider)
         left = await browser.post(LOGOUT)

@@ -29,10 +29,10 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
         for path in filter(None, (self.logon, self.logout)):
             local_path(path)
 
-    def way(self, to: str, level: int = 1) -> str:
-        """Return the address that begins a logon and leads back `to` a page."""
+    def way(self, to: str, *, level: int = 1, anew: bool = False) -> str:
+        """Return the address that begins a logon, anew and of a level if need be, and leads back `to` a page."""
         more = f"&level={level}" if level > 1 else ""
-        return f"{self.logon}?next={quote(to, safe='')}{more}"
+        return f"{self.logon}?next={quote(to, safe='')}{'&anew=1' if anew else ''}{more}"
 
     def ends(self, logon: Logon) -> bool:
         """Say whether a logon is ended at the provider's own path."""

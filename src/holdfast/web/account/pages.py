@@ -45,7 +45,9 @@ def logon_page(
         parts.append(_password_form(root, to, name, proof))
     elif not elsewhere:
         parts.append(tag("p", "There is no way to log on as strongly as that asks for."))
-    links = [tag("li", tag("a", f"Log on with {one.title}", href=one.way(to, level))) for one in elsewhere]
+    links = [
+        tag("li", tag("a", f"Log on with {one.title}", href=one.way(to, level=level, anew=again))) for one in elsewhere
+    ]
     if links:
         parts.append(tag("ul", *links, class_="others" if passwords else "logons"))
     return document("Confirm that it is you" if again else "Log on", *parts, root=root, status=status, narrow=True)

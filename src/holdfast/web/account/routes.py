@@ -111,8 +111,9 @@ class Account:
         try:
             form = await self._form_of(visit, receive) if method == "POST" else {}
             return await page(visit, form)
-        except (NotLoggedOn, StepUpNeeded):
-            return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions")
+        except (NotLoggedOn, StepUpNeeded) as exc:
+            anew = "&anew=1" if isinstance(exc, StepUpNeeded) else ""
+            return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions{anew}")
         except HoldfastError as exc:
             shown = error_page(
                 _root(visit), "That did not work", f"{exc}.", exc.hint, status=exc.status, home=self._landing

@@ -93,7 +93,11 @@ class SingleSignOn:
     def _force(self, visit: Visit, query: Query, partner: Partner) -> bool:
         """Say whether the person has to prove anew who they are."""
         ended = visit.logon is None and self._shared.was_here.read(visit.scope) is not None
-        return "fresh" in query or partner.fresh == "always" or (partner.fresh == "after_end" and ended)
+        return (
+            not {"fresh", "anew"}.isdisjoint(query)
+            or partner.fresh == "always"
+            or (partner.fresh == "after_end" and ended)
+        )
 
     def _to(self, metadata: Metadata, asked: Asked, relay_state: str) -> Notice:
         shared, idp = self._shared, metadata.current()
