@@ -6,6 +6,8 @@ attached to it then, under a new id. Ending the logon is one write; nothing belo
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,7 +18,7 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
-from holdfast.errors import SessionConflict, SessionNotFound
+from holdfast.errors import SessionConflict, SessionEnded, SessionNotFound
 from holdfast.identity.facts import Identity, InvalidToken
 from holdfast.web.address import network_of
 from holdfast.web.epochs import Epochs
@@ -126,11 +128,13 @@ class Logons:
         """Return the logon with this id; raise SessionNotFound if there is none (any more)."""
         return await self._manager.load(session_id, kind=SECURITY, touch=touch)
 
-    async def renew(self, security: Session, logon: Logon, *, ends_at: float | None = None) -> str:
+    async def renew(
+        self, security: Session, logon: Logon, *, ends_at: float | None = None, here: Session | None = None
+    ) -> str:
         """Write down that somebody has proved anew, or more strongly, who they are; return the new id (R8, S14).
 
         From now on the issuer's new names of person and session count; `ends_at` may make it end earlier (R28). The
-        applications below learn of it wherever it was renewed.
+        HTTP sessions below, but the one that is `here`, are found by the new id alone, and get new ones when it comes.
 
         Raises:
             SessionNotFound: It is somebody else: that is another logon.
@@ -145,7 +149,12 @@ class Logons:
             await self._manager.save(security)
             return await self._manager.rotate(security)
 
-        return await self._until_written(security, write)
+        session_id = await self._until_written(security, write)
+        for http in await self._manager.children(security.ref, HTTP):
+            if here is None or http.key != here.key:
+                with suppress(SessionNotFound, SessionEnded):
+                    await self._until_written(http, partial(self._manager.rotate, http))
+        return session_id
 
     async def end(self, security: Session | Record, reason: Reason = Reason.LOGOUT, *, by: str = "") -> bool:
         """End a logon and all below it; False if it had ended already. `by` is the administrator who does it.

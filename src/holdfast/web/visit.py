@@ -125,7 +125,7 @@ class Visit:
         self._check_not_begun()
         there = await self._theirs(logon.principal)
         if there is not None:
-            self._know(there, await self._running.logons.renew(there, logon, ends_at=ends_at))
+            self._know(there, await self._running.logons.renew(there, logon, ends_at=ends_at, here=self.http))
             await self._go_on(there)
         else:
             fresh = await self._running.logons.begin(logon, ends_at=ends_at)
@@ -271,7 +271,7 @@ class Visit:
         self.http = await self._running.logons.http_of(security, self._app.name)
         if self.http is None:
             await self._open_below(security)
-        elif not self._running.logons.just_turned(self.http):
+        else:
             await self._follow(security, self._logon_id)
 
     # -- where and with what
