@@ -113,9 +113,7 @@ class Saml:
 
     def knows(self, logon: Logon) -> bool:
         """Say whether a logon came by SAML from one of these identity providers (S19)."""
-        return logon.method == METHOD and any(
-            metadata.current().entity_id == logon.issuer for metadata in self._shared.partners
-        )
+        return logon.method == METHOD and logon.issuer in self._shared.partners
 
     async def ended(self, logon: Logon) -> list[str]:
         """Tell the identity provider by SOAP that a logon has ended here; return what stays logged on (S19).

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +80,8 @@ class Metadata:
         if isinstance(data, Path):
             self._seen = self._mark(data)
             data = data.read_bytes()
-        return read_metadata(data, now=now, entity_id=partner.entity_id, vouched_by=_certificates(partner))
+        wanted = partner.entity_id if self._read is None else self._read.entity_id  # it does not become another one
+        return read_metadata(data, now=now, entity_id=wanted, vouched_by=_certificates(partner))
 
     @staticmethod
     def _mark(path: Path) -> tuple[int, int]:
@@ -96,27 +97,27 @@ class Partners:
     """
 
     def __init__(self, partners: tuple[Partner, ...], clock: Callable[[], float]) -> None:
-        self._all = [Metadata(partner, clock) for partner in partners]
         try:
-            names = [each.current().entity_id for each in self._all]
+            found = [(each.current().entity_id, each) for each in (Metadata(partner, clock) for partner in partners)]
         except SamlUnavailable as exc:
             raise ConfigurationError(str(exc)) from None
-        if not names or len(set(names)) != len(names):
+        self._named = dict(found)
+        if not found or len(self._named) != len(found):
             raise ConfigurationError("there is no SAML identity provider, or one is there twice")
 
-    def __iter__(self) -> Iterator[Metadata]:
-        return iter(self._all)
+    def __contains__(self, entity_id: str) -> bool:
+        """Say whether there is one with a name."""
+        return entity_id in self._named
 
     def first(self) -> Metadata:
         """Return the one that is asked if nobody says which."""
-        return self._all[0]
+        return next(iter(self._named.values()))
 
     def named(self, entity_id: str) -> Metadata:
         """Return the one with a name; raise SamlWrongIssuer if there is none."""
-        for one in self._all:
-            if one.current().entity_id == entity_id:
-                return one
-        raise SamlWrongIssuer("the identity provider is not known here")
+        if entity_id not in self._named:
+            raise SamlWrongIssuer("the identity provider is not known here")
+        return self._named[entity_id]
 
 
 def _certificates(partner: Partner) -> list[x509.Certificate]:
