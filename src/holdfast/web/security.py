@@ -319,8 +319,8 @@ class Logons:
         copied = {**self._copied(security, logon_id), **(more or {})}
 
         async def write() -> bool:
-            if http.content.get(WITH) == copied[WITH] and self.just_turned(http):
-                return False
+            if http.content.get(WITH) == copied[WITH] and copied[TURNED] - http.content.get(TURNED, 0.0) < GRACE_S:
+                return False  # R9: the one that has it may still be on its way back
             http.content = {**http.content, **copied}
             await self._manager.save(http)
             return True
@@ -329,11 +329,6 @@ class Logons:
             return False
         await self._until_written(http, lambda: self._manager.rotate(http))
         return True
-
-    def just_turned(self, http: Session) -> bool:
-        """Say whether a request that may still be on its way back has got an HTTP session's id (R9)."""
-        turned = http.content.get(TURNED)
-        return isinstance(turned, int | float) and self._manager.clock() - turned < GRACE_S
 
     def _copied(self, security: Session, logon_id: str) -> dict[str, Any]:
         marked = {WITH: mark_with(logon_id)} if logon_id else {}
