@@ -67,6 +67,11 @@ class SessionData(dict[str, Any]):
         self.session, self._saved = None, NOTHING
         self.clear()
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is nothing to write."""
+        return self._written() == self._saved
+
     def release(self) -> None:
         """Open no session any more."""
         self._begin = None
