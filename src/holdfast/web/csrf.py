@@ -56,6 +56,12 @@ def comes_from_here(scope: Scope, proxies: Proxies, allowed: Collection[str] = (
     return origin == _own_origin(scope, proxies, found.get(b"host", b"").decode("latin-1")) if origin else None
 
 
+def check_origin(scope: Scope, proxies: Proxies) -> None:
+    """Refuse a form that a page of another site has sent; where headers say nothing, it is let through (R49)."""
+    if comes_from_here(scope, proxies) is False:
+        raise CrossSite("the form was sent by a page of another site", hint="Send it from a page of this site.")
+
+
 def new_token(session_id: str) -> str:
     """Return a token for pages of a session; each is other than the last, so that no compression tells of it."""
     salt = secrets.token_bytes(SALT_BYTES)

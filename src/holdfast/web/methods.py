@@ -27,7 +27,7 @@ from holdfast.web import csrf
 from holdfast.web.bearer import Bearer
 from holdfast.web.cookies import on_this_machine
 from holdfast.web.kinds import HTTP
-from holdfast.web.passwords import PasswordLogon, WrongPassword, logon_of_person, tell_failed
+from holdfast.web.passwords import PasswordLogon, WrongPassword, logon_of_person
 from holdfast.web.programs import Below, Programs
 from holdfast.web.reply import Header
 from holdfast.web.returns import local_path
@@ -112,7 +112,7 @@ class Basic:
         try:
             name, password = _name_and_password(authorization)
         except WrongPassword as exc:
-            tell_failed(visit.services, visit.address, f"basic: {exc.code}")
+            visit.services.logon_failed(visit.address, f"basic: {exc.code}")
             raise
         key = hashlib.sha256(f"{self._secret}{len(name)} {name}{password}".encode("utf-8", "replace")).hexdigest()
         async with self._turns.take(key):  # of a program's requests at the same time one does the work
@@ -154,7 +154,7 @@ class Token:
         try:
             identity = await self._bearer.identity_of(authorization)
         except (InvalidToken, InsufficientScope) as exc:
-            tell_failed(services, visit.address, f"bearer: {exc.code}")
+            services.logon_failed(visit.address, f"bearer: {exc.code}")
             raise
         logon = Logon(
             issuer=identity.issuer,

@@ -23,7 +23,6 @@ import msgspec
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.config import OidcSettings
-from holdfast.core.events import Event, Fact
 from holdfast.errors import BadInput, Forbidden, HoldfastError
 from holdfast.identity.facts import InvalidToken, IssuerRefused, IssuerUnavailable
 from holdfast.identity.fetching import Fetch
@@ -31,13 +30,12 @@ from holdfast.identity.oidc import Asked, Person, RelyingParty
 from holdfast.identity.oidc.party import check
 from holdfast.web.body import ClientGone
 from holdfast.web.cookies import Cookie
+from holdfast.web.csrf import check_origin
 from holdfast.web.fetch import open_fetch
-from holdfast.web.kinds import SECURITY
 from holdfast.web.middleware import VISIT, SessionMiddleware, login, visit_of
 from holdfast.web.notice import Notice, onward, onward_from_here, page, problem
 from holdfast.web.oidc_logout import back_channel, front_channel
 from holdfast.web.opened import Opened
-from holdfast.web.origin import check_same_origin
 from holdfast.web.pending import Pending, browser_token
 from holdfast.web.query import Query, below, number_in, query_of
 from holdfast.web.returns import local_path
@@ -213,8 +211,8 @@ class Oidc:
 
     async def _logout(self, scope: Scope, query: Query) -> Notice:
         """Log off here first, and then at the provider (R45)."""
-        check_same_origin(scope, self.settings.url)
         visit = visit_of(scope)
+        check_origin(scope, visit.site.proxies)
         to = local_path(query["next"]) if "next" in query else ""
         logon, id_token = visit.logon, await kept_by(visit)
         if logon is None or not self.knows(logon):
@@ -250,17 +248,7 @@ class Oidc:
 
     def _tell(self, visit: Visit, error: HoldfastError) -> None:
         if isinstance(error, InvalidToken | IssuerRefused | Forbidden):
-            manager = visit.services.manager
-            manager.sink.emit(
-                Event(
-                    fact=Fact.LOGON_FAILED,
-                    at=manager.clock(),
-                    kind=SECURITY,
-                    client=visit.address,
-                    address=visit.address,
-                    detail=f"{self.settings.issuer}: {error}",
-                )
-            )
+            visit.services.logon_failed(visit.address, f"{self.settings.issuer}: {error}")
 
 
 async def keep(visit: Visit, id_token: str) -> None:

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.config import PasswordSettings
-from holdfast.core.events import Event, Fact
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError
 from holdfast.identity.attempts import Attempts, Most, TooManyAttempts
 from holdfast.identity.passwords import Cost, Passwords
 from holdfast.identity.people import Person, name_of
 from holdfast.web.address import network_of
-from holdfast.web.kinds import SECURITY
 from holdfast.web.security import Logon
 from holdfast.web.site import Running
 
@@ -58,7 +56,7 @@ class PasswordLogon:
                 raise WrongPassword("name or password is wrong")
         except (WrongPassword, TooManyAttempts) as exc:
             known = await self._passwords.known(name)
-            tell_failed(running, address, f"{method}: {exc.code}", owner=known.name if known else "")
+            running.logon_failed(address, f"{method}: {exc.code}", owner=known.name if known else "")
             raise
         await attempts.succeeded(account, network)
         return logon_of_person(person, method=method, at=manager.clock(), address=address)
@@ -104,22 +102,6 @@ def password_logon(settings: PasswordSettings) -> PasswordLogon:
 def cost_of(settings: PasswordSettings) -> Cost:
     """Return what a check takes, as the settings have it."""
     return Cost(passes=settings.passes, memory=settings.memory, lanes=settings.lanes)
-
-
-def tell_failed(running: Running, address: str, detail: str, *, owner: str = "") -> None:
-    """Let it be known that somebody could not log on. A name that nobody has is not told: it may be a password."""
-    manager = running.manager
-    manager.sink.emit(
-        Event(
-            fact=Fact.LOGON_FAILED,
-            at=manager.clock(),
-            kind=SECURITY,
-            owner=owner,
-            client=address,
-            address=address,
-            detail=detail,
-        )
-    )
 
 
 def _account(name: str) -> str:

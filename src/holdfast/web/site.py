@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from holdfast.config import Settings, load_settings
-from holdfast.core.events import Sink, Sinks
+from holdfast.core.events import Event, Fact, Sink, Sinks
 from holdfast.core.manager import Manager
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
@@ -20,7 +20,7 @@ from holdfast.engine import Engine, open_engine
 from holdfast.web.address import Proxies
 from holdfast.web.cookies import Cookie, SameSite
 from holdfast.web.federation import Federation
-from holdfast.web.kinds import KINDS
+from holdfast.web.kinds import KINDS, SECURITY
 from holdfast.web.listeners import Listener, Listeners, Occasion
 from holdfast.web.opened import Opened
 from holdfast.web.security import Logons
@@ -38,6 +38,20 @@ class Running(msgspec.Struct, frozen=True):
     def manager(self) -> Manager:
         """The engine's manager."""
         return self.engine.manager
+
+    def logon_failed(self, address: str, detail: str, *, owner: str = "") -> None:
+        """Let it be known that somebody could not log on. A name that nobody has is not told: it may be a password."""
+        self.manager.sink.emit(
+            Event(
+                fact=Fact.LOGON_FAILED,
+                at=self.manager.clock(),
+                kind=SECURITY,
+                owner=owner,
+                client=address,
+                address=address,
+                detail=detail,
+            )
+        )
 
 
 class Security:

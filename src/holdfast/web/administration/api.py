@@ -25,7 +25,6 @@ from holdfast.web.bearer import StaticBearer
 from holdfast.web.cookies import NO_STORE
 from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, require, visit_of
 from holdfast.web.notice import SAFE
-from holdfast.web.passwords import tell_failed
 from holdfast.web.query import Query, below, number_in, query_of
 from holdfast.web.reply import JSON_TYPE, Header, reply
 from holdfast.web.served import refuse
@@ -116,7 +115,7 @@ class Administration:
             await attempts.begin(account, network)
             identity = await self._bearer.identity_of(given)
         except (InvalidToken, TooManyAttempts) as exc:
-            tell_failed(visit.services, visit.address, f"administrator: {exc.code}")
+            visit.services.logon_failed(visit.address, f"administrator: {exc.code}")
             raise
         await attempts.succeeded(account, network)
         return identity.principal

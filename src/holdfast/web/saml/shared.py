@@ -8,14 +8,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from holdfast._asgi import Receive, Scope
-from holdfast.core.events import Event, Fact
 from holdfast.errors import BadInput, HoldfastError
 from holdfast.identity.saml.bindings import BASE64_BYTES
 from holdfast.identity.saml.parties import ServiceProvider
 from holdfast.identity.saml.refusals import SamlMalformed, SamlRefused, SamlUnsolicited
 from holdfast.web.body import read_body
 from holdfast.web.cookies import Cookie
-from holdfast.web.kinds import SECURITY
 from holdfast.web.notice import Notice
 from holdfast.web.pending import Pending, browser_token
 from holdfast.web.reply import Header
@@ -88,19 +86,8 @@ class Shared(msgspec.Struct, frozen=True):
     def tell(self, running: Running, scope: Scope, error: HoldfastError, *, logon: bool) -> None:
         """Note that a message was refused, by its code alone: what it said is nobody's business."""
         logger.info("a SAML message was refused: %s", error.code)  # a storm of them must not fill the log
-        if not (logon and isinstance(error, SamlRefused)):
-            return
-        manager, address = running.manager, self.security.proxies.client_of(scope)
-        manager.sink.emit(
-            Event(
-                fact=Fact.LOGON_FAILED,
-                at=manager.clock(),
-                kind=SECURITY,
-                client=address,
-                address=address,
-                detail=f"{METHOD}: {error.code}",
-            )
-        )
+        if logon and isinstance(error, SamlRefused):
+            running.logon_failed(self.security.proxies.client_of(scope), f"{METHOD}: {error.code}")
 
 
 async def fields_of(scope: Scope, receive: Receive) -> Fields:

@@ -20,9 +20,9 @@ from holdfast.identity.saml.parties import IdentityProvider
 from holdfast.identity.saml.refusals import SamlMalformed
 from holdfast.identity.saml.xml import Element
 from holdfast.web.cookies import CLEAR_SITE_DATA
+from holdfast.web.csrf import check_origin
 from holdfast.web.middleware import VISIT
 from holdfast.web.notice import Notice, onward, page
-from holdfast.web.origin import check_same_origin
 from holdfast.web.query import Query
 from holdfast.web.reply import Header
 from holdfast.web.returns import local_path
@@ -64,7 +64,7 @@ class SingleLogout:
 
     async def leave(self, visit: Visit, query: Query) -> Notice:
         """Log off here first, then at the identity provider (R45)."""
-        check_same_origin(visit.scope, self._shared.sp.url)
+        check_origin(visit.scope, visit.site.proxies)
         shared, logon = self._shared, visit.logon
         to = local_path(query.get("next", "")) if query.get("next") else ""
         if logon is None or logon.method != METHOD:
