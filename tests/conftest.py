@@ -1,11 +1,15 @@
 """Fixtures every test may use, and the rule that in CI nothing is skipped."""
 
 import os
+import signal
 
 import pytest
 
 pytest.register_assert_rewrite("holdfast.testing.contract")  # its assertions explain themselves as a test's do
 pytest_plugins = ["stores.stores"]  # `place`: every store, for tests of any level
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background; what we start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
