@@ -7,6 +7,7 @@ import pytest
 from core.world import TUNING, World, opened
 from holdfast.core.manager import ENDED_TOPIC, Manager
 from holdfast.core.model import Message, Reason
+from holdfast.core.together import together
 from holdfast.errors import (
     SessionEnded,
     StoreUnavailable,
@@ -92,6 +93,36 @@ async def test_a_running_call_counts_as_use_for_as_long_as_it_runs(manager: Mana
             world.now += 60.0
             await manager.touch_running()
     assert (await manager.get(session.ref)).record.busy_until == world.now + TUNING.lease_ttl
+
+
+async def test_a_call_that_its_caller_watches_is_cancelled_when_told_and_not_looked_at_otherwise(
+    manager: Manager, world: World
+) -> None:  # E18
+    session = await opened(manager)
+    with anyio.fail_after(1), pytest.raises(SessionEnded):
+        async with manager.running(session, watched=True):
+            await manager.touch_running()
+            assert (await manager.get(session.ref)).record.busy_until == 0.0
+            await manager.store.sessions.end(session.ref, Reason.ADMIN, now=world.now)
+            await manager.touch_running()
+            await anyio.sleep(0)
+            manager.hear(Message(ENDED_TOPIC, session.key))
+            await anyio.sleep_forever()
+
+
+async def test_others_have_their_turn_between_two_of_many_errands() -> None:
+    done = 0
+
+    async def errand(number: int) -> None:
+        nonlocal done
+        done += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(together, errand, range(10_000))
+        for _ in range(5):
+            await anyio.sleep(0)
+        assert 0 < done < 1000
+    assert done == 10_000
 
 
 @pytest.mark.parametrize("why", ["its time is up", "nobody said that it was ended", "its row has gone"])

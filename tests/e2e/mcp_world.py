@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import anyio
 import msgspec
+from msgspec.structs import replace
 
 from e2e.wire import JSON_HEADERS, Exchange, Wire
 from holdfast.core.manager import Manager
@@ -14,6 +15,7 @@ from holdfast.engine import listen_for_ends
 from holdfast.errors import ObjectLocked
 from holdfast.mcp import KINDS, Annotations, Context, McpEndpoint, NativeDispatcher, ServerInfo, Tool, tool
 from holdfast.mcp.dispatch import Dispatcher
+from holdfast.mcp.kinds import STREAM
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.testing.sink import RecordingSink
@@ -24,6 +26,11 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
+
+
+PATIENT = [  # the test clock jumps over the times at which a stream shows that it is there
+    replace(kind, clocks=replace(kind.clocks, idle=1e6)) if kind.name == STREAM else kind for kind in KINDS
+]
 
 
 class Text(msgspec.Struct, forbid_unknown_fields=True):
@@ -150,7 +157,7 @@ class World:
     async def add(self, dispatcher: Dispatcher | None = None, **options: Any) -> Worker:
         """Start one more worker."""
         manager = Manager(
-            self.store, self.keys, KINDS, worker=f"w{len(self.workers)}", clock=self.clock, sink=self.sink
+            self.store, self.keys, PATIENT, worker=f"w{len(self.workers)}", clock=self.clock, sink=self.sink
         )
         native = NativeDispatcher(self.tools(), ServerInfo(name="test", version="1"), "Be kind.")
         endpoint = McpEndpoint(manager, dispatcher or native, **{"patience": 0.01, **options})

@@ -22,7 +22,7 @@ from stores.stores import Place, Servers, fresh
 
 SERVER: Final = Path(__file__).with_name("streams_server.py")
 STREAM: Final = {"accept": "text/event-stream"}
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 ANSWERS: Final[dict[str, dict[str, Any]]] = {
     "elicitation/create": {"action": "accept", "content": {"word": "yes"}},
     "sampling/createMessage": {"role": "assistant", "content": {"type": "text", "text": "yes"}, "model": "m"},

@@ -27,13 +27,13 @@ PUT_TRIES = 5
 
 class Running:
     """A call that runs in a session: counted as use unless it is background traffic, and cancelled when the session or
-    one above it ends (E18).
+    one above it ends (E18). Whether that is there is looked after by the manager, or, if `watched`, by the caller.
     """
 
-    __slots__ = ("_keys", "_manager", "_scope", "_withdrawn", "counts", "session")
+    __slots__ = ("_keys", "_manager", "_scope", "_withdrawn", "counts", "session", "watched")
 
-    def __init__(self, manager: "Manager", session: Session, *, counts: bool = True) -> None:
-        self._manager, self.session, self.counts = manager, session, counts
+    def __init__(self, manager: "Manager", session: Session, *, counts: bool = True, watched: bool = False) -> None:
+        self._manager, self.session, self.counts, self.watched = manager, session, counts, watched
         self._scope = anyio.CancelScope()
         self._keys: set[bytes] = set()
         self._withdrawn = False

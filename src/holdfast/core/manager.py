@@ -347,13 +347,14 @@ class Manager:
 
     # -- running and holding
 
-    def running(self, session: Session, *, counts: bool = True) -> Running:
+    def running(self, session: Session, *, counts: bool = True, watched: bool = False) -> Running:
         """Mark a call as running in a session: `async with manager.running(session): …`.
 
         It `counts` as use for as long as it runs, and is cancelled when the session or one above it ends (E18): then
-        SessionEnded is raised.
+        SessionEnded is raised. The caller of one that is `watched` records its use, and looks by itself now and then
+        whether the session is there: what lasts for hours need not be looked at every few seconds.
         """
-        return Running(self, session, counts=counts)
+        return Running(self, session, counts=counts, watched=watched)
 
     @asynccontextmanager
     async def hold(
@@ -405,7 +406,7 @@ class Manager:
         A session that has run out, or whose end this worker was not told of, is noticed here: its calls are cancelled.
         Never raises: what could not be recorded is `missed`.
         """
-        running = {call for calls in self.calls.values() for call in calls}
+        running = {call for calls in self.calls.values() for call in calls if not call.watched}
         for call in running:
             call.mind_the_end()
         one_each = {call.session.key: call for call in sorted(running, key=lambda call: call.counts)}

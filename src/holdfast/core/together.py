@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Never, TypeVar
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from holdfast.core.model import Message
@@ -17,16 +18,20 @@ Item = TypeVar("Item")
 
 
 async def together(errand: Callable[[Item], Awaitable[object]], items: Iterable[Item]) -> None:
-    """Do an errand for every item, 16 at a time. An errand must not raise: it would end the others."""
-    limiter = anyio.CapacityLimiter(AT_ONCE)
+    """Do an errand for every item, 16 at a time. An errand must not raise: it would end the others.
 
-    async def run(item: Item) -> None:
-        async with limiter:
+    After each of them others have their turn, however many there are.
+    """
+    left = iter(items)
+
+    async def work() -> None:
+        for item in left:
             await errand(item)
+            await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
-        for item in items:
-            tasks.start_soon(run, item)
+        for _ in range(AT_ONCE):
+            tasks.start_soon(work)
 
 
 async def listen(

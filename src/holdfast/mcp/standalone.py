@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import anyio
 
+from holdfast.core.holding import Running
 from holdfast.core.kinds import Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Policy, Reason, Ref, State
@@ -119,9 +120,10 @@ class Streams:
         ):
             await outlet.write(sse.KEEP_ALIVE + greeting)
             begun.set()
-            watch = Watch(self._manager, session, warnings=self._rules.warnings, keep_alive=self._keep_alive)
-            parts = (lambda: watch.run(outlet), lambda: self._send_rest(replay, bell, outlet))
-            if await self._ended(node, exchange, parts):
+            warnings, keep_alive = self._rules.warnings, self._keep_alive
+            watch = Watch(self._manager, session, node, warnings=warnings, keep_alive=keep_alive)
+            running = self._manager.running(node, watched=True)
+            if await self._ended(running, exchange, [lambda: self._send(replay, bell, outlet, watch)]):
                 await outlet.write(await self._farewell(session, replay.cursor, connection))
 
     async def resume(self, session: Session, exchange: Exchange, replay: Replay) -> None:
@@ -130,8 +132,8 @@ class Streams:
         connection = self._events.served(replay.cursor.stream, outlet.leave, rank=None)
         await self._inbox.take_over(replay.cursor.stream, connection)
         async with self.delivery.heard(session, replay.cursor.stream, _nothing) as bell, self.stoppable(outlet):
-            parts = (lambda: self._send_rest(replay, bell, outlet, quiet=True), lambda: self._mind(session, replay))
-            await self._ended(session, exchange, parts)
+            parts = [lambda: self._send_rest(replay, bell, outlet), lambda: self._mind(session, replay)]
+            await self._ended(self._manager.running(session), exchange, parts)
 
     @asynccontextmanager
     async def stoppable(self, outlet: Outlet) -> AsyncIterator[None]:
@@ -152,7 +154,7 @@ class Streams:
         with anyio.CancelScope(shield=True):
             await outlet.end()
 
-    async def _ended(self, node: Session, exchange: Exchange, parts: Sequence[Part]) -> bool:
+    async def _ended(self, running: Running, exchange: Exchange, parts: Sequence[Part]) -> bool:
         """Serve until a part is done, a session ends or the client leaves; say whether it was a session."""
         ended = False
 
@@ -165,7 +167,7 @@ class Streams:
             tasks.cancel_scope.cancel()
 
         try:
-            async with self._manager.running(node), anyio.create_task_group() as tasks:
+            async with running, anyio.create_task_group() as tasks:
                 for part in parts:
                     tasks.start_soon(run, part)
                 await gone(exchange.receive)
@@ -174,10 +176,28 @@ class Streams:
             return True
         return ended
 
-    async def _send_rest(self, replay: Replay, bell: Bell, outlet: Outlet, *, quiet: bool = False) -> None:
-        async for events in rest(replay, bell, self._keep_alive):
-            if events is not sse.KEEP_ALIVE or quiet:
+    async def _send(self, replay: Replay, bell: Bell, outlet: Outlet, watch: Watch) -> None:
+        """Send a session's stream, for as long as it has a place."""
+        due = anyio.current_time() + watch.pause()
+        while not replay.over:
+            events = b""
+            with suppress(StoreUnavailable):
+                events = await replay.page()
+            if events:
                 await outlet.write(events)
+            left = due - anyio.current_time()
+            if left <= 0 or not (events or await bell.wait(left)):
+                said = await watch.look()
+                if said is None:
+                    return
+                await outlet.write(said)
+                due = anyio.current_time() + watch.pause()
+        await watch.look()  # perhaps nothing is kept any more because the session is not
+
+    async def _send_rest(self, replay: Replay, bell: Bell, outlet: Outlet) -> None:
+        """Send the rest of an answer's stream."""
+        async for events in rest(replay, bell, self._keep_alive):
+            await outlet.write(events)
 
     async def _mind(self, session: Session, replay: Replay) -> None:
         """Write the last event of an answer's stream if its worker has died: an error."""

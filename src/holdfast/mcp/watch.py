@@ -3,52 +3,67 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
+from typing import Final
 
-import anyio
 import msgspec
 
 from holdfast.core.manager import Manager
 from holdfast.core.session import Session
-from holdfast.errors import SessionConflict, StoreUnavailable
+from holdfast.errors import SessionConflict, SessionNotFound, StoreUnavailable
 from holdfast.mcp import session_events, sse
 from holdfast.mcp.kinds import SESSION
-from holdfast.mcp.outlet import Outlet
+
+LONGEST_S: Final = 60.0  # between two looks at a session
 
 
 class Watch:
     """Watches one session for one of its streams.
 
     Args:
+        stream: The node of the stream's connection.
         warnings: Seconds before its end at which the session is warned.
         keep_alive: Seconds after which the stream shows that it is alive.
     """
 
-    def __init__(self, manager: Manager, session: Session, *, warnings: Sequence[float], keep_alive: float) -> None:
-        self._manager, self._session = manager, session
+    def __init__(
+        self, manager: Manager, session: Session, stream: Session, *, warnings: Sequence[float], keep_alive: float
+    ) -> None:
+        self._manager, self._session, self._stream = manager, session, stream
         self._warnings, self._keep_alive = warnings, keep_alive
         self._warned: set[tuple[float, float]] = set()
+        self._look_at = 0.0
 
-    async def run(self, outlet: Outlet) -> None:
-        """Show that the stream is alive, record the session's use (E7), and warn of its end.
+    async def look(self) -> bytes | None:
+        """Record that stream and session are used (E7); return what the stream is to say: a warning, else a comment.
+
+        None: the stream has no place any more, since its use could not be recorded for so long.
 
         Raises:
-            SessionNotFound: The end has come.
+            SessionNotFound: The session has ended, or its end has come.
         """
-        while True:
-            await anyio.sleep(self._pause())
-            news = b""
-            with suppress(StoreUnavailable):
+        with suppress(StoreUnavailable):
+            try:
+                await self._manager.get(self._stream.ref, touch=True)
+            except SessionNotFound:
                 await self._look()
-                news = await self._warning()
-            await outlet.write(news or sse.KEEP_ALIVE)
+                return None
+            if self._manager.clock() >= self._look_at or self._left() <= 0.0:
+                await self._look()
+                return await self._warning() or sse.KEEP_ALIVE
+        return sse.KEEP_ALIVE
 
-    def _pause(self) -> float:
+    def pause(self) -> float:
+        """Return for how many seconds there is nothing to look at."""
+        return min(self._left(), self._keep_alive, (self._session.record.idle or inf) / 4)
+
+    def _left(self) -> float:
+        """Return in how many seconds the clock alone gives the session something to tell."""
         record, now = self._session.record, self._manager.clock()
         end = session_events.end_of(record)
         thresholds = [threshold for threshold in self._warnings if (threshold, end) not in self._warned]
         if session_events.crossed(record, thresholds, now):
             return 0.0
-        return min(session_events.quiet_for(record, thresholds, now), self._keep_alive, (record.idle or inf) / 4)
+        return session_events.quiet_for(record, thresholds, now)
 
     async def _look(self) -> None:
         """Read the session anew, and record that it is used.
@@ -60,6 +75,7 @@ class Watch:
         sliding = session.record.sliding is not None
         fresh = await self._manager.get(session.ref, touch=not sliding)
         session.record, session.content = fresh.record, fresh.content
+        self._look_at = self._manager.clock() + min((fresh.record.idle or inf) / 8, LONGEST_S)
         if sliding:
             await self._keep_from_idling(fresh)
 
