@@ -30,6 +30,7 @@ from holdfast.mcp.kinds import SESSION
 from holdfast.mcp.showing import HIDDEN, shown
 
 PATIENCE_S = 60.0
+pytestmark = pytest.mark.slow
 
 
 class Served:

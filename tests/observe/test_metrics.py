@@ -213,6 +213,7 @@ def test_opentelemetry_gets_the_same_facts() -> None:
     assert found["mcp.session.connection.closed"] == (1, {"reason": "client"})
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_sessions_leave_the_number_of_series_as_it_was() -> None:
     # R72
     prometheus = Prometheus()
