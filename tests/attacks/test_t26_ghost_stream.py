@@ -13,7 +13,8 @@ from stores.stores import Place
 
 ANN: Final = {"authorization": "Bearer ann.1"}
 TOLD_S: Final = 3.0
-UNTOLD_S: Final = 10.0  # every third of `lease_ttl` a worker looks whether what it serves is still there
+KEEP_ALIVE_S: Final = 2.0  # whenever it shows that a stream is alive, a worker looks whether its session is
+UNTOLD_S: Final = KEEP_ALIVE_S + TOLD_S
 EVENTS: Final = {"session_events": "on"}
 
 
@@ -52,7 +53,7 @@ async def test_a_session_that_is_ended_past_the_servers_loses_its_streams_too(
     shared_place: Place, tmp_path: Path, how: str
 ) -> None:
     # E18: a message between workers is a hint, and may be lost
-    async with target(shared_place, tmp_path) as attacked:
+    async with target(shared_place, tmp_path, settings={"KEEP_ALIVE": str(KEEP_ALIVE_S)}) as attacked:
         named = await attacked.session(**ANN)
         async with attacked.reading(**named) as stream:
             await stream.until(lambda seen: seen.events)
