@@ -36,6 +36,7 @@ from holdfast.mcp.watch import Watch
 
 Part = Callable[[], Awaitable[None]]
 
+RANK: Final = "rank"
 SILENCES: Final = 3  # after which a worker that writes a stream is taken for dead
 MOST_REMEMBERED: Final = 16  # streams that a client may come back for, where there is no limit to their number
 
@@ -236,8 +237,9 @@ class Streams:
         connection = self._events.served(cursor.stream, outlet.leave, rank=None if resumed else 0)
         if resumed:
             await self._inbox.take_over(cursor.stream, connection)
-            await self._vacate(session, cursor.stream)
-        node = await self._occupied(session, cursor.stream)
+            node = await self._retaken(session, cursor.stream, connection.rank or 0)
+        else:
+            node = await self._occupied(session, cursor.stream)
         self._inbox.held.add(node.key)
         try:
             if not resumed:
@@ -248,26 +250,36 @@ class Streams:
             with anyio.CancelScope(shield=True), suppress(StoreUnavailable):  # then it ends by its idle clock
                 await self._manager.end(node, Reason.CLIENT)
 
-    async def _vacate(self, session: Session, stream: str) -> None:
-        for node in await self._manager.children(session.ref, STREAM):
-            if node.content.get(NAME) == stream:
+    async def _retaken(self, session: Session, stream: str, rank: int) -> Session:
+        """Take the place of those who have the stream; only who came back later keeps it."""
+        while True:
+            for node in await self._outranked(session, stream, rank):
                 await self._manager.end(node, Reason.REPLACED)
+            try:
+                return await self._occupy(session, stream, rank)
+            except LimitReached:  # by one that came back earlier, and was faster now? It has to go as well
+                if not await self._outranked(session, stream, rank):
+                    return await self._occupied(session, stream, rank)
 
-    async def _occupied(self, session: Session, stream: str) -> Session:
+    async def _outranked(self, session: Session, stream: str, rank: int) -> list[Session]:
+        nodes = [node for node in await self._manager.children(session.ref, STREAM) if node.content.get(NAME) == stream]
+        return [node for node in nodes if node.content.get(RANK, 0) < rank]
+
+    async def _occupied(self, session: Session, stream: str, rank: int = 0) -> Session:
         try:
-            return await self._occupy(session, stream)
+            return await self._occupy(session, stream, rank)
         except LimitReached:
             if not await self._evict_dead(session):
                 limit = session_events.told(session, session_events.LIMIT, session_events.limit_data(session.id))
                 if limit:
                     await self.delivery.tell_all(session.key, limit)
                 raise
-            return await self._occupy(session, stream)
+            return await self._occupy(session, stream, rank)
 
-    async def _occupy(self, session: Session, stream: str) -> Session:
+    async def _occupy(self, session: Session, stream: str, rank: int) -> Session:
         return await self._manager.open(
             STREAM,
-            {WORKER: self._inbox.address, NAME: stream},
+            {WORKER: self._inbox.address, NAME: stream, RANK: rank},
             parent=session,
             owner=session.owner,
             named=False,
