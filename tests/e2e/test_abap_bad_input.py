@@ -109,7 +109,7 @@ async def test_a_wrong_token_gets_no_further_than_the_door(world: AbapWorld, wir
         answer = await world.wire(token=token).body(call_of("GetSession"), "GetSession")
         assert answer.status_code == 401
         assert "Bearer" in answer.headers["www-authenticate"]
-        assert "bearer token" in answer.json()["error"]["message"]
+        assert "token" in answer.json()["error"]["message"]
     assert await world.sap.sent() == before
 
 
@@ -270,7 +270,7 @@ async def test_what_sap_refuses_comes_with_saps_reason(world: AbapWorld, wire: W
         (b"{", -32700),
         (b"\xff\xfe{}", -32700),
         (call_of("ReadClass", class_name="X").replace(b'"X"', b'"\\ud800"'), -32700),
-        (b"[" * 100_000, -32600),
+        (b"[" * 100_000, -32700),
         (b"[]", -32600),
         (b'"text"', -32600),
         (b'{"jsonrpc":"1.0","id":1,"method":"tools/call"}', -32600),
