@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from e2e.mcp_world import Worker, World, call, handshake, initialize, request, texts, world
+from e2e.mcp_world import META, MODERN, Worker, World, call, handshake, initialize, request, texts, world
 from e2e.wire import PATIENCE, Exchange, Wire
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.model import Ref
@@ -389,6 +389,22 @@ async def test_a_tool_goes_on_while_the_reader_of_its_answer_takes_nothing() -> 
         assert [event.data for event in left.events] == [""]
         resumed = await second.wire.send("GET", headers=back(named, left))
     assert texts(resumed.result) == ["opened"]
+
+
+@pytest.mark.parametrize("aborts", [True, False])
+async def test_a_modern_request_whose_reader_takes_nothing_is_withdrawn(aborts: bool) -> None:
+    # M17; mcp.md §6.4: a connection that is closed withdraws its request
+    async with slow(keep_alive=0.02) as made:
+        valve = Valve(made.workers[0].endpoint, aborts=aborts)
+        body = call("wait", 8)
+        body["params"]["_meta"] = META
+        named = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": "wait"}
+        async with anyio.create_task_group() as tasks:
+            left = Wire(valve).begin(tasks, "POST", body, headers=named)
+            await left.until(lambda seen: b": keep-alive" in seen.body)
+            valve.shut()
+            with anyio.fail_after(PATIENCE):
+                await made.gate.cancelled.wait()
 
 
 # -- streams of answers
