@@ -41,7 +41,7 @@ PARTS = {
     "mcp-peers": Part(5, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
     "e2e": Part(12, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
-    "attacks": Part(4, [[*PYTEST, *TWO, "tests/attacks"]]),
+    "attacks": Part(7, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }
