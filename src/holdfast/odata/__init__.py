@@ -1,0 +1,1 @@
+"""Sticky OData: services whose entities change only inside a session, and a client for such services."""
