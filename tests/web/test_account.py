@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.core.events import Fact
 from holdfast.identity.attempts import Most
+from holdfast.identity.facts import IssuerUnavailable
 from holdfast.web.account import Account, Elsewhere
 from holdfast.web.account.devices import in_words
 from holdfast.web.passwords import PasswordLogon
@@ -253,16 +254,22 @@ async def test_what_is_no_form_is_refused(site: World, content: bytes, kind: str
 class Provider:
     """A provider that ends some of what it is told of."""
 
+    def __init__(self, *stays: str, down: bool = False) -> None:
+        self.stays, self.down, self.told = list(stays), down, list[str]()
+
     def knows(self, logon: Logon) -> bool:
         return logon.issuer == "https://id.example"
 
     async def ended(self, logon: Logon) -> list[str]:
-        return ["payroll"]
+        self.told.append(logon.sid)
+        if self.down:
+            raise IssuerUnavailable("down")
+        return self.stays
 
 
 async def test_other_ways_to_log_on_are_offered_and_ended_where_they_belong(tmp_path: Path) -> None:  # S7, S19
     async with world(tmp_path) as site:
-        provider = Provider()
+        provider = Provider("payroll")
         other = Elsewhere(title="Example ID", logon="/oidc/login", logout="/oidc/logout", federation=provider)
         account = Account(site.security, PasswordLogon(site.passwords), elsewhere=[other])
         browser = Browser(site_of(site.security, account))
@@ -281,6 +288,51 @@ async def test_other_ways_to_log_on_are_offered_and_ended_where_they_belong(tmp_
         left = await browser.post(LOGOUT)
         assert "payroll" in left.text
         assert await browser.who() is None
+
+
+async def logged_on_elsewhere(site: World, *sids: str) -> list[Browser]:
+    """Return browsers that somebody has logged on with at a provider, each in one of its sessions."""
+    browsers = []
+    for sid in sids:
+        logon = Logon(issuer="https://id.example", subject="ann", method="saml", at=site.clock.now, sid=sid)
+        browser = site.browser()
+        session = await site.running.logons.begin(logon)
+        browser.jar = httpx2.Cookies({"__Host-holdfast-logon": str(session.id)})
+        browsers.append(browser)
+    return browsers
+
+
+@pytest.mark.parametrize(
+    ("provider", "shown"),
+    [
+        (Provider(), ""),
+        (Provider("payroll"), "payroll"),
+        (Provider(down=True), "https://id.example"),
+        (None, "https://id.example"),
+    ],
+)
+async def test_the_provider_is_told_of_each_session_that_its_owner_ends_or_the_page_says_that_it_stays(
+    site: World, provider: Provider | None, shown: str
+) -> None:  # S13, S19, R45
+    if provider is not None:
+        provider.told.clear()
+        site.security.federations.append(provider)
+    here, phone, tablet, watch = await logged_on_elsewhere(site, "s1", "s2", "s3", "s4")
+    listed = await site.running.logons.listed("https://id.example|ann|")
+    [one] = [other.handle for other in listed if other.logon.sid == "s2"]
+    for data, told, living in (
+        ({"end": one}, ["s2"], ["ann", None, "ann", "ann"]),
+        ({"others": "1"}, ["s2", "s3", "s4"], ["ann", None, None, None]),
+    ):
+        ended = await here.post(SESSIONS, data)
+        assert [await browser.who() for browser in (here, phone, tablet, watch)] == living
+        assert provider is None or sorted(provider.told) == told
+        if shown:
+            assert (ended.status_code, f"still be logged on at {shown}." in ended.text) == (200, True)
+        else:
+            assert (ended.status_code, ended.headers["location"]) == (303, SESSIONS)
+    await here.post(SESSIONS, {"others": "1"})
+    assert provider is None or len(provider.told) == 3
 
 
 async def change(browser: Browser, **fields: str) -> httpx2.Response:

@@ -2,12 +2,14 @@
 
 security.federations.append(saml)                   # done by the faces of SAML and OIDC themselves
 stays = await told(security.federations, logon)     # after an administrator has ended the logon here
+stays = await told_each(security.federations, logons)
 """
 
 import logging
 from collections.abc import Iterable
 from typing import Protocol
 
+from holdfast.core.together import together
 from holdfast.errors import HoldfastError
 from holdfast.web.security import Logon
 
@@ -44,3 +46,14 @@ async def told(federations: Iterable[Federation], logon: Logon) -> list[str]:
                 logger.warning("the issuer %s was not told of a logout: %s", logon.issuer, exc.code)
                 return [logon.issuer]
     return [logon.issuer] if logon.issuer else []
+
+
+async def told_each(federations: Iterable[Federation], logons: Iterable[Logon]) -> tuple[str, ...]:
+    """Tell the issuers of several logons, many at once; return the names of the systems that stay logged on, sorted."""
+    ways, stays = tuple(federations), set[str]()
+
+    async def tell(logon: Logon) -> None:
+        stays.update(await told(ways, logon))
+
+    await together(tell, logons)
+    return tuple(sorted(stays))

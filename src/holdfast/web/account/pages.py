@@ -70,20 +70,33 @@ def logout_page(root: str, logon: Logon, *, action: str, home: str, proof: str =
 def left_page(root: str, *, home: str, stays: Iterable[str] = ()) -> Notice:
     """Return what is shown to who is not logged on (any more); `stays` are systems that still know them."""
     named = list(stays)
-    parts = [tag("p", "You are logged out here.")]
+    parts = [tag("p", "You are logged out here."), *_staying(named)]
     if named:
-        parts.append(tag("p", f"You may still be logged on at {', '.join(named)}.", class_="wrong", role="alert"))
         parts.append(tag("p", "Close your browser if others can use it."))
     parts.append(tag("p", tag("a", "Go on", href=home)))
     return document("Logged out", *parts, root=root, narrow=True)
 
 
 def logons_page(
-    root: str, logon: Logon, logons: Sequence[Listed], here: str, *, proof: str = "", password: bool = False
+    root: str,
+    logon: Logon,
+    logons: Sequence[Listed],
+    here: str,
+    *,
+    proof: str = "",
+    password: bool = False,
+    stays: Iterable[str] = (),
 ) -> Notice:
-    """Return the page of somebody's logons; `here` is the handle of the one that asks, `password` that it has one."""
+    """Return the page of somebody's logons.
+
+    Args:
+        here: The handle of the one that asks.
+        password: It has one.
+        stays: Systems that still know somebody whose logon was just ended.
+    """
     others = [one for one in logons if one.handle != here]
     parts = [
+        *_staying(list(stays)),
         tag("p", "Where you are logged on as ", tag("strong", logon.name or logon.subject), "."),
         tag("ul", *(_listed(root, one, one.handle == here, proof) for one in logons), class_="logons"),
     ]
@@ -117,6 +130,12 @@ def error_page(root: str, title: str, *words: str, status: int, home: str) -> No
     """Return a page that says what went wrong."""
     said = (tag("p", word) for word in words if word)
     return document(title, *said, tag("p", tag("a", "Go on", href=home)), root=root, status=status, narrow=True)
+
+
+def _staying(named: Sequence[str]) -> list[Markup]:
+    """Return what warns of the systems that still know somebody."""
+    said = f"You may still be logged on at {', '.join(named)}."
+    return [tag("p", said, class_="wrong", role="alert")] if named else []
 
 
 def _password_form(root: str, to: str, name: str, proof: str) -> Markup:

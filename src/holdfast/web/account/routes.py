@@ -9,7 +9,7 @@
 Inside the sessions of an application they belong to it; else they are an application of their own, which keeps nothing.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
@@ -22,7 +22,7 @@ from holdfast.web.account.markup import CSS, STYLE
 from holdfast.web.account.pages import error_page, left_page, logon_page, logons_page, logout_page, password_page
 from holdfast.web.body import ClientGone
 from holdfast.web.csrf import FIELD
-from holdfast.web.federation import told
+from holdfast.web.federation import told, told_each
 from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, csrf_token, login, require, visit_of
 from holdfast.web.notice import Notice, onward
 from holdfast.web.passwords import PASSWORD, PasswordLogon, WrongPassword, password_logon
@@ -191,23 +191,34 @@ class Account:
     # -- one's own logons
 
     async def _list(self, visit: Visit, form: Form) -> Notice:
-        logon = await require(visit.scope)
+        return await self._listed(visit, await require(visit.scope))
+
+    async def _listed(self, visit: Visit, logon: Logon, *, stays: Iterable[str] = ()) -> Notice:
         logons = await visit.services.logons.listed(logon.principal)
         here, own = await _handle(visit), self._has_password(logon)
-        return logons_page(_root(visit), logon, logons, here, proof=await _proof(visit), password=own)
+        return logons_page(_root(visit), logon, logons, here, proof=await _proof(visit), password=own, stays=stays)
 
     async def _end(self, visit: Visit, form: Form) -> Notice:
+        """End one logon or all others here first, then tell who vouched for them (R45)."""
         logon = await require(visit.scope, max_age=self._fresh)
-        logons = visit.services.logons
-        if "others" in form:
-            here = await visit.of_logon()
+        if "others" not in form and form.get("end", "") == await _handle(visit):
+            return await self._log_out(visit, form)
+        ended = await self._end_others(visit, logon, None if "others" in form else form.get("end", ""))
+        stays = await told_each(self._security.federations, ended)
+        return await self._listed(visit, logon, stays=stays) if stays else onward(f"{_root(visit)}/sessions")
+
+    async def _end_others(self, visit: Visit, logon: Logon, handle: str | None) -> list[Logon]:
+        """End the logon with a handle, or all others if it is None; return those that were ended."""
+        logons, here = visit.services.logons, await visit.of_logon()
+        own = "" if here is None else here.key.hex()
+        others = [one for one in await logons.listed(logon.principal) if one.handle != own]
+        if handle is None:
             if here is not None:
                 await logons.end_others(here)
-        elif form.get("end", "") == await _handle(visit):
-            return await self._log_out(visit, form)
-        elif not await logons.end_listed(logon.principal, form.get("end", "")):
+            return [one.logon for one in others]
+        if not await logons.end_listed(logon.principal, handle):
             raise NotFound("you have no such session", hint="It may have ended already.")
-        return onward(f"{_root(visit)}/sessions")
+        return [one.logon for one in others if one.handle == handle]
 
     # -- one's own password
 

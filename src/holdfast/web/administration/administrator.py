@@ -13,9 +13,8 @@ import msgspec
 from holdfast.core.manager import Manager
 from holdfast.core.model import KEY_BYTES, Reason, Record, State
 from holdfast.core.ports import Index
-from holdfast.core.together import together
 from holdfast.errors import BadInput, NotFound, SessionNotFound
-from holdfast.web.federation import Federation, told
+from holdfast.web.federation import Federation, told_each
 from holdfast.web.kinds import HTTP, SECURITY
 from holdfast.web.security import Listed, Logon, Logons, logon_of
 
@@ -117,17 +116,10 @@ class Administrator:
 
     async def _end(self, records: list[Record]) -> Ended:
         """End logons here first, all of them, and then tell their issuers (R45)."""
-        stays: set[str] = set()
         logons = [(record, await self._logon(record)) for record in records]
         ended = [logon for record, logon in logons if await self._logons.end(record, Reason.ADMIN, by=self._by)]
-
-        async def tell(logon: Logon | None) -> None:
-            if logon is not None:
-                stays.update(await told(self._federations, logon))
-
-        if not self._local:
-            await together(tell, ended)
-        return Ended(logons=len(ended), stays=tuple(sorted(stays)))
+        known = [] if self._local else [logon for logon in ended if logon is not None]
+        return Ended(logons=len(ended), stays=await told_each(self._federations, known))
 
     async def _end_sessions(self, chosen: Callable[[Record], bool]) -> int:
         """End those HTTP sessions that are chosen and live; a logon that has ended has ended its own already."""
