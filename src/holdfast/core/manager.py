@@ -23,7 +23,7 @@ from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Poli
 from holdfast.core.policy import lived
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
-from holdfast.core.session import Codec, Serializer, Session, records_of
+from holdfast.core.session import Codec, Serializer, Session, record_of, records_of
 from holdfast.core.together import together
 from holdfast.core.turns import Turns
 from holdfast.errors import (
@@ -257,7 +257,7 @@ class Manager:
             SessionConflict: Somebody wrote in between; nothing was written.
             SessionEnded: The session, or one above it, is ending.
         """
-        [record] = records_of([session], self.codec)
+        record = record_of(session, self.codec)
         if not isinstance(due_at, Keep):
             record = msgspec.structs.replace(record, due_at=due_at)
         if not isinstance(label, Keep):
@@ -279,15 +279,17 @@ class Manager:
         Two writers of one key: the later wins. With `on_conflict(key, theirs, ours)` the later one is told, and what
         it returns is written.
         """
-        base = dict(session.content)
+        base = session.content
         while True:
-            values = dict(changes)
-            if on_conflict is not None:
+            theirs = session.content
+            session.content = {**theirs, **changes}
+            for name in removed:
+                if name not in changes:
+                    session.content.pop(name, None)
+            if on_conflict is not None and theirs is not base:
                 for name in changes:
-                    if session.content.get(name) != base.get(name):
-                        values[name] = on_conflict(name, session.content.get(name), changes[name])
-            kept = {name: value for name, value in session.content.items() if name not in removed}
-            session.content = {**kept, **values}
+                    if theirs.get(name) != base.get(name):
+                        session.content[name] = on_conflict(name, theirs.get(name), changes[name])
             try:
                 await self.save(session)
             except SessionConflict:

@@ -95,8 +95,12 @@ def _has_bytes(value: Any) -> bool:
     return isinstance(value, bytes)
 
 
+def record_of(session: Session, codec: Codec) -> Record:
+    """Return the record to write for a session whose content has changed."""
+    record = session.record
+    return msgspec.structs.replace(record, payload=codec.seal(session.content, record.key, record.kind))
+
+
 def records_of(sessions: Iterable[Session], codec: Codec) -> list[Record]:
     """Return the records to write for sessions whose content has changed."""
-    return [
-        msgspec.structs.replace(s.record, payload=codec.seal(s.content, s.record.key, s.record.kind)) for s in sessions
-    ]
+    return [record_of(session, codec) for session in sessions]

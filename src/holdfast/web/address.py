@@ -54,8 +54,7 @@ class Proxies:
 
         `X-Forwarded-Proto` of several proxies is read from its right end, where the nearest one writes (T32).
         """
-        peer = scope.get("client")
-        if self._networks and self._is_trusted(str(peer[0]) if peer else ""):
+        if self._networks and self._is_trusted(str(peer[0]) if (peer := scope.get("client")) else ""):
             said = [value for name, value in scope["headers"] if name == FORWARDED_PROTO]
             last = b",".join(said).rpartition(b",")[2].strip().lower()
             if last in (b"http", b"https"):

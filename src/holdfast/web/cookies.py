@@ -6,6 +6,8 @@ left out. What a browser does with a cookie's age is a courtesy; the session end
 """
 
 import logging
+import re
+from collections.abc import Callable
 from typing import Final, Literal
 
 from holdfast._asgi import Scope
@@ -57,7 +59,7 @@ class Cookie:
         self._name, self.same_site, self._partitioned = name, same_site, partitioned
         self._proxies = proxies or Proxies()
         self._warned = False
-        self._in_header = {spelled: spelled.encode() + b"=" for spelled in (name, PREFIX + name)}
+        self._values_in = {spelled: _values_of(spelled) for spelled in (name, PREFIX + name)}
 
     def read(self, scope: Scope) -> str | None:
         """Return the cookie's value; None if it is not there, or could not have been set over such a connection.
@@ -68,17 +70,11 @@ class Cookie:
         name = self._name_over(scope)
         if name is None:
             return None
-        wanted, found = self._in_header[name], None
-        for header, value in scope["headers"]:
-            if header == b"cookie" and wanted in value:
-                for pair in value.split(b";"):
-                    if pair.lstrip().startswith(wanted):
-                        if found is not None:
-                            raise TwoCookies(
-                                f"the cookie {name} came twice or more", hint="Delete this site's cookies."
-                            )
-                        found = pair.strip()[len(wanted) :]
-        return None if found is None else found.decode("latin-1")
+        values_in = self._values_in[name]
+        found = [value for header, line in scope["headers"] if header == b"cookie" for value in values_in(line)]
+        if len(found) > 1:
+            raise TwoCookies(f"the cookie {name} came twice or more", hint="Delete this site's cookies.")
+        return found[0].rstrip().decode("latin-1") if found else None
 
     def put(self, scope: Scope, value: str) -> Header | None:
         """Return the header that sets it; None where it may not go, which is logged once.
@@ -118,6 +114,11 @@ class Cookie:
             logger.warning(
                 "the cookie %s is not set over plain HTTP: serve TLS, or name the proxy that does", self._name
             )
+
+
+def _values_of(name: str) -> Callable[[bytes], list[bytes]]:
+    """Return what finds the values of a cookie in a `Cookie` header."""
+    return re.compile(rb"(?:^|;)\s*" + re.escape(name.encode()) + b"=([^;]*)").findall
 
 
 def on_this_machine(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ async def orders(request):
     logon = await require(request, role="clerk", max_age=600)
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, get_args
 from urllib.parse import quote
 
@@ -117,7 +117,7 @@ class SessionMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            running = await self._security.opened.get()
+            running = self._security.opened.value or await self._security.opened.get()
             inner: Scope = dict(scope)
             inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
@@ -134,9 +134,9 @@ class SessionMiddleware:
             send,
             save=visit.save,
             headers=visit.headers,
-            way=self._way_from(scope),
             refusal=lambda: visit.refusal,
-            challenges=lambda error: self._ways.challenges(scope, error),
+            way=self._way_from,
+            challenges=self._ways.challenges,
         )
         try:
             if visit.node is None:
@@ -175,15 +175,11 @@ class SessionMiddleware:
             csrf.check(here, token, ())
         return receive
 
-    def _way_from(self, scope: Scope) -> Callable[[HoldfastError], bytes | None]:
-        """Return what says where a browser goes that asks for what needs another logon than it has."""
-
-        def way(error: HoldfastError) -> bytes | None:
-            if self._ways.page and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
-                return self._way(scope, error.level if isinstance(error, StepUpNeeded) else 0)
-            return None
-
-        return way
+    def _way_from(self, scope: Scope, error: HoldfastError) -> bytes | None:
+        """Return where a browser goes that asks for what needs another logon than it has."""
+        if self._ways.page and isinstance(error, NotLoggedOn | StepUpNeeded) and _is_page(scope):
+            return self._way(scope, error.level if isinstance(error, StepUpNeeded) else 0)
+        return None
 
     def _way(self, scope: Scope, level: int) -> bytes:
         """Return the address of the logon, which leads back to what was asked for (S20); anew, if it needs a level."""

@@ -26,11 +26,25 @@ class Served:
         scope: What the application gets.
         save: Writes what was changed. What it raises before the first byte is answered in the application's place.
         headers: Gives the headers that go out with an answer for those the application gives, once all is saved.
-        way: Where a browser is sent in place of an answer that would be an error; None: nowhere.
         refusal: What the application was refused, if it was: frameworks that turn every exception into a 500 of
             their own cannot hide it.
+        way: Where a browser is sent in place of an answer that would be an error; None: nowhere.
         challenges: Gives the headers that tell a refused program how to log on.
     """
+
+    __slots__ = (
+        "_began",
+        "_challenges",
+        "_closed",
+        "_failed",
+        "_headers",
+        "_receive",
+        "_refusal",
+        "_save",
+        "_send",
+        "_way",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -40,9 +54,9 @@ class Served:
         *,
         save: Callable[[], Awaitable[None]],
         headers: Callable[[Iterable[Header]], list[Header]],
-        way: Callable[[HoldfastError], bytes | None] = lambda error: None,
         refusal: Callable[[], HoldfastError | None] = lambda: None,
-        challenges: Callable[[HoldfastError], Iterable[Header]] = lambda error: (),
+        way: Callable[[Scope, HoldfastError], bytes | None] = lambda scope, error: None,
+        challenges: Callable[[Scope, HoldfastError], Iterable[Header]] = lambda scope, error: (),
     ) -> None:
         self.scope = scope
         self._receive, self._send, self._save, self._headers = receive, send, save, headers
@@ -102,11 +116,11 @@ class Served:
         if self._closed if self.scope["type"] == "websocket" else self._began:
             logger.warning("the answer had begun when it failed: %s: %s", error.code, error)
             return
-        to = self._way(error)
+        to = self._way(self.scope, error)
         if to is not None:
             await reply(self._send, 303, headers=self._headers([(b"location", to)]))
         else:
-            await refuse(self.scope, self._send, error, self._headers(self._challenges(error)))
+            await refuse(self.scope, self._send, error, self._headers(self._challenges(self.scope, error)))
 
 
 async def refuse(scope: Scope, send: Send, error: HoldfastError, headers: Iterable[Header] = ()) -> None:

@@ -24,6 +24,7 @@ KEY_BYTES: Final = 256
 MOST_DEPTH: Final = 32
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder().decode
+_PARTS: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 NOTHING: Final = _ENCODE({})
 
 OnConflict = Callable[[str, Any, Any], Any]
@@ -66,11 +67,6 @@ class SessionData(dict[str, Any]):
         """Show nothing, of no session."""
         self.session, self._saved = None, NOTHING
         self.clear()
-
-    @property
-    def is_saved(self) -> bool:
-        """Whether there is nothing to write."""
-        return self._written() == self._saved
 
     def release(self) -> None:
         """Open no session any more."""
@@ -181,16 +177,21 @@ class SessionData(dict[str, Any]):
         """Return what is new or other than it was, as copies, and the names of what is no more."""
         if len(self) > MOST_KEYS:
             raise BadInput(f"the session's data have {len(self)} keys; the limit is {MOST_KEYS}")
-        before = {key: _ENCODE(value) for key, value in _DECODE(self._saved).items()}
-        encoded = {_checked(key): _encoded(key, value) for key, value in self.items()}
-        changed = {PREFIX + key: self._plain(key, value) for key, value in encoded.items() if value != before.get(key)}
+        before, after = _PARTS(self._saved), self._parts(written)
+        differ = [key for key, value in after.items() if value != before.get(key)]
+        changed = {PREFIX + _checked(key): self._plain(key, after[key]) for key in differ}
         if self.session is not None:  # what was changed in place is again what it was, to be compared with others' work
-            self.session.content.update(
-                {PREFIX + key: _DECODE(before[key]) for key in before if PREFIX + key in changed}
-            )
-        return changed, [PREFIX + key for key in before if key not in encoded]
+            self.session.content.update({PREFIX + key: _DECODE(before[key]) for key in differ if key in before})
+        return changed, [PREFIX + key for key in before if key not in after]
 
-    def _plain(self, key: str, value: bytes) -> Any:
+    def _parts(self, written: bytes) -> dict[str, msgspec.Raw]:
+        """Return each key's value as it would be kept."""
+        try:
+            return _PARTS(written)
+        except msgspec.ValidationError:
+            raise _no_key() from None
+
+    def _plain(self, key: str, value: msgspec.Raw) -> Any:
         """Return a copy of a value as it will be read again."""
         if _deeper(self[key], MOST_DEPTH):
             raise BadInput(f"the session's data {key[:100]!r} are nested more than {MOST_DEPTH} deep")
@@ -210,7 +211,11 @@ def _checked(key: object) -> str:
     with suppress(UnicodeEncodeError):
         if isinstance(key, str) and len(key.encode()) <= KEY_BYTES:
             return key
-    raise BadInput(f"a key of the session's data must be a text of at most {KEY_BYTES} bytes")
+    raise _no_key()
+
+
+def _no_key() -> BadInput:
+    return BadInput(f"a key of the session's data must be a text of at most {KEY_BYTES} bytes")
 
 
 def _encoded(key: str, value: Any) -> bytes:

@@ -199,8 +199,6 @@ class Visit:
         if held is not self.data:  # the application has put something else in its place
             self.data.replace(held if isinstance(held, Mapping) else {})
             self.scope[SESSION] = self.data
-        if self.data.is_saved:
-            return
         try:
             await self.data.save(on_conflict=self._app.on_conflict)
         except (SessionNotFound, SessionEnded):
