@@ -8,10 +8,9 @@ values, a dict for a record, a list for a collection, `{"$Path": "Address/City"}
 Annotations of an annotation, or of a member of a record, stand beside it: `"Ns.Term@Ns.Other": value`.
 """
 
-from decimal import Decimal
 from typing import Any, Literal, Self
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, field
 
 Annotations = dict[str, Any]
 
@@ -60,7 +59,7 @@ class Typed(Element, frozen=True, kw_only=True):
 class Property(Typed, frozen=True, kw_only=True):
     """A structural property."""
 
-    default_value: bool | int | Decimal | str | UnsetType | None = UNSET
+    default_value: Any = UNSET  # None is said where the default is null
 
 
 class Parameter(Typed, frozen=True, kw_only=True):
@@ -78,7 +77,7 @@ class Term(Typed, frozen=True, kw_only=True):
 
     base_term: str = ""
     applies_to: tuple[str, ...] = ()
-    default_value: bool | int | Decimal | str | UnsetType | None = UNSET
+    default_value: Any = UNSET  # None is said where the default is null
 
 
 class Constraint(Struct, frozen=True):
