@@ -3,8 +3,11 @@
 All that a response or a request says can be replaced, so that each wrong one differs in one thing from a good one.
 """
 
+import os
+import re
 import zlib
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -13,11 +16,14 @@ from urllib.parse import quote
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 from signxml.algorithms import CanonicalizationMethod
 from signxml.signer import XMLSigner
 
+from holdfast.identity.saml.encryption import DIGESTS, MASKS
+from holdfast.identity.saml.names import XENC, XENC11
 from holdfast.identity.saml.parties import Credentials, Endpoint, IdentityProvider, ServiceProvider
 from holdfast.identity.saml.xml import written
 
@@ -64,8 +70,8 @@ def credentials_of(name: str = "sp") -> Credentials:
     return Credentials(key, certificate_of(name).public_bytes(Encoding.PEM))
 
 
-def service_provider(url: str = SP_URL) -> ServiceProvider:
-    return ServiceProvider(url, credentials_of())
+def service_provider(url: str = SP_URL, *decrypting: str) -> ServiceProvider:
+    return ServiceProvider(url, credentials_of(), decrypts=[credentials_of(name) for name in decrypting])
 
 
 def identity_provider(entity_id: str = IDP, *names: str, base: str = "https://idp.example") -> IdentityProvider:
@@ -144,7 +150,7 @@ def assertion(**said: Any) -> str:
         f"<saml:Issuer>{v['issuer']}</saml:Issuer>{v['more']}"
         f'<saml:Subject><saml:NameID Format="{v["format"]}">{v["name"]}</saml:NameID>'
         '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">'
-        f'<saml:SubjectConfirmationData Recipient="{v["recipient"]}" InResponseTo="{v["answers"]}"'
+        f'<saml:SubjectConfirmationData Recipient="{v["recipient"]}"{_answering(v["answers"])}'
         f' NotOnOrAfter="{written(v["until"])}"/></saml:SubjectConfirmation></saml:Subject>'
         f'<saml:Conditions NotBefore="{written(v["begins"])}" NotOnOrAfter="{written(v["ends"])}">'
         f"<saml:AudienceRestriction><saml:Audience>{v['audience']}</saml:Audience></saml:AudienceRestriction>"
@@ -160,9 +166,13 @@ def response(inside: str, **said: Any) -> str:
     v = {"id": "_p1", "issuer": IDP, "to": SP_URL + "/acs", "answers": "_r1", "at": NOW, "status": SUCCESS, **said}
     return (
         f'<samlp:Response {NS} ID="{v["id"]}" Version="2.0" IssueInstant="{written(v["at"])}"'
-        f' Destination="{v["to"]}" InResponseTo="{v["answers"]}"><saml:Issuer>{v["issuer"]}</saml:Issuer>'
+        f' Destination="{v["to"]}"{_answering(v["answers"])}><saml:Issuer>{v["issuer"]}</saml:Issuer>'
         f"<samlp:Status>{v['status']}</samlp:Status>{inside}</samlp:Response>"
     )
+
+
+def _answering(request: str | None) -> str:
+    return "" if request is None else f' InResponseTo="{request}"'
 
 
 def logout_request(**said: Any) -> str:
@@ -225,6 +235,42 @@ def sign(text: str, by: str = "idp", *, tag: str = "") -> str:
     assert parent is not None
     parent.replace(target, made)
     return etree.tostring(root, encoding="unicode")
+
+
+def encrypted(
+    inside: str,
+    to: str = "spe",
+    *,
+    content: str = XENC11 + "aes256-gcm",
+    transport: str = XENC + "rsa-oaep-mgf1p",
+    digest: str = "",
+    mask: str = "",
+    beside: bool = False,
+    more: str = "",
+    spoil: Callable[[bytes], bytes] = bytes,
+) -> str:
+    """Return an EncryptedAssertion; `beside` puts its key beside the data, `spoil` changes what is encrypted."""
+    bits = int(re.sub(r"\D", "", content.rpartition("#")[2]) or 128)
+    secret, nonce = os.urandom(bits // 8), os.urandom(12)
+    sealed = spoil(nonce + AESGCM(secret).encrypt(nonce, inside.encode(), None))
+    hashed, masked = DIGESTS.get(digest, hashes.SHA1), MASKS.get(mask, hashes.SHA1)
+    public = key_of(to).public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    wrapped = public.encrypt(secret, padding.OAEP(padding.MGF1(masked()), hashed(), None))
+    said = f'<ds:DigestMethod Algorithm="{digest}"/>' if digest else ""
+    said += f'<m:MGF xmlns:m="{XENC11}" Algorithm="{mask}"/>' if mask else ""
+    key = (
+        f'<e:EncryptedKey xmlns:e="{XENC}"><e:EncryptionMethod Algorithm="{transport}">{said}{more}'
+        f"</e:EncryptionMethod><e:CipherData><e:CipherValue>{b64encode(wrapped).decode()}</e:CipherValue>"
+        "</e:CipherData></e:EncryptedKey>"
+    )
+    info = "" if beside else f"<ds:KeyInfo>{key}</ds:KeyInfo>"
+    return (
+        f'<saml:EncryptedAssertion {NS} xmlns:ds="{DS[1:-1]}"><e:EncryptedData xmlns:e="{XENC}">'
+        f'<e:EncryptionMethod Algorithm="{content}"/>{info}<e:CipherData><e:CipherValue>'
+        f"{b64encode(sealed).decode()}</e:CipherValue></e:CipherData></e:EncryptedData>"
+        f"{key if beside else ''}</saml:EncryptedAssertion>"
+    )
 
 
 def signed_response(by: str = "idp", *, sign_response: bool = False, sign_assertion: bool = True, **said: Any) -> str:

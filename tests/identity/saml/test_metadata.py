@@ -95,6 +95,20 @@ def test_ours_are_signed_and_name_all_our_keys() -> None:
     assert consumer.get("Location") == SP_URL + "/acs"
 
 
+def test_only_who_can_decrypt_asks_for_encryption() -> None:
+    def keys(*decrypting: str) -> list[tuple[str | None, list[str | None]]]:
+        said = verified(etree.fromstring(our_metadata(service_provider(SP_URL, *decrypting))), [certificate_of("sp")])
+        return [
+            (key.get("use"), [one.get("Algorithm") for one in key.iter("{*}EncryptionMethod")])
+            for key in said.iter("{*}KeyDescriptor")
+        ]
+
+    assert keys() == [("signing", [])]
+    signing, (use, methods) = keys("spe", "spe2")  # of two the first is the one to encrypt for
+    assert (signing, use) == (("signing", []), "encryption")
+    assert [str(method).rpartition("#")[2] for method in methods] == ["aes256-gcm", "aes128-gcm", "rsa-oaep-mgf1p"]
+
+
 def test_keys_that_do_not_fit_are_refused_at_the_start() -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

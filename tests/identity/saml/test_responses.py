@@ -28,7 +28,12 @@ ASKED = Asked(id="_r1", at=NOW - 20)
 
 
 def read(
-    text: str | bytes, *, asked: Asked = ASKED, now: float = NOW, signed: Signed = "either", keys: tuple[str, ...] = ()
+    text: str | bytes,
+    *,
+    asked: Asked | None = ASKED,
+    now: float = NOW,
+    signed: Signed = "either",
+    keys: tuple[str, ...] = (),
 ) -> Asserted:
     return read_response(
         from_form(form(text)), identity_provider(IDP, *keys), service_provider(), asked, now=now, signed=signed
@@ -118,6 +123,17 @@ def test_a_fresh_logon_that_was_demanded_must_be_fresh() -> None:  # R29
     assert read(signed_response(at=NOW - 10), asked=asked).at == NOW - 10
     assert refusal(signed_response(at=NOW - 3600), asked=asked) == "saml_stale_logon"
     assert read(signed_response(at=NOW - 3600)).at == NOW - 3600
+
+
+def test_an_answer_to_nothing_is_believed_where_nothing_was_asked_and_there_alone() -> None:  # R41
+    unsolicited: dict[str, Any] = {"answers": None, "r_answers": None}
+    for sign_response in (False, True):
+        text = signed_response(sign_response=sign_response, **unsolicited)
+        assert read(text, asked=None).name_id.value == "ann"
+        assert refusal(text) == "saml_unsolicited"
+    for said in ({"r_answers": None}, {"answers": None}, {}):  # an answer does not become none by leaving a part out
+        assert refusal(signed_response(**said), asked=None) == "saml_unsolicited"
+    assert refusal(signed_response(until=NOW - 61, **unsolicited), asked=None) == "saml_out_of_time"
 
 
 def test_the_request_demands_what_it_is_told_to() -> None:  # R29

@@ -12,14 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
-from holdfast.identity.saml.names import DSIG, METADATA, POST, PROTOCOL, REDIRECT, SOAP, ds, md
-from holdfast.identity.saml.parties import Endpoint, IdentityProvider, ServiceProvider, is_strong
+from holdfast.identity.saml.names import DSIG, METADATA, POST, PROTOCOL, REDIRECT, SOAP, XENC, XENC11, ds, md
+from holdfast.identity.saml.parties import Credentials, Endpoint, IdentityProvider, ServiceProvider, is_strong
 from holdfast.identity.saml.refusals import SamlMalformed, SamlOutOfTime, SamlWrongIssuer
 from holdfast.identity.saml.signatures import MOST_CERTIFICATES, signed, verified
 from holdfast.identity.saml.xml import Element, children, optional, optional_instant, parse, text_of, to_bytes, written
 
 METADATA_BYTES: Final = 4 * 1024 * 1024
 METADATA_ELEMENTS: Final = 100_000
+ENCRYPTION: Final = (XENC11 + "aes256-gcm", XENC11 + "aes128-gcm", XENC + "rsa-oaep-mgf1p")  # what we like to be sent
 BINDINGS: Final = frozenset({REDIRECT, POST, SOAP})
 WEB: Final = ("https://", "http://")
 
@@ -122,11 +123,9 @@ def our_metadata(sp: ServiceProvider, *, name_formats: Sequence[str] = (), valid
     role.set("WantAssertionsSigned", "true")
     role.set("protocolSupportEnumeration", PROTOCOL)
     for credentials in sp.credentials:
-        key = etree.SubElement(role, md("KeyDescriptor"))
-        key.set("use", "signing")
-        data = etree.SubElement(etree.SubElement(key, ds("KeyInfo")), ds("X509Data"))
-        der = credentials.certificate.public_bytes(Encoding.DER)
-        etree.SubElement(data, ds("X509Certificate")).text = b64encode(der).decode()
+        _key(role, "signing", credentials)
+    for credentials in sp.decrypts[:1]:
+        _key(role, "encryption", credentials, ENCRYPTION)
     for binding, location in ((REDIRECT, sp.slo), (POST, sp.slo), (SOAP, sp.soap)):
         _endpoint(role, "SingleLogoutService", binding, location)
     for name_format in name_formats:
@@ -135,6 +134,16 @@ def our_metadata(sp: ServiceProvider, *, name_formats: Sequence[str] = (), valid
     consumer.set("index", "0")
     consumer.set("isDefault", "true")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + to_bytes(signed(entity, sp.credentials[0]))
+
+
+def _key(role: Element, use: str, credentials: Credentials, methods: Sequence[str] = ()) -> None:
+    key = etree.SubElement(role, md("KeyDescriptor"))
+    key.set("use", use)
+    data = etree.SubElement(etree.SubElement(key, ds("KeyInfo")), ds("X509Data"))
+    der = credentials.certificate.public_bytes(Encoding.DER)
+    etree.SubElement(data, ds("X509Certificate")).text = b64encode(der).decode()
+    for method in methods:
+        etree.SubElement(key, md("EncryptionMethod")).set("Algorithm", method)
 
 
 def _endpoint(role: Element, name: str, binding: str, location: str) -> Element:

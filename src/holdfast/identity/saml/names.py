@@ -6,6 +6,8 @@ ASSERTION: Final = "urn:oasis:names:tc:SAML:2.0:assertion"
 PROTOCOL: Final = "urn:oasis:names:tc:SAML:2.0:protocol"
 METADATA: Final = "urn:oasis:names:tc:SAML:2.0:metadata"
 DSIG: Final = "http://www.w3.org/2000/09/xmldsig#"
+XENC: Final = "http://www.w3.org/2001/04/xmlenc#"
+XENC11: Final = "http://www.w3.org/2009/xmlenc11#"
 SOAP_ENVELOPE: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 NSMAP: Final = {"saml": ASSERTION, "samlp": PROTOCOL}
 
@@ -51,3 +53,8 @@ def md(name: str) -> str:
 def ds(name: str) -> str:
     """Return the tag of an element of XML signatures."""
     return f"{{{DSIG}}}{name}"
+
+
+def xenc(name: str) -> str:
+    """Return the tag of an element of XML encryption."""
+    return f"{{{XENC}}}{name}"

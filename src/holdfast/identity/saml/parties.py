@@ -1,5 +1,6 @@
 """Who speaks: this service provider, with its keys and addresses, and an identity provider, as its metadata says."""
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Final, Literal
@@ -63,14 +64,22 @@ class ServiceProvider:
         url: Where the routes stand, as browsers and identity providers see it: `https://site.example/saml`.
         credentials: The first signs; the others are told in the metadata as well, while keys roll over.
         entity_id: Our name; the address of our metadata if left out.
+        decrypts: Open what identity providers encrypt for us, RSA keys all; the first is the one they are told to
+            encrypt for. Left out, nothing that is encrypted is read, and none is asked to encrypt.
 
     Raises:
-        ConfigurationError: There are no credentials.
+        ConfigurationError: There are no credentials, or one that cannot decrypt.
     """
 
-    def __init__(self, url: str, *credentials: Credentials, entity_id: str = "") -> None:
+    def __init__(
+        self, url: str, *credentials: Credentials, entity_id: str = "", decrypts: Sequence[Credentials] = ()
+    ) -> None:
         if not credentials:
             raise ConfigurationError("a SAML service provider needs a key and a certificate")
+        self.decryption_keys = tuple(one.key for one in decrypts if isinstance(one.key, RSAPrivateKey))
+        if len(self.decryption_keys) != len(decrypts):
+            raise ConfigurationError("a SAML key that decrypts is an RSA key")
+        self.decrypts = tuple(decrypts)
         self.url = url.rstrip("/")
         self.credentials = credentials
         self.entity_id = entity_id or self.url + "/metadata"

@@ -1,7 +1,7 @@
 """Why a SAML message is refused. Each kind has a code that is safe to show and to count; no text quotes the message.
 
 * SamlRefused
-  - SamlMalformed, SamlTooLarge, SamlEncrypted      it cannot be read, or is not read
+  - SamlMalformed, SamlTooLarge, SamlEncrypted, SamlUndecipherable      it cannot be read, or is not read
   - SamlUnsigned, SamlBadSignature                  nobody vouches for it
   - SamlWrongIssuer, SamlWrongDestination, SamlWrongRecipient, SamlWrongAudience    it is somebody else's
   - SamlUnsolicited, SamlReplayed, SamlOutOfTime, SamlStaleLogon                    it is no answer to us, now
@@ -36,10 +36,20 @@ class SamlTooLarge(SamlRefused):
 
 
 class SamlEncrypted(SamlRefused):
-    """A part is encrypted, which is not supported."""
+    """A part is encrypted that must not be, in a way that is not accepted, or with no key here to open it."""
 
     code = "saml_encrypted"
-    default_hint = "Let the identity provider send assertions and names unencrypted; TLS protects them."
+    default_hint = (
+        "Let the identity provider encrypt whole assertions alone, by AES-GCM and RSA-OAEP for the key in this site's "
+        "metadata, or nothing: TLS protects them."
+    )
+
+
+class SamlUndecipherable(SamlRefused):
+    """It is encrypted for somebody else, or was changed on its way."""
+
+    code = "saml_undecipherable"
+    default_hint = "Give the identity provider this site's present metadata: it encrypts for the key in them."
 
 
 class SamlUnsigned(SamlRefused):

@@ -11,6 +11,7 @@ import msgspec
 from lxml import etree
 
 from holdfast.identity.saml.bindings import RESPONSE, Received
+from holdfast.identity.saml.encryption import decrypted
 from holdfast.identity.saml.names import BEARER, KNOWN_STATUSES, NSMAP, POST, STATUS, SUCCESS, ds, saml, samlp
 from holdfast.identity.saml.parties import IdentityProvider, NameId, ServiceProvider, Signed
 from holdfast.identity.saml.refusals import (
@@ -109,7 +110,7 @@ def read_response(
     received: Received,
     idp: IdentityProvider,
     sp: ServiceProvider,
-    asked: Asked,
+    asked: Asked | None,
     *,
     now: float,
     signed: Signed = "either",
@@ -118,6 +119,7 @@ def read_response(
     """Return what the response to a request asserts.
 
     Args:
+        asked: The request; None: there must have been none, the other side began by itself (Profiles §4.1.5).
         signed: What has to be: the assertion, the response around it, both, or either.
         skew: Seconds that the two clocks may differ.
 
@@ -130,7 +132,7 @@ def read_response(
     demand_version(response)
     demand_success(response)
     _check_envelope(response, idp, sp, asked, now=now, skew=skew)
-    assertion = _trusted_assertion(response, idp, signed)
+    assertion = _trusted_assertion(response, idp, sp, signed)
     return _Reader(idp, sp, asked, now, skew).read(assertion)
 
 
@@ -144,7 +146,7 @@ def demand_success(response: Element) -> None:
 
 
 def _check_envelope(
-    response: Element, idp: IdentityProvider, sp: ServiceProvider, asked: Asked, *, now: float, skew: float
+    response: Element, idp: IdentityProvider, sp: ServiceProvider, asked: Asked | None, *, now: float, skew: float
 ) -> None:
     """Check what stands around the assertion; where it is not signed, this can only refuse more."""
     if response.get("Destination") != sp.acs:
@@ -152,9 +154,13 @@ def _check_envelope(
     issuer = optional(response, saml("Issuer"))
     if issuer is not None and text_of(issuer) != idp.entity_id:
         raise SamlWrongIssuer("the response comes from another identity provider")
-    if response.get("InResponseTo") != asked.id:
+    if response.get("InResponseTo") != _id_of(asked):
         raise SamlUnsolicited("the response answers another request")
     demand_recent(response, now=now, skew=skew, age=RESPONSE_AGE_S)
+
+
+def _id_of(asked: Asked | None) -> str | None:
+    return None if asked is None else asked.id
 
 
 def demand_recent(message: Element, *, now: float, skew: float, age: float) -> None:
@@ -164,35 +170,55 @@ def demand_recent(message: Element, *, now: float, skew: float, age: float) -> N
         raise SamlOutOfTime(f"the message was written {now - issued:.0f} s ago; {age:.0f} s is the limit")
 
 
-def _trusted_assertion(response: Element, idp: IdentityProvider, signed: Signed) -> Element:
+def _trusted_assertion(response: Element, idp: IdentityProvider, sp: ServiceProvider, signed: Signed) -> Element:
     """Return the document's one assertion, as it was signed."""
-    _check_parts(response)
+    _check_parts(response, response)
     is_signed = bool(children(response, ds("Signature")))
     if not is_signed and signed in ("response", "both"):
         raise SamlUnsigned("the response is not signed")
-    assertion = only(verified(response, idp.certificates) if is_signed else response, saml("Assertion"))
+    assertion = _assertion_in(verified(response, idp.certificates) if is_signed else response, sp)
     if children(assertion, ds("Signature")) or not is_signed or signed in ("assertion", "both"):
         return verified(assertion, idp.certificates)
     return assertion
 
 
-def _check_parts(response: Element) -> None:
-    """Refuse encrypted parts, another number of assertions than one, and signatures in other places than theirs."""
-    names = [etree.QName(element).localname for element in response.iter()]
-    if any(name in ("EncryptedAssertion", "EncryptedID", "EncryptedAttribute", "EncryptedData") for name in names):
-        raise SamlEncrypted("a part of the response is encrypted")
-    if names.count("Assertion") != 1:
-        raise SamlBadAssertion(f"the response holds {names.count('Assertion')} assertions; one belongs there")
-    assertion = only(response, saml("Assertion"))
-    places = [element.getparent() for element in response.iter() if etree.QName(element).localname == "Signature"]
-    if any(place is not response and place is not assertion for place in places) or len(places) != len(set(places)):
+def _assertion_in(response: Element, sp: ServiceProvider) -> Element:
+    """Return the assertion, decrypted if need be: then it is a document that is looked at as closely as the first."""
+    sealed = optional(response, saml("EncryptedAssertion"))
+    if sealed is None:
+        return only(response, saml("Assertion"))
+    assertion = decrypted(sealed, sp.decryption_keys)
+    if assertion.tag != saml("Assertion"):
+        raise SamlBadAssertion("what is encrypted is no assertion")
+    _check_parts(assertion, None)
+    return assertion
+
+
+def _check_parts(root: Element, response: Element | None) -> None:
+    """Refuse another number of assertions than one, what else is encrypted, and signatures in other places than theirs.
+
+    `root` is the response, or without one an assertion that was decrypted.
+    """
+    names = [etree.QName(element).localname for element in root.iter()]
+    sealed = names.count("EncryptedAssertion") if response is not None else 0
+    if not {"EncryptedID", "EncryptedAttribute"}.isdisjoint(names) or names.count("EncryptedData") != sealed:
+        raise SamlEncrypted("another part of the response than its assertion is encrypted")
+    count = names.count("Assertion") + names.count("EncryptedAssertion")
+    if count != 1:
+        raise SamlBadAssertion(f"the response holds {count} assertions; one belongs there")
+    assertion = root if response is None else only(root, saml("EncryptedAssertion" if sealed else "Assertion"))
+    places = [element.getparent() for element in root.iter() if etree.QName(element).localname == "Signature"]
+    fitting = [place for place in places if place is response or (place is assertion and not sealed)]
+    if len(fitting) != len(places) or len(places) != len(set(places)):
         raise SamlBadAssertion("a signature stands where none belongs")
 
 
 class _Reader:
     """Reads a signed assertion that has to be the answer to a request, now."""
 
-    def __init__(self, idp: IdentityProvider, sp: ServiceProvider, asked: Asked, now: float, skew: float) -> None:
+    def __init__(
+        self, idp: IdentityProvider, sp: ServiceProvider, asked: Asked | None, now: float, skew: float
+    ) -> None:
         self._idp, self._sp, self._asked, self._now, self._skew = idp, sp, asked, now, skew
 
     def read(self, assertion: Element) -> Asserted:
@@ -227,7 +253,7 @@ class _Reader:
         ours = [one for one in data if one.get("Recipient") == self._sp.acs]
         if not ours:
             raise SamlWrongRecipient("the assertion may be presented at another address only")
-        answers = [one for one in ours if one.get("InResponseTo") == self._asked.id]
+        answers = [one for one in ours if one.get("InResponseTo") == _id_of(self._asked)]
         if not answers:
             raise SamlUnsolicited("the assertion answers another request")
         return self._in_time(answers[0], must_end=True)
@@ -256,7 +282,7 @@ class _Reader:
         at = instant(statement.get("AuthnInstant"))
         if at > self._now + self._skew:
             raise SamlOutOfTime("the assertion tells of a logon to come")
-        if self._asked.force and at < self._asked.at - self._skew:
+        if self._asked is not None and self._asked.force and at < self._asked.at - self._skew:
             raise SamlStaleLogon("a fresh logon was demanded, and the assertion tells of an older one")
         return min(at, self._now)
 
