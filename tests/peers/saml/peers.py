@@ -24,6 +24,7 @@ from lxml import html
 from e2e.cluster import Cluster, cluster, free_port
 from holdfast.core.sealing import new_key_text
 from identity.saml.idp import certificate_of, key_of
+from peers.administrator import ADMIN_TOKEN
 from servers.orphans import go_with_parent
 
 HERE = Path(__file__).parent
@@ -102,6 +103,7 @@ async def sites(
                 "SITE_IDP": str(idp),
                 "SITE_SUBJECT": subject,
                 "HOLDFAST_KEYS": new_key_text(),
+                "HOLDFAST_ADMIN_TOKEN": ADMIN_TOKEN,
                 "HOLDFAST_STORE": f"sqlite:///{folder}/site{number}.db",
             }
             workers = cluster(

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from holdfast.config import load_settings
-from holdfast.web.federation import told
-from holdfast.web.middleware import SessionMiddleware, current, visit_of
+from holdfast.web.administration import Administration
+from holdfast.web.middleware import SessionMiddleware, current
 from holdfast.web.saml import Credentials, Partner, People, Saml, ServiceProvider
 from holdfast.web.site import Security
 
@@ -27,17 +27,6 @@ async def show(request: Request) -> Response:
     request.session["seen"] = request.session.get("seen", 0) + 1
     said = {"who": logon.subject, "roles": logon.roles, "sid": logon.sid} if logon else {"who": None}
     return JSONResponse({**said, "seen": request.session["seen"], "by": os.getpid()})
-
-
-async def end_as_administrator(request: Request) -> Response:
-    """End somebody's logon as an administrator does, and tell the identity provider (S19)."""
-    running = visit_of(request).services
-    principal = request.query_params["principal"]
-    stays: list[str] = []
-    for listed in await running.logons.listed(principal):
-        await running.logons.end_listed(principal, listed.handle)
-        stays += await told(security.federations, listed.logon)
-    return JSONResponse({"stays": stays})
 
 
 settings = load_settings()
@@ -50,10 +39,11 @@ saml = Saml(security, sp, Partner(metadata=Path(os.environ["SITE_IDP"]), people=
 app = Starlette(
     routes=[
         Mount("/saml", saml),
+        Mount("/admin", Administration(security)),
         Mount(
             "/app",
             Starlette(
-                routes=[Route("/", show), Route("/end", end_as_administrator)],
+                routes=[Route("/", show)],
                 middleware=[
                     Middleware(SessionMiddleware, security=security, application="app", logon_path="/saml/logon")
                 ],

@@ -10,6 +10,7 @@ import pytest
 from scripts.saml_peers import lasso
 
 from e2e.cluster import free_port
+from peers.administrator import logons
 from peers.saml.peers import HERE, PATIENCE, Person, Sites, addresses, der_of, person, running, sites, write_key
 
 METADATA = """<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="{url}/metadata">
@@ -56,18 +57,37 @@ async def test_a_signed_request_over_the_back_channel_logs_off_at_every_site(
         assert [(await carol.seen(url))["who"] for url in both.urls] == [None, None]
 
 
-async def test_an_administrators_end_ends_the_session_at_the_identity_provider_too(tmp_path: Path) -> None:  # S19
+async def test_an_administrators_command_ends_the_session_at_the_identity_provider_too(tmp_path: Path) -> None:  # S19
     async with world(tmp_path, subject="uid") as (idp, both, carol):
         shop, bank = both.urls
-        there = (await carol.client.get(idp + "/session")).json()
-        principal = f"{idp}/metadata|carol|"
-        async with httpx2.AsyncClient(timeout=30.0) as administrator:
-            ended = await administrator.get(f"{shop}/app/end", params={"principal": principal})
-        assert (await carol.seen(shop))["who"] is None
-        assert ended.status_code == 200, ended.text
-        assert ended.json() == {"stays": [f"systems that {idp}/metadata could not log off"]}  # the bank
-        assert (await carol.client.get(idp + "/session")).json() < there
-        assert (await carol.seen(bank))["who"] in ("carol", None)  # whom it tells of that is its own affair
+        carols = f"{idp}/metadata|carol|"
+
+        async def there() -> int:
+            return int((await carol.client.get(idp + "/session")).json())
+
+        began = await there()
+        [listed] = await logons(tmp_path, "list", "--user", carols, server=shop + "/admin")
+        ended = await logons(tmp_path, "end", listed["handle"], server=shop + "/admin")
+        partly = [f"systems that {idp}/metadata could not log off"]  # the bank
+        assert ended == {"logons": 1, "sessions": 0, "stays": partly}
+        assert [(await carol.seen(shop))["who"] for _ in range(6)] == [None] * 6  # at either process
+        assert 0 < await there() < began
+        assert (await carol.seen(bank))["who"] == "carol"  # this identity provider tells no others of it
+        last = await logons(tmp_path, "end", "--user", carols, server=bank + "/admin")
+        assert last == {"logons": 1, "sessions": 0, "stays": []}  # nothing is left anywhere
+        assert await there() == 0
+
+
+async def test_an_administrators_command_leaves_the_identity_provider_alone_if_it_is_told_to(
+    tmp_path: Path,
+) -> None:  # S19
+    async with world(tmp_path, subject="uid") as (idp, both, carol):
+        shop, bank = both.urls
+        began = (await carol.client.get(idp + "/session")).json()
+        ended = await logons(tmp_path, "end", "--user", f"{idp}/metadata|carol|", "--local", server=shop + "/admin")
+        assert ended == {"logons": 1, "sessions": 0, "stays": []}
+        assert [(await carol.seen(url))["who"] for url in (shop, bank)] == [None, "carol"]
+        assert (await carol.client.get(idp + "/session")).json() == began
 
 
 async def test_a_person_who_logs_off_tells_the_identity_provider_by_soap(tmp_path: Path) -> None:  # S8, R45
