@@ -19,16 +19,18 @@ from holdfast.core.events import Attended, Sink, attended
 from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
-from holdfast.core.manager import ENDED_TOPIC, Manager, Tuning
+from holdfast.core.manager import ENDED_TOPIC, Manager
 from holdfast.core.mistakes import Mistakes
 from holdfast.core.model import Message, Policy, Reason
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.together import STORE_DOWN_S, listen
+from holdfast.core.tuning import Tuning
 from holdfast.errors import ConfigurationError
 from holdfast.stores import POSTGRES, REDIS, file_of, open_store
 
 DRAIN_S: Final = 10.0
+LOOK_S: Final = 1.0  # how late a worker may learn, that nobody could tell, that all sessions were ended
 log = logging.getLogger(__name__)
 
 
@@ -91,6 +93,8 @@ async def open_engine(
             tasks.start_soon(every, settings.lease_ttl / 3, manager.renew_held)
             tasks.start_soon(every, settings.lease_ttl / 3, manager.touch_running)
             tasks.start_soon(every, STORE_DOWN_S, manager.catch_up)
+            await manager.look()
+            tasks.start_soon(every, LOOK_S, manager.look)
             for part in attended(manager.sink):
                 tasks.start_soon(attend, part, manager)
             if keeper:
@@ -131,7 +135,10 @@ async def listen_for_ends(manager: Manager, *, task_status: TaskStatus[None]) ->
     """Let the manager hear what other workers have ended, until cancelled."""
 
     async def hear(message: Message) -> None:
-        manager.hear(message)
+        if message.data:
+            manager.hear(message)
+        else:
+            await manager.look()
 
     await listen(manager.store.channel, [ENDED_TOPIC], hear, task_status=task_status)
 

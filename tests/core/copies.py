@@ -16,7 +16,7 @@ from unittest import mock
 
 from core.virtual_time import InOrder
 
-CORE = ("holdfast.core.closing", "holdfast.core.holding", "holdfast.core.manager", "holdfast.core.keeper")
+CORE = tuple(f"holdfast.core.{name}" for name in ("closing", "holding", "tuning", "manager", "keeper"))
 COPIED = (*CORE, "holdfast.engine", "testing.other_store")
 
 
@@ -40,7 +40,7 @@ class Copy:
                 module = _built(name, [plant for plant in plants if plant.module == short])
                 stack.enter_context(_instead(name, module))
                 self._modules[short] = module
-        self.manager.new_key = lambda: dice.randbytes(16)
+        self.manager.new_key = lambda begins_at=None: dice.randbytes(16)
         self.keeper.random = dice
 
     def __getattr__(self, name: str) -> Any:

@@ -415,7 +415,7 @@ class World:
         acts = [self.log_on, self.begin, self.begin, self.connect, self.lock, self.lock, self.talk, self.talk]
         acts += [self.count] * 3 + [self.note] * 3 + [self.rotate, self.replay, self.end, self.call]
         while anyio.current_time() < SPAN_S:
-            worker = self.dice.choice(self.workers)
+            worker = self.dice.choice([worker for worker in self.workers if worker.manager is not None])
             with anyio.CancelScope() as scope:
                 worker.calls.add(scope)
                 try:

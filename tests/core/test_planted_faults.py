@@ -33,12 +33,12 @@ PLANTS: dict[str, Plant] = {
     ),
     "a session expires by the sweep only": Plant(
         "manager",
-        "            return await self.store.sessions.load(\n"
+        "            loaded = await self.store.sessions.load(\n"
         "                at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner\n"
         "            )\n",
         "            more = {'touch_after': touch_after, 'busy_until': busy_until, 'owner': owner}\n"
         "            found = await self.store.sessions.load(at, now=now, **more)\n"
-        "            return found or await self.store.sessions.load(at, now=0.0, owner=owner)\n",
+        "            loaded = found or await self.store.sessions.load(at, now=0.0, owner=owner)\n",
     ),
     "the store forgets to look at the clocks": Plant(
         "other_store",
@@ -86,7 +86,7 @@ PLANTS: dict[str, Plant] = {
     "a holder writes after its end was stored, and it is forgotten": Plant(
         "holding", "sessions = [s for s in sessions if await self._rebase(s)]", "sessions = []"
     ),
-    "a holder goes on when its lease has run out": Plant("manager", "return 0.8 * self.lease_ttl", "return 1e9"),
+    "a holder goes on when its lease has run out": Plant("tuning", "return 0.8 * self.lease_ttl", "return 1e9"),
     "a rotation leaves the old id alive": Plant(
         "other_store",
         "return next((row for row in self.rows.values() if alias is not None and row.alias == alias), None)",

@@ -10,10 +10,11 @@ from holdfast.core.duty import Duty
 from holdfast.core.events import Event, Fact
 from holdfast.core.keeper import Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
-from holdfast.core.manager import Manager, Tuning
+from holdfast.core.manager import Manager
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.session import Session
+from holdfast.core.tuning import Tuning
 from holdfast.stores import open_store
 
 KEYS = KeyRing.parse(new_key_text())

@@ -16,8 +16,8 @@ import pytest
 from e2e.cluster import Cluster, cluster
 from e2e.mcp_world import META, MODERN, call, request
 from e2e.modern_server import LEASE_S
-from holdfast.core.manager import Tuning
 from holdfast.core.sealing import new_key_text
+from holdfast.core.tuning import Tuning
 from servers.redis import redis_server
 
 SERVER = Path(__file__).with_name("modern_server.py")

@@ -22,10 +22,11 @@ import anyio
 
 from holdfast.core.ids import alias_of
 from holdfast.core.kinds import Kind
-from holdfast.core.manager import Manager, Tuning
+from holdfast.core.manager import Manager
 from holdfast.core.model import Created, Limit, Policy, Reason, Record, Ref, Scope
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
+from holdfast.core.tuning import Tuning
 from holdfast.errors import HoldfastError, LeaseLost, SessionConflict, SessionEnded, SessionExists
 from holdfast.stores import open_store
 from holdfast.testing.contract.base import NOW, all_at_once, below, root, stored

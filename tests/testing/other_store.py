@@ -479,11 +479,21 @@ class Counters(_Port):
 
     async def add(self, name: str, amount: int = 1, *, now: float, ttl: float | None = None) -> int:
         async with self._step() as ground:
-            value, until = ground.sums.get(name, (0, now))
-            if until <= now:
-                value, until = 0, math.inf if ttl is None else now + ttl
+            value, until = self._counted(ground, name, now, ttl)
             ground.sums[name] = (value + amount, until)
             return value + amount
+
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        async with self._step() as ground:
+            value, until = self._counted(ground, name, now, ttl)
+            ground.sums[name] = (max(value, to), until)
+            return max(value, to)
+
+    def _counted(self, ground: Ground, name: str, now: float, ttl: float | None) -> tuple[int, float]:
+        value, until = ground.sums.get(name, (0, now))
+        if until <= now:
+            return 0, math.inf if ttl is None else now + ttl
+        return value, until
 
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         async with self._step() as ground:

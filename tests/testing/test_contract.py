@@ -112,8 +112,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "a replay is forgotten": ("if ground.seen.get(name, now) > now:", "if ground.seen.get(name, now) > now + 1:"),
     "a counter never starts anew": (
-        "if until <= now:\n                value, until = 0,",
-        "if until <= now:\n                value, until = value,",
+        "if until <= now:\n            return 0, math.inf",
+        "if until <= now:\n            return value, math.inf",
     ),
     "a message goes to one": (
         "                    event.set()\n",

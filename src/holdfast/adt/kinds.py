@@ -164,10 +164,11 @@ def kinds(systems: Systems, settings: Settings) -> tuple[Kind, ...]:
         ),
         Kind(
             name=DRAFT,
+            spared=True,
             clocks=Clocks(absolute=LIFE_S),
             limits=Limits(per_principal=MOST_DRAFTS, policy=Policy.OLDEST),
         ),
-        Kind(name=DRAFT_TEXT, clocks=Clocks(absolute=LIFE_S)),
+        Kind(name=DRAFT_TEXT, spared=True, clocks=Clocks(absolute=LIFE_S)),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
-from holdfast.core.model import Reason
+from holdfast.core.model import Reason, Record
+from holdfast.core.policy import lived
 from holdfast.core.ports import Store
 
 ADDRESS: Final[ContextVar[str]] = ContextVar("address", default="")
@@ -76,6 +77,24 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     detail: str = ""
     lived: float | None = None
+
+
+def event_about(
+    record: Record, fact: Fact, at: float, *, detail: str = "", reason: Reason | None = None, gone: bool = False
+) -> Event:
+    """Return what is told about a node; `gone` says that its row is no more."""
+    return Event(
+        fact=fact,
+        at=at,
+        kind=record.kind,
+        mark=record.mark or record.hex,
+        owner=record.owner,
+        client=record.client,
+        address=ADDRESS.get(),
+        reason=reason or record.reason,
+        detail=detail,
+        lived=lived(record, at) if gone else None,
+    )
 
 
 class Sink(Protocol):

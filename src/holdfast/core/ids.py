@@ -16,6 +16,8 @@ from holdfast.errors import ConfigurationError
 LEAST_BITS: Final = 128
 DRAWS: Final = 10_000
 MARK_CHARACTERS: Final = 8
+BEGUN_BYTES: Final = 6
+NEVER_MS: Final = 2 ** (8 * BEGUN_BYTES) - 1
 ALPHABETS: Final = {
     "base64url": string.ascii_letters + string.digits + "-_",
     "alnum": string.ascii_uppercase + string.digits,
@@ -34,9 +36,18 @@ def mark_of(session_id: str) -> str:
     return session_id[:MARK_CHARACTERS]
 
 
-def new_key() -> bytes:
-    """Return a fresh internal key of a node: 16 random bytes."""
-    return secrets.token_bytes(KEY_BYTES)
+def new_key(begins_at: float | None = None) -> bytes:
+    """Return a fresh internal key of a node: 10 random bytes, and the millisecond at which a tree with it begins.
+
+    Without an instant that is the end of time: what it names began before no instant that anybody could mean.
+    """
+    begins = NEVER_MS if begins_at is None else int(begins_at * 1000)
+    return secrets.token_bytes(KEY_BYTES - BEGUN_BYTES) + begins.to_bytes(BEGUN_BYTES, "big")
+
+
+def begun_ms(tree: bytes) -> int:
+    """Return when a tree began, as its key says: Unix milliseconds."""
+    return int.from_bytes(tree[-BEGUN_BYTES:], "big")
 
 
 def entropy_bits(draws: list[str]) -> float:

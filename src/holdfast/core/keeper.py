@@ -78,8 +78,11 @@ class Keeper:
         tuning = self._manager.tuning
         while True:
             turn = min(tuning.cleanup_interval, SWEEPER_TURN_S)
-            await anyio.sleep(turn * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            with anyio.move_on_after(turn * random.uniform(0.9, 1.1)):  # noqa: S311 - jitter
+                await self._manager.era.news.wait()
+            self._manager.era.news = anyio.Event()
             try:
+                await self.clear()
                 await self._sweep_if_due()
                 await self.note_unclaimed()
             except StoreUnavailable:
@@ -139,6 +142,24 @@ class Keeper:
             if len(page) < count:
                 self._staying = staying
                 return done
+
+    async def clear(self) -> int:
+        """Remove what began before trees count from, or mark it if it has to be closed; return how many (R35).
+
+        One worker does it, page by page; if it dies another begins anew, and passes over what has gone.
+        """
+        manager, done, page = self._manager, 0, list[Record]()
+        since = await manager.era.to_clear()
+        if since:
+            async for record in manager.each("all", b"", page=manager.tuning.gc_threshold):
+                if record.state is State.LIVE and record.kind in manager.kinds and manager.era.is_over(record.tree):
+                    page.append(record)
+                if len(page) >= manager.tuning.gc_threshold:
+                    done += await self._sweep_page(page)
+                    page = []
+            done += await self._sweep_page(page)
+            await manager.era.cleared(since)
+        return done
 
     async def note_unclaimed(self) -> int:
         """Tell what is long due but is, or stands above, a kind this process cannot close; return how many (E30).
@@ -213,7 +234,7 @@ class Keeper:
         expired = {record.key for record in page}
         tops = [r for r in page if r.key in left and r.parent not in expired]  # what is below goes with them
         for record in tops:
-            await manager.end(record.ref, _why(record, now))
+            await manager.end(record.ref, self._why(record, now))
         return len(page) - len(left) + len(tops)
 
     async def _remove_leaves(self, records: list[Record], now: float) -> set[bytes]:
@@ -226,7 +247,7 @@ class Keeper:
             left = {r.key for r in records if await manager.current(r.ref) is not None}
         for record in records if removed else ():  # else another worker has removed them, and told
             if record.key not in left:
-                manager.tell(Fact.ENDED, record, reason=_why(record, now), gone=True)
+                manager.tell(Fact.ENDED, record, reason=self._why(record, now), gone=True)
         return left
 
     @asynccontextmanager
@@ -408,6 +429,7 @@ class Keeper:
             why = top.reason if record.key == top.key else Reason.PARENT
             manager.tell(Fact.CLOSED, record, reason=why, gone=True)
 
-
-def _why(record: Record, now: float) -> Reason:
-    return Reason.EXPIRED if now >= record.ends_at else Reason.IDLE
+    def _why(self, record: Record, now: float) -> Reason:
+        if self._manager.era.is_over(record.tree):
+            return Reason.ADMIN
+        return Reason.EXPIRED if now >= record.ends_at else Reason.IDLE

@@ -64,6 +64,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
             never absent for being unreadable (E6).
         ends_children: Closing this node closes its children outside as well, whatever their own closers said.
         holds: While such a node exists, no ancestor ends by idleness and none is replaced.
+        spared: A tree of this kind is no session but something left there: it goes on when all sessions are ended.
         gone_after: Seconds after marking from which the outside has certainly forgotten by itself (E16).
     """
 
@@ -73,6 +74,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     outside: bool = False
     ends_children: bool = False
     holds: bool = False
+    spared: bool = False
     gone_after: float | None = None
     clocks: Clocks = Clocks()
     limits: Limits = Limits()

@@ -14,17 +14,18 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from holdfast.core.events import ADDRESS, Event, Fact, Silence, Sink
+from holdfast.core.era import Era
+from holdfast.core.events import ADDRESS, Event, Fact, Silence, Sink, event_about
 from holdfast.core.holding import Held, Running
 from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Policy, Reason, Record, Ref, Scope, State
-from holdfast.core.policy import lived
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
-from holdfast.core.session import Codec, Serializer, Session, record_of, records_of
+from holdfast.core.session import Codec, Session, record_of, records_of
 from holdfast.core.together import together
+from holdfast.core.tuning import Tuning
 from holdfast.core.turns import Turns
 from holdfast.errors import (
     BadInput,
@@ -50,28 +51,6 @@ class Keep:
 
 
 KEEP: Final = Keep()
-
-
-class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's own times, in seconds, and sizes."""
-
-    lease_ttl: float = 15.0  # a dead worker's lease stands for so long
-    closer_timeout: float = 10.0
-    closing_patience: float = 900.0
-    keeper_turn: float = 5.0
-    cleanup_interval: float = 300.0
-    gc_threshold: int = 1000
-    unclaimed_after: float = 60.0
-    siblings: int = 8
-    at_once: int = 64  # nodes a keeper looks after at a time, those that have taken long apart
-    max_payload_bytes: int = 1024 * 1024
-    serializer: Serializer = "msgpack"
-    not_before: float = 0.0  # ids of sessions begun before are unknown: what a backup brings back does not live again
-
-    @property
-    def lease_use(self) -> float:
-        """Seconds for which a lease is used, from when it was asked for: a fifth less than it stands."""
-        return 0.8 * self.lease_ttl
 
 
 class Manager:
@@ -102,6 +81,7 @@ class Manager:
         self.ids = ids or make_ids()
         self.sink = sink or Silence()
         self.tuning = tuning or Tuning()
+        self.era = Era(store, clock, self.tuning.not_before)
         self.codec = Codec(keys, self.tuning.max_payload_bytes, self.tuning.serializer)
         self.kinds = {kind.name: kind for kind in kinds}
         if len(self.kinds) != len(kinds):
@@ -129,18 +109,19 @@ class Manager:
         due_at: float | None = None,
         named: bool = True,
         alias: bytes | None = None,
+        key: bytes | None = None,
         app: str = "",
         limits: Limits | None = None,
         clocks: Clocks | None = None,
     ) -> Session:
         """Add a node and return it; with `named` it has a fresh id, which is known now and never again.
 
-        With `alias`, a SHA-256, it is found by that instead. `limits` and `clocks` hold for this node in place of
-        its kind's.
+        With `alias`, a SHA-256, it is found by that instead; `key` is for who has to know its key before. `limits`
+        and `clocks` hold for this node in place of its kind's.
 
         Raises:
             SessionEnded: The parent is not live.
-            SessionExists: The alias is taken.
+            SessionExists: The key or the alias is taken.
             LimitReached: A limit is full and nothing may be replaced.
         """
         if len(label.encode()) > LABEL_BYTES:
@@ -148,7 +129,8 @@ class Manager:
         above = await self._parent(parent)
         usual, rules = self.rules(kind, app)
         clocks = clocks or usual
-        now, key = self.clock(), new_key()
+        now = self.clock()
+        key = key or new_key(None if self.kinds[kind].spared else now)
         session_id = self.ids.generate() if named and alias is None else None
         values = dict(content or {})
         record = Record(
@@ -204,7 +186,7 @@ class Manager:
             raise _no_such() if quietly else self._unknown(session_id, kind, owner, detail="malformed")
         after = self.rules(kind, app)[0].touch_after if touch else None
         loaded = await self._loaded(alias_of(session_id), after, owner=owner)
-        if loaded is None or loaded.record.kind != kind or loaded.record.created_at < self.tuning.not_before:
+        if loaded is None or loaded.record.kind != kind:
             if quietly:
                 raise _no_such()
             foreign = owner is not None and await self._is_foreign(alias_of(session_id), kind, owner)
@@ -227,10 +209,10 @@ class Manager:
 
     async def children(self, ref: Ref, kind: str | None = None) -> list[Session]:
         """Return the live children of a node, opened. Unreadable ones are left out."""
-        now, found = self.clock(), []
+        found = []
         async for record in self.each("parent", ref.key):
             if record.state is State.LIVE and kind in (None, record.kind):
-                loaded = await self.store.sessions.load(record.ref, now=now)
+                loaded = await self._loaded(record.ref, None)
                 if loaded is not None:
                     try:
                         found.append(self._opened(loaded))
@@ -257,6 +239,7 @@ class Manager:
             SessionConflict: Somebody wrote in between; nothing was written.
             SessionEnded: The session, or one above it, is ending.
         """
+        self._refuse_over(session.ref)
         record = record_of(session, self.codec)
         if not isinstance(due_at, Keep):
             record = msgspec.structs.replace(record, due_at=due_at)
@@ -300,6 +283,7 @@ class Manager:
 
     async def rotate(self, session: Session, *, parent: Session | None = None) -> str:
         """Give the session a fresh id and return it; the old one is dead at once (E20). `parent` hangs it there."""
+        self._refuse_over(session.ref, parent.ref if parent is not None else session.ref)
         session_id = self.ids.generate()
         session.record = await self.store.sessions.rekey(
             session.record,
@@ -331,6 +315,29 @@ class Manager:
         if reason in (Reason.ADMIN, Reason.SECURITY):
             self.tell(Fact.FORCED_END, record, detail=by)
         return True
+
+    async def end_everything(self) -> None:
+        """End all sessions, at every worker, in one write however many there are (R35).
+
+        None of them loads any more, here from now on and at other workers within a second. Keepers close and remove
+        what is left of them later. Kinds that are `spared` go on.
+        """
+        await self.era.begin()
+        await self.look()
+        with suppress(StoreUnavailable):
+            await self.store.channel.publish(ENDED_TOPIC)
+
+    async def look(self) -> None:
+        """Learn whether all sessions were ended. The engine calls it every second, and as soon as it is told.
+
+        It never raises: while the store is out of reach, nothing loads.
+        """
+        with suppress(StoreUnavailable):
+            if await self.era.look():
+                calls = [call for calls in self.calls.values() for call in calls]
+                for call in calls:
+                    if self.era.is_over(call.session.record.tree):
+                        call.cancel()
 
     async def gone(self, ref: Ref, *, timeout: float) -> bool:
         """Wait until a node's row has gone, which is when closing is done; False if that takes too long."""
@@ -381,6 +388,8 @@ class Manager:
 
         Whoever is cancelled meanwhile still gets it, so that it can be given back.
         """
+        if not closing:
+            self._refuse_over(ref)
         asked_at = anyio.current_time()
         with anyio.CancelScope(shield=True):
             lease = await self.store.leases.acquire(
@@ -438,21 +447,7 @@ class Manager:
         self, fact: Fact, record: Record, *, detail: str = "", reason: Reason | None = None, gone: bool = False
     ) -> None:
         """Let a fact about a node out through the sink; `gone` says that its row is no more."""
-        now = self.clock()
-        self.sink.emit(
-            Event(
-                fact=fact,
-                at=now,
-                kind=record.kind,
-                mark=record.mark or record.hex,
-                owner=record.owner,
-                client=record.client,
-                address=ADDRESS.get(),
-                reason=reason or record.reason,
-                detail=detail,
-                lived=lived(record, now) if gone else None,
-            )
-        )
+        self.sink.emit(event_about(record, fact, self.clock(), detail=detail, reason=reason, gone=gone))
 
     async def read(self, record: Record, *, above: tuple[bytes, ...] = ()) -> Session:
         """Open a record in whatever state it is. One with effect outside that cannot be read is stranded (E6)."""
@@ -470,6 +465,8 @@ class Manager:
     # -- inside
 
     async def _parent(self, parent: Session | Ref | None) -> Session | None:
+        if parent is not None:
+            self._refuse_over(parent if isinstance(parent, Ref) else parent.ref)
         if not isinstance(parent, Ref):
             return parent
         try:
@@ -491,20 +488,17 @@ class Manager:
             if most is not None
         )
 
+    def _refuse_over(self, *places: Ref) -> None:
+        if any(self.era.is_over(place.tree) for place in places):
+            raise SessionEnded("all sessions that began earlier have ended")
+
     def _unknown(
         self, session_id: str, kind: str, owner: str | None, *, fact: Fact = Fact.UNKNOWN_ID, detail: str = ""
     ) -> SessionNotFound:
-        mark, address = mark_of(session_id), ADDRESS.get()
+        at, mark, address, client = self.clock(), mark_of(session_id), ADDRESS.get(), owner or ADDRESS.get()
         self.sink.emit(
             Event(
-                fact=fact,
-                at=self.clock(),
-                kind=kind,
-                mark=mark,
-                owner=owner or "",
-                client=owner or address,
-                address=address,
-                detail=detail,
+                fact=fact, at=at, kind=kind, mark=mark, owner=owner or "", client=client, address=address, detail=detail
             )
         )
         return _no_such()
@@ -525,13 +519,14 @@ class Manager:
             if self.missed:
                 for use in self.missed.uses(at):
                     await self.missed.write(use, self.store.sessions)
-            return await self.store.sessions.load(
+            loaded = await self.store.sessions.load(
                 at, now=now, touch_after=touch_after, busy_until=busy_until, owner=owner
             )
         except StoreUnavailable:
             if touch_after is not None:
                 self.missed.add(Use(at, owner), now=now, touch_after=touch_after)
             raise
+        return None if loaded is not None and self.era.is_over(loaded.record.tree) else loaded
 
     def _opened(self, loaded: Loaded, session_id: str | None = None) -> Session:
         try:

@@ -213,6 +213,10 @@ class Counters(Protocol):
         """Add to a counter and return its new value; with `ttl` it starts anew that long after its first addition."""
         ...
 
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        """Raise a counter to a number, unless it is higher, and return its value; `ttl` is as with `add`."""
+        ...
+
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         """Return the counters' values, 0 for those that are not there."""
         ...

@@ -36,13 +36,15 @@ KINDS: Final = (
     ),
     Kind(
         name=TASK,
+        spared=True,
         clocks=Clocks(absolute=3600.0),
         limits=Limits(per_client=1000, policy=Policy.REJECT),  # a task is there for its time, whatever comes after it
     ),
     Kind(
         name=STATE,
+        spared=True,
         clocks=Clocks(idle=30 * 86_400.0, absolute=365 * 86_400.0, touch_interval=3600.0),
         limits=Limits(per_client=10_000, policy=Policy.LEAST_RECENT),
     ),
-    Kind(name=RUN, clocks=Clocks(absolute=30 * 86_400.0), upkeep=watch_over),
+    Kind(name=RUN, spared=True, clocks=Clocks(absolute=30 * 86_400.0), upkeep=watch_over),
 )

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import accumulate
 
@@ -197,15 +197,23 @@ class MemoryCounters:
 
     async def add(self, name: str, amount: int = 1, *, now: float, ttl: float | None = None) -> int:
         """See `Counters.add`."""
-        value, until = self._entry("add", name, now)
-        if until <= now:
-            until = float("inf") if ttl is None else now + ttl
-        self._set("add", name, value + amount, until, now)
-        return value + amount
+        return self._change(name, lambda value: value + amount, now, ttl)
+
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        """See `Counters.lift`."""
+        return self._change(name, lambda value: max(value, to), now, ttl)
 
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         """See `Counters.read`."""
         return [self._entry("add", name, now)[0] for name in names]
+
+    def _change(self, name: str, change: Callable[[int], int], now: float, ttl: float | None) -> int:
+        value, until = self._entry("add", name, now)
+        if until <= now:
+            until = float("inf") if ttl is None else now + ttl
+        value = change(value)
+        self._set("add", name, value, until, now)
+        return value
 
     def _entry(self, sort: str, name: str, now: float) -> tuple[int, float]:
         entry = self._entries.get((sort, name), (0, now))

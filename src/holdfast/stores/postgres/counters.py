@@ -24,6 +24,13 @@ ON CONFLICT (sort, name) DO UPDATE SET
   until = CASE WHEN c.until > $3 THEN c.until ELSE excluded.until END
 RETURNING value
 """
+LIFT: Final = """
+INSERT INTO holdfast.counter AS c (sort, name, value, until) VALUES ('add', $1, greatest($2::int8, 0), $4)
+ON CONFLICT (sort, name) DO UPDATE SET
+  value = CASE WHEN c.until > $3 THEN greatest(c.value, $2) ELSE excluded.value END,
+  until = CASE WHEN c.until > $3 THEN c.until ELSE excluded.until END
+RETURNING value
+"""
 READ: Final = "SELECT name, value FROM holdfast.counter WHERE sort = 'add' AND name = ANY ($1) AND until > $2"
 SWEEP: Final = """
 DELETE FROM holdfast.counter WHERE (sort, name) IN (
@@ -36,8 +43,8 @@ class PostgresCounters:
 
     def __init__(self, database: Database, namespace: str) -> None:
         self._rows, self._writes = database.rows, 0
-        self._take, self._once, self._add, self._read, self._sweep = (
-            placed(statement, namespace) for statement in (TAKE, ONCE, ADD, READ, SWEEP)
+        self._take, self._once, self._add, self._lift, self._read, self._sweep = (
+            placed(statement, namespace) for statement in (TAKE, ONCE, ADD, LIFT, READ, SWEEP)
         )
 
     async def take(self, name: str, *, rate: float, burst: float, now: float, cost: float = 1.0) -> float:
@@ -54,14 +61,21 @@ class PostgresCounters:
 
     async def add(self, name: str, amount: int = 1, *, now: float, ttl: float | None = None) -> int:
         """See `Counters.add`."""
-        until = float("inf") if ttl is None else now + ttl
-        [[value]] = await self._write(now, self._add, name, amount, now, until)
-        return int(value)
+        return await self._change(self._add, name, amount, now, ttl)
+
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        """See `Counters.lift`."""
+        return await self._change(self._lift, name, to, now, ttl)
 
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         """See `Counters.read`."""
         values: dict[str, int] = dict(map(tuple, await self._rows(self._read, list(names), now)))
         return [values.get(name, 0) for name in names]
+
+    async def _change(self, statement: str, name: str, number: int, now: float, ttl: float | None) -> int:
+        until = float("inf") if ttl is None else now + ttl
+        [[value]] = await self._write(now, statement, name, number, now, until)
+        return int(value)
 
     async def _write(self, now: float, statement: str, *arguments: Any) -> Any:
         found = await self._rows(statement, *arguments)

@@ -29,8 +29,11 @@ class RedisCounters:
 
     async def add(self, name: str, amount: int = 1, *, now: float, ttl: float | None = None) -> int:
         """See `Counters.add`."""
-        life = math.inf if ttl is None else ttl
-        return int(await self._shards.count("add", [self._key("add", name)], numbers(now, life), amount))
+        return await self._change(name, "+", amount, now, ttl)
+
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        """See `Counters.lift`."""
+        return await self._change(name, ">", to, now, ttl)
 
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         """See `Counters.read`. On several shards, each shard's counters are read in one step."""
@@ -40,6 +43,10 @@ class RedisCounters:
             found = await self._shards.count("read", [self._key("add", name) for name in those], numbers(now))
             values.update(zip(those, map(int, found), strict=True))
         return [values[name] for name in names]
+
+    async def _change(self, name: str, how: str, number: int, now: float, ttl: float | None) -> int:
+        life = math.inf if ttl is None else ttl
+        return int(await self._shards.count("add", [self._key("add", name)], numbers(now, life), number, how))
 
     def _key(self, sort: str, name: str) -> bytes:
         return self._shards.key(self._shards.of_name(name), b"count", sort.encode(), name.encode())

@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - a namespace is checked before it stands in a statement, and values are bound
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from holdfast.stores.bucket import taken
@@ -50,21 +50,28 @@ class SqliteCounters:
 
     async def add(self, name: str, amount: int = 1, *, now: float, ttl: float | None = None) -> int:
         """See `Counters.add`."""
+        return await self._change(name, lambda value: value + amount, now, ttl)
 
-        def call(connection: sqlite3.Connection) -> int:
-            value, until = self._entry(connection, "add", name, now)
-            if until <= now:
-                until = float("inf") if ttl is None else now + ttl
-            self._set(connection, "add", name, value + amount, until, now)
-            return value + amount
-
-        return await self._database.write(call)
+    async def lift(self, name: str, to: int, *, now: float, ttl: float | None = None) -> int:
+        """See `Counters.lift`."""
+        return await self._change(name, lambda value: max(value, to), now, ttl)
 
     async def read(self, names: Sequence[str], *, now: float) -> list[int]:
         """See `Counters.read`."""
         return await self._database.read(
             lambda connection: [self._entry(connection, "add", name, now)[0] for name in names]
         )
+
+    async def _change(self, name: str, change: Callable[[int], int], now: float, ttl: float | None) -> int:
+        def call(connection: sqlite3.Connection) -> int:
+            value, until = self._entry(connection, "add", name, now)
+            if until <= now:
+                until = float("inf") if ttl is None else now + ttl
+            value = change(value)
+            self._set(connection, "add", name, value, until, now)
+            return value
+
+        return await self._database.write(call)
 
     def _entry(self, connection: sqlite3.Connection, sort: str, name: str, now: float) -> tuple[int, float]:
         value, until = connection.execute(self._get, (sort, name, now)).fetchone() or (0, now)

@@ -79,6 +79,21 @@ class CounterContract(Contract):
             assert await store.counters.read(["unknown", "n", "n"], now=NOW + 1e9) == [0, -2, -2]
             assert await store.counters.read([], now=NOW) == []
 
+    async def test_a_counter_is_raised_and_never_lowered(self) -> None:  # R35
+        async with self.open() as store:
+            far = 1_800_000_000_000
+            raised = [await store.counters.lift("n", to, now=NOW) for to in (-3, 7, 5, far, 1)]
+            assert raised == [0, 7, 7, far, far]
+            assert await store.counters.add("n", 1, now=NOW) == far + 1
+            assert await store.counters.read(["n"], now=NOW + 1e9) == [far + 1]
+            assert await store.counters.lift("m", 3, now=NOW, ttl=60) == 3
+            assert await store.counters.lift("m", 2, now=NOW + 60, ttl=60) == 2
+
+    async def test_of_parallel_raises_the_highest_stays(self) -> None:  # R35
+        async with self.open() as store:
+            await all_at_once(*(store.counters.lift("n", to, now=NOW) for to in (5, 30, 1, 29, 12)))
+            assert await store.counters.read(["n"], now=NOW) == [30]
+
     async def test_a_counter_starts_anew_after_its_time(self) -> None:  # E21
         async with self.open() as store:
             await store.counters.add("n", 3, now=NOW, ttl=60)
