@@ -6,12 +6,10 @@ that are known go on for six hours.
 """
 
 import binascii
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import anyio
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
@@ -23,8 +21,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from holdfast.identity.discovery import discover
 from holdfast.identity.facts import IssuerUnavailable
 from holdfast.identity.fetching import Fetch, offered
-
-logger = logging.getLogger(__name__)
+from holdfast.identity.source import Source
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 JWKS_BYTES: Final = 256 * 1024
@@ -98,7 +95,7 @@ def read_keys(jwks: bytes) -> KeySet:
     return KeySet(key for entry in entries if (key := _key(entry)) is not None)
 
 
-class KeySource:
+class KeySource(Source[KeySet]):
     """Keeps the keys of an issuer.
 
     Args:
@@ -123,56 +120,10 @@ class KeySource:
         stale: float = STALE_S,
         timeout: float = TIMEOUT_S,
     ) -> None:
-        self._fetch, self._issuer, self._jwks_uri, self._clock = fetch, issuer, jwks_uri, clock
-        self._lifetime, self._pause, self._stale, self._timeout = lifetime, pause, stale, timeout
-        self._keys: KeySet | None = None
-        self._fetched_at = self._asked_at = float("-inf")
-        self._failed = False
-        self._flight = anyio.Lock()
-
-    async def current(self) -> KeySet:
-        """Return the keys to verify with.
-
-        Of the requests that find them old one asks for new ones; the others go on with the old.
-
-        Raises:
-            IssuerUnavailable: There are none, or they are too old.
-        """
-        keys, age = self._keys, self._clock() - self._fetched_at
-        if keys is not None and age < self._lifetime:
-            return keys
-        if keys is None or age >= self._stale or not self._flight.locked():
-            await self._renew(keys)
-        if self._keys is None or self._clock() - self._fetched_at >= self._stale:
-            raise IssuerUnavailable("the issuer's keys cannot be read")
-        return self._keys
-
-    async def after(self, keys: KeySet) -> KeySet:
-        """Return the keys for a token that none of `keys` fits: new ones, if it is not too soon to ask.
-
-        Raises:
-            IssuerUnavailable: They were asked for in vain.
-        """
-        await self._renew(keys)
-        if self._keys is None or (self._keys is keys and self._failed):
-            raise IssuerUnavailable("the issuer's keys cannot be read")
-        return self._keys
-
-    async def _renew(self, seen: KeySet | None) -> None:
-        """Ask for the keys, unless somebody has meanwhile, or too short a time ago."""
-        async with self._flight:
-            if self._keys is not seen or self._clock() - self._asked_at < self._pause:
-                return
-            self._asked_at, self._failed = self._clock(), True
-            try:
-                with anyio.fail_after(self._timeout):
-                    self._keys = await self._load()
-            except TimeoutError:
-                logger.warning("the keys of %s: no answer within %g s", self._issuer, self._timeout)
-            except IssuerUnavailable as exc:
-                logger.warning("the keys of %s: %s", self._issuer, exc)
-            else:
-                self._fetched_at, self._failed = self._clock(), False
+        super().__init__(
+            self._load, f"keys of {issuer}", clock=clock, lifetime=lifetime, pause=pause, stale=stale, timeout=timeout
+        )
+        self._fetch, self._issuer, self._jwks_uri = fetch, issuer, jwks_uri
 
     async def _load(self) -> KeySet:
         uri = self._jwks_uri or offered((await discover(self._fetch, self._issuer)).jwks_uri, named="jwks_uri")
