@@ -25,12 +25,13 @@ from identity.saml.idp import (
 )
 
 ASKED = Asked(id="_r1", at=NOW - 20)
+NOTHING = Asked(id="", at=NOW - 300)
 
 
 def read(
     text: str | bytes,
     *,
-    asked: Asked | None = ASKED,
+    asked: Asked = ASKED,
     now: float = NOW,
     signed: Signed = "either",
     keys: tuple[str, ...] = (),
@@ -129,11 +130,14 @@ def test_an_answer_to_nothing_is_believed_where_nothing_was_asked_and_there_alon
     unsolicited: dict[str, Any] = {"answers": None, "r_answers": None}
     for sign_response in (False, True):
         text = signed_response(sign_response=sign_response, **unsolicited)
-        assert read(text, asked=None).name_id.value == "ann"
+        assert read(text, asked=NOTHING).name_id.value == "ann"
         assert refusal(text) == "saml_unsolicited"
     for said in ({"r_answers": None}, {"answers": None}, {}):  # an answer does not become none by leaving a part out
-        assert refusal(signed_response(**said), asked=None) == "saml_unsolicited"
-    assert refusal(signed_response(until=NOW - 61, **unsolicited), asked=None) == "saml_out_of_time"
+        assert refusal(signed_response(**said), asked=NOTHING) == "saml_unsolicited"
+    assert refusal(signed_response(until=NOW - 61, **unsolicited), asked=NOTHING) == "saml_out_of_time"
+    forced = Asked(id="", at=NOW - 300, force=True)
+    assert read(signed_response(at=NOW - 300, **unsolicited), asked=forced).at == NOW - 300
+    assert refusal(signed_response(at=NOW - 3600, **unsolicited), asked=forced) == "saml_stale_logon"
 
 
 def test_the_request_demands_what_it_is_told_to() -> None:  # R29

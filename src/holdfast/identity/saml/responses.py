@@ -77,7 +77,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request for a logon that waits for its response.
 
     Args:
-        id: The request's.
+        id: The request's; empty: nothing was asked, the identity provider has begun by itself (Profiles §4.1.5).
         at: When it was made (Unix seconds).
         force: Whether a fresh logon was demanded.
     """
@@ -110,7 +110,7 @@ def read_response(
     received: Received,
     idp: IdentityProvider,
     sp: ServiceProvider,
-    asked: Asked | None,
+    asked: Asked,
     *,
     now: float,
     signed: Signed = "either",
@@ -119,7 +119,6 @@ def read_response(
     """Return what the response to a request asserts.
 
     Args:
-        asked: The request; None: there must have been none, the other side began by itself (Profiles §4.1.5).
         signed: What has to be: the assertion, the response around it, both, or either.
         skew: Seconds that the two clocks may differ.
 
@@ -146,7 +145,7 @@ def demand_success(response: Element) -> None:
 
 
 def _check_envelope(
-    response: Element, idp: IdentityProvider, sp: ServiceProvider, asked: Asked | None, *, now: float, skew: float
+    response: Element, idp: IdentityProvider, sp: ServiceProvider, asked: Asked, *, now: float, skew: float
 ) -> None:
     """Check what stands around the assertion; where it is not signed, this can only refuse more."""
     if response.get("Destination") != sp.acs:
@@ -154,13 +153,9 @@ def _check_envelope(
     issuer = optional(response, saml("Issuer"))
     if issuer is not None and text_of(issuer) != idp.entity_id:
         raise SamlWrongIssuer("the response comes from another identity provider")
-    if response.get("InResponseTo") != _id_of(asked):
+    if response.get("InResponseTo", "") != asked.id:
         raise SamlUnsolicited("the response answers another request")
     demand_recent(response, now=now, skew=skew, age=RESPONSE_AGE_S)
-
-
-def _id_of(asked: Asked | None) -> str | None:
-    return None if asked is None else asked.id
 
 
 def demand_recent(message: Element, *, now: float, skew: float, age: float) -> None:
@@ -216,9 +211,7 @@ def _check_parts(root: Element, response: Element | None) -> None:
 class _Reader:
     """Reads a signed assertion that has to be the answer to a request, now."""
 
-    def __init__(
-        self, idp: IdentityProvider, sp: ServiceProvider, asked: Asked | None, now: float, skew: float
-    ) -> None:
+    def __init__(self, idp: IdentityProvider, sp: ServiceProvider, asked: Asked, now: float, skew: float) -> None:
         self._idp, self._sp, self._asked, self._now, self._skew = idp, sp, asked, now, skew
 
     def read(self, assertion: Element) -> Asserted:
@@ -253,7 +246,7 @@ class _Reader:
         ours = [one for one in data if one.get("Recipient") == self._sp.acs]
         if not ours:
             raise SamlWrongRecipient("the assertion may be presented at another address only")
-        answers = [one for one in ours if one.get("InResponseTo") == _id_of(self._asked)]
+        answers = [one for one in ours if one.get("InResponseTo", "") == self._asked.id]
         if not answers:
             raise SamlUnsolicited("the assertion answers another request")
         return self._in_time(answers[0], must_end=True)
@@ -282,7 +275,7 @@ class _Reader:
         at = instant(statement.get("AuthnInstant"))
         if at > self._now + self._skew:
             raise SamlOutOfTime("the assertion tells of a logon to come")
-        if self._asked is not None and self._asked.force and at < self._asked.at - self._skew:
+        if self._asked.force and at < self._asked.at - self._skew:
             raise SamlStaleLogon("a fresh logon was demanded, and the assertion tells of an older one")
         return min(at, self._now)
 
