@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from holdfast.config import Settings
 from holdfast.core.model import Reason
+from holdfast.core.ports import Store
 from holdfast.engine import open_engine
 from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
@@ -87,8 +88,9 @@ class Browser:
         return (await self.get(app, path)).json()
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@asynccontextmanager
+async def site_on(store: Store) -> AsyncIterator[Site]:
+    """Two applications under one logon, on a store."""
     clock, sink = Clock(1000.0), RecordingSink()
     routes = [
         Route("/", show),
@@ -97,9 +99,7 @@ async def site() -> AsyncIterator[Site]:
         Route("/logout", log_out),
         Route("/orders", orders),
     ]
-    async with open_engine(
-        memory_store(), kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False
-    ) as engine:
+    async with open_engine(store, kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False) as engine:
         security = Security(engine=engine)
         apps: dict[str, SessionMiddleware | Starlette] = {
             name: Starlette(
@@ -115,6 +115,12 @@ async def site() -> AsyncIterator[Site]:
         running = await security.opened.get()
         yield Site(clock, security, running, sink, apps)
         await security.opened.aclose()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with site_on(memory_store()) as made:
+        yield made
 
 
 async def rows(site: Site) -> int:

@@ -5,10 +5,10 @@ person: MCP sessions, sticky sessions, sessions at back ends. An HTTP session ma
 attached to it then, under a new id. Ending the logon is one write; nothing below it loads any more.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -18,11 +18,12 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
-from holdfast.errors import SessionConflict, SessionEnded, SessionNotFound
+from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.identity.facts import Identity, InvalidToken
 from holdfast.web.address import network_of
 from holdfast.web.epochs import Epochs
 from holdfast.web.kinds import HTTP, SECURITY
+from holdfast.web.places import Places, until_written
 
 LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
 APP: Final = "app"
@@ -30,8 +31,6 @@ WITH: Final = "with"  # in the content of an HTTP session: under which id of the
 TURNED: Final = "turned"  # when that was
 DEVICE_CHARACTERS: Final = 256
 GRACE_S: Final = 10.0  # for which requests that were sent together with the one that got a new id are served
-
-T = TypeVar("T")
 
 
 class Logon(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,7 +102,7 @@ class Logons:
     """Begins, finds and ends logons and the HTTP sessions below them."""
 
     def __init__(self, manager: Manager) -> None:
-        self._manager, self._epochs = manager, Epochs(manager)
+        self._manager, self._epochs, self.places = manager, Epochs(manager), Places(manager)
 
     # -- logons
 
@@ -149,11 +148,11 @@ class Logons:
             await self._manager.save(security)
             return await self._manager.rotate(security)
 
-        session_id = await self._until_written(security, write)
+        session_id = await until_written(self._manager, security, write)
         for http in await self._manager.children(security.ref, HTTP):
             if here is None or http.key != here.key:
                 with suppress(SessionNotFound, SessionEnded):
-                    await self._until_written(http, partial(self._manager.rotate, http))
+                    await until_written(self._manager, http, partial(self._manager.rotate, http))
         return session_id
 
     async def end(self, security: Session | Record, reason: Reason = Reason.LOGOUT, *, by: str = "") -> bool:
@@ -255,11 +254,13 @@ class Logons:
         below: Session | None = None,
         logon_id: str = "",
         client: str = "",
+        key: bytes | None = None,
     ) -> Session:
         """Open an HTTP session of an application: below a logon, whose id may be named, or for a visitor from `client`.
 
         Raises:
             SessionEnded: The logon has ended.
+            SessionExists: The `key` is taken.
             LimitReached: There are as many as there may be.
         """
         values = {**(content or {}), APP: app}
@@ -267,7 +268,7 @@ class Logons:
             values |= self._copied(below, logon_id)
         owner = below.owner if below else ""
         return await self._manager.open(
-            HTTP, values, parent=below, owner=owner, client=network_of(client), label=app, app=app
+            HTTP, values, parent=below, owner=owner, client=network_of(client), label=app, app=app, key=key
         )
 
     async def load_http(self, session_id: str, app: str, *, touch: bool = True) -> Session:
@@ -277,10 +278,16 @@ class Logons:
             raise SessionNotFound("there is no such session")
         return session
 
-    async def http_of(self, security: Session, app: str) -> Session | None:
-        """Return the HTTP session of an application below a logon, the one used last if there are several."""
-        found = [one for one in await self._manager.children(security.ref, HTTP) if one.content.get(APP) == app]
-        return max(found, key=lambda one: (one.record.used_at, one.key), default=None)
+    async def enter(
+        self, security: Session, app: str, content: Mapping[str, Any] | None = None, *, logon_id: str = ""
+    ) -> tuple[Session, bool]:
+        """Return the one HTTP session of an application below a logon, and whether it was opened for this (S2).
+
+        Raises SessionNotFound if the logon has ended, and what `open_http` raises.
+        """
+        return await self.places.take(
+            security, app, lambda key: self.open_http(app, content, below=security, logon_id=logon_id, key=key)
+        )
 
     async def attach(
         self,
@@ -293,10 +300,10 @@ class Logons:
         """Hang a visitor's HTTP session below a logon, under a new id and with what it `keeps` of its content (S3).
 
         Raises:
-            SessionNotFound: Another request has attached it meanwhile, or it has ended.
+            SessionNotFound: It was attached meanwhile, or has ended, or the application has another one there.
             SessionEnded: One of the two has ended.
         """
-        await self._until_written(http, lambda: self._manager.rotate(http, parent=security))
+        await until_written(self._manager, http, lambda: self._manager.rotate(http, parent=security))
 
         async def write() -> None:
             kept = {name: value for name, value in http.content.items() if keeps(name)}
@@ -304,7 +311,10 @@ class Logons:
             http.record = msgspec.structs.replace(http.record, owner=security.owner, client=security.owner)
             await self._manager.save(http)
 
-        await self._until_written(http, write)
+        await until_written(self._manager, http, write)
+        if not await self.places.claim(security, http.content[APP], http):
+            await self._manager.end(http, Reason.REPLACED)
+            raise SessionNotFound("the application has a session below this logon already")
 
     async def follow(
         self, http: Session, security: Session, *, logon_id: str, more: Mapping[str, Any] | None = None
@@ -325,23 +335,14 @@ class Logons:
             await self._manager.save(http)
             return True
 
-        if not await self._until_written(http, write):
+        if not await until_written(self._manager, http, write):
             return False
-        await self._until_written(http, lambda: self._manager.rotate(http))
+        await until_written(self._manager, http, lambda: self._manager.rotate(http))
         return True
 
     def _copied(self, security: Session, logon_id: str) -> dict[str, Any]:
         marked = {WITH: mark_with(logon_id)} if logon_id else {}
         return {LOGON: security.content[LOGON], TURNED: self._manager.clock(), **marked}
-
-    async def _until_written(self, session: Session, write: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a change of a session, read anew, until nobody else has written in between."""
-        while True:
-            try:
-                return await write()
-            except SessionConflict:
-                fresh = await self._manager.get(session.ref)
-                session.record, session.content = fresh.record, fresh.content
 
     # -- inside
 

@@ -112,7 +112,7 @@ class Visit:
             if self.http is None or self.http.content.get(WITH) != mark_with(logon_id):
                 await self._find_logon(logon_id)
             self._logon_id = logon_id
-        if self.http is not None:
+        if self.http is not None and self.data.session is not self.http:
             self.data.show(self.http)
 
     async def log_in(self, logon: Logon, *, ends_at: float | None = None) -> None:
@@ -268,10 +268,11 @@ class Visit:
 
     async def _enter(self, security: Session) -> None:
         """Go on in the application's session below a logon, or open it."""
-        self.http = await self._running.logons.http_of(security, self._app.name)
+        self.http = await self._running.logons.places.find(security, self._app.name)
         if self.http is None:
             await self._open_below(security)
         else:
+            self.data.show(self.http)
             await self._follow(security, self._logon_id)
 
     # -- where and with what
@@ -328,7 +329,7 @@ class Visit:
     async def _go_on(self, security: Session) -> None:
         """Renew the HTTP session as well, or begin it."""
         if self.http is None:
-            self.http = await self._running.logons.http_of(security, self._app.name)
+            self.http = await self._running.logons.places.find(security, self._app.name)
             if self.http is not None:
                 self.data.show(self.http)
         try:
@@ -343,6 +344,9 @@ class Visit:
         """Hang the visitor's session below a logon, with what it keeps of its data."""
         for key in [key for key in self.data if key not in self._app.keeps]:
             del self.data[key]
+        if self.http is not None and await self._running.logons.places.find(security, self._app.name) is not None:
+            await self._join(security)
+            return
         if self.http is not None:
             try:
                 await self._running.logons.attach(
@@ -355,12 +359,26 @@ class Visit:
                 self.data.forget()
         await self._open_below(security)
 
+    async def _join(self, security: Session) -> None:
+        """Go on in the session that the application has below a logon, with what a visitor keeps that it has not."""
+        kept = dict(self.data)
+        if self.http is not None:
+            await self._running.manager.end(self.http, Reason.REPLACED)
+        await self._enter(security)
+        for key, value in kept.items():
+            self.data.setdefault(key, value)
+
     async def _open_below(self, security: Session) -> None:
-        self.http = await self._running.logons.open_http(
-            self._app.name, self._place, below=security, logon_id=self._logon_id
+        """Open the application's session below a logon, unless another request just has: then go on in that one."""
+        self.http, opened = await self._running.logons.enter(
+            security, self._app.name, self._place, logon_id=self._logon_id
         )
-        self.data.go_on_in(self.http)
-        self._set[self._app.cookie] = str(self.http.id)
+        if opened:
+            self.data.go_on_in(self.http)
+            self._set[self._app.cookie] = str(self.http.id)
+        else:
+            self.data.show(self.http)
+            await self._follow(security, self._logon_id)
 
     async def _follow(self, security: Session, logon_id: str) -> None:
         """Bring the HTTP session up to date with its logon."""
