@@ -31,13 +31,19 @@ from holdfast.odata.csdl.elements import (
     Typed,
     TypeDefinition,
 )
+from holdfast.odata.csdl.json_reader import read_json
+from holdfast.odata.csdl.json_writer import to_json, write_json
 from holdfast.odata.csdl.model import Model, by_name
 from holdfast.odata.csdl.names import Names
+from holdfast.odata.csdl.refusals import BadMetadata, MetadataTooLarge, WrongReference
+from holdfast.odata.csdl.xml_reader import read_xml
+from holdfast.odata.csdl.xml_writer import write_xml
 
 __all__ = [
     "Action",
     "ActionImport",
     "Annotations",
+    "BadMetadata",
     "ComplexType",
     "Constant",
     "Constraint",
@@ -50,6 +56,7 @@ __all__ = [
     "Include",
     "IncludeAnnotations",
     "Member",
+    "MetadataTooLarge",
     "Model",
     "Names",
     "NavigationProperty",
@@ -66,5 +73,11 @@ __all__ = [
     "Type",
     "TypeDefinition",
     "Typed",
+    "WrongReference",
     "by_name",
+    "read_json",
+    "read_xml",
+    "to_json",
+    "write_json",
+    "write_xml",
 ]

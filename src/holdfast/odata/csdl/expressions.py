@@ -23,6 +23,11 @@ LISTS: Final = frozenset(
     | {"Sub"}
 )
 SINGLES: Final = frozenset({"Cast", "IsOf", "LabeledElement", "Neg", "Not", "UrlRef"})
+_OTHERS: Final = frozenset(
+    {"Bool", "Collection", "Decimal", "EnumMember", "Float", "Int", "LabeledElementReference", "Null", "Path", "Record"}
+    | {"String"}
+)
+_EXPRESSIONS: Final = frozenset(EDM + kind for kind in PLAIN | PATHS | LISTS | SINGLES | _OTHERS)
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -79,7 +84,7 @@ class Expressions:
         return values[0] if values else default
 
     def _values(self, element: Node) -> list[Any]:
-        return [self.value(child) for child in element if child.tag != ANNOTATION]
+        return [self.value(child) for child in element if child.tag in _EXPRESSIONS]
 
     def value(self, element: Node) -> Any:
         """Return what an element that is an expression stands for."""
@@ -102,12 +107,10 @@ class Expressions:
             return read(text)
         if kind in PLAIN:
             return Constant(text, kind)
-        if kind in PATHS:
-            return Constant(self._full(text), kind)
-        raise BadMetadata(f"{kind} is no expression of an annotation", target=kind)
+        return Constant(self._full(text), kind)
 
     def _enum(self, text: str) -> Constant:
-        members = [part.partition("/") for part in text.split()]
+        members = [part.rpartition("/") for part in text.split()]
         enum = self._full(members[0][0]) if members else ""
         return Constant(",".join(member for _, _, member in members), "EnumMember", enum)
 
@@ -128,9 +131,9 @@ class Expressions:
         operands: Any = self._values(element) if kind in LISTS else self._held(element)
         found = {f"${kind}": operands}
         if kind == "Apply":
-            found["$Function"] = element.get("Function")
+            found["$Function"] = self._full(element.get("Function", ""))
         elif kind == "LabeledElement":
-            found["$Name"] = element.get("Name")
+            found["$Name"] = element.get("Name", "")
         elif kind in {"Cast", "IsOf"}:
             found |= self._type(element)
         return found | self._beside(element)

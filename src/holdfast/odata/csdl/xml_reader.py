@@ -115,30 +115,28 @@ class _Reader:
             read[schema.namespace] = schema
         return Model(
             schemas=read,
-            references=tuple(self._reference(each) for each in references),
+            references=self._references(references),
             container_name=container_name(read.values()),
             version=version,
         )
 
-    def _reference(self, element: Node) -> e.Reference:
-        return e.Reference(
-            uri=element.get("Uri", ""),
-            includes=tuple(
-                e.Include(child.get("Namespace", ""), child.get("Alias", ""), self._annotations(child))
-                for child in element
-                if child.tag == f"{EDMX}Include"
-            ),
-            include_annotations=tuple(
-                e.IncludeAnnotations(
-                    term_namespace=child.get("TermNamespace", ""),
-                    target_namespace=child.get("TargetNamespace", ""),
-                    qualifier=child.get("Qualifier", ""),
-                )
-                for child in element
-                if child.tag == f"{EDMX}IncludeAnnotations"
-            ),
-            annotations=self._annotations(element),
-        )
+    def _references(self, elements: list[Node]) -> tuple[e.Reference, ...]:
+        """Return the references by URI, as CSDL JSON has them: those to one document become one."""
+        found: dict[str, e.Reference] = {}
+        for element in elements:
+            uri = element.get("Uri", "")
+            known = found.get(uri, e.Reference(uri=uri))
+            found[uri] = e.Reference(
+                uri=uri,
+                includes=(*known.includes, *self._includes(element)),
+                include_annotations=(*known.include_annotations, *_include_annotations(element)),
+                annotations=known.annotations | self._annotations(element),
+            )
+        return tuple(found.values())
+
+    def _includes(self, element: Node) -> Iterable[e.Include]:
+        for child in element.iterchildren(f"{EDMX}Include"):
+            yield e.Include(child.get("Namespace", ""), child.get("Alias", ""), self._annotations(child))
 
     def _schema(self, element: Node) -> e.Schema:
         namespace = element.get("Namespace", "")
@@ -190,6 +188,8 @@ class _Reader:
         kind = found.get("$Type") or found.get("$UnderlyingType")
         if found.get("$MaxLength") == "max":
             del found["$MaxLength"]
+        if "$SRID" in found:
+            found["$SRID"] = number(found["$SRID"])
         if kind == "Edm.Decimal" and found.setdefault("$Scale", 0) == "variable":
             del found["$Scale"]
         elif kind == "Edm.DateTimeOffset":
@@ -272,6 +272,15 @@ class _Reader:
             for child in _children(element, "NavigationPropertyBinding")
         }
         return found
+
+
+def _include_annotations(element: Node) -> Iterable[e.IncludeAnnotations]:
+    for child in element.iterchildren(f"{EDMX}IncludeAnnotations"):
+        yield e.IncludeAnnotations(
+            term_namespace=child.get("TermNamespace", ""),
+            target_namespace=child.get("TargetNamespace", ""),
+            qualifier=child.get("Qualifier", ""),
+        )
 
 
 def _key(element: Node) -> dict[str, str]:
