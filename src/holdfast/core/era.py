@@ -9,8 +9,6 @@ clocks differ disagree about what began within that difference.
 from collections.abc import Callable
 from typing import Final
 
-import anyio
-
 from holdfast.core.ids import begun_ms
 from holdfast.core.ports import Store
 
@@ -22,13 +20,12 @@ CLEARING_S: Final = 120.0  # for which a worker that clears is left alone; one t
 class Era:
     """When the present one began, and whether what began before was cleared away."""
 
-    __slots__ = ("_cleared", "_clock", "_floor", "_since", "_store", "news")
+    __slots__ = ("_cleared", "_clock", "_floor", "_since", "_store")
 
     def __init__(self, store: Store, clock: Callable[[], float], not_before: float) -> None:
         self._store, self._clock = store, clock
         self._floor = self._since = int(not_before * 1000)
         self._cleared = 0
-        self.news = anyio.Event()  # set when there may be something to clear; who waits puts a fresh one in its place
 
     def is_over(self, tree: bytes) -> bool:
         """Say whether a tree began before."""
@@ -44,13 +41,16 @@ class Era:
         before = self._since
         since, self._cleared = await self._store.counters.read([MARK, CLEARED], now=self._clock())
         self._since = max(self._floor, since)
-        if self._since > max(before, self._cleared):
-            self.news.set()
         return self._since > before
+
+    @property
+    def litters(self) -> bool:
+        """Whether rows may be left of what is over."""
+        return self._since > self._cleared
 
     async def to_clear(self) -> int:
         """Return up to when this worker is to clear away what is over; 0 if nothing is, or another is at it."""
-        if self._since <= self._cleared:
+        if not self.litters:
             return 0
         first = await self._store.counters.once(f"clearing {self._since}", now=self._clock(), ttl=CLEARING_S)
         return self._since if first else 0

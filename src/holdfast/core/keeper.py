@@ -2,7 +2,8 @@
 
 Any worker may do any of it: a node is claimed with a lease, and what a dead worker left half done is done again from
 its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out. What nobody expected
-costs a turn, or a node a pause, but not the server: all that is done can be done again.
+costs a turn, or a node a pause, but not the server: all that is done can be done again. It is one long class because all
+of it shares what this worker is at, and what it has leased.
 """
 
 import random
@@ -79,8 +80,8 @@ class Keeper:
         while True:
             turn = min(tuning.cleanup_interval, SWEEPER_TURN_S)
             with anyio.move_on_after(turn * random.uniform(0.9, 1.1)):  # noqa: S311 - jitter
-                await self._manager.era.news.wait()
-            self._manager.era.news = anyio.Event()
+                await self._manager.litter.wait()
+            self._manager.litter = anyio.Event()
             try:
                 await self.clear()
                 await self._sweep_if_due()

@@ -87,6 +87,7 @@ class Manager:
         if len(self.kinds) != len(kinds):
             raise ConfigurationError("two kinds have the same name")
         self.due = anyio.Event()  # set when a keeper should look; the keeper puts a fresh one in its place
+        self.litter = anyio.Event()  # the same for a sweeper, when all sessions were ended
         self._overrides = overrides or {}
         self._turns = Turns()
         self.calls: dict[bytes, set[Running]] = {}  # by the keys of their session and those above it
@@ -338,6 +339,8 @@ class Manager:
                 for call in calls:
                     if self.era.is_over(call.session.record.tree):
                         call.cancel()
+            if self.era.litters:
+                self.litter.set()
 
     async def gone(self, ref: Ref, *, timeout: float) -> bool:
         """Wait until a node's row has gone, which is when closing is done; False if that takes too long."""
