@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,8 +41,7 @@ class Browser:
         cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in self.jar.items())} if self.jar else {}
         said = {**cookie, "sec-fetch-site": "same-origin", **as_headers(headers)}
         told = {name: value for name, value in said.items() if value}
-        async with httpx2.AsyncClient(base_url=self.target.workers.url, timeout=PATIENCE) as client:
-            answer = await client.request(method, path, headers=told, data=data)
+        answer = await self.target.http.request(method, self.target.workers.url + path, headers=told, data=data)
         for line in answer.headers.get_list("set-cookie"):
             name, _, rest = line.partition("=")
             self.jar[name] = rest.partition(";")[0]
@@ -78,5 +78,6 @@ async def web_target(
         return [sys.executable, str(SERVER), str(port), str(folder), json.dumps(options)]
 
     with anyio.fail_after(4 * PATIENCE):
-        async with cluster(command, env=env) as workers, httpx2.AsyncClient(timeout=PATIENCE) as http:
+        no_jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # each browser has its own
+        async with cluster(command, env=env) as workers, httpx2.AsyncClient(timeout=PATIENCE, cookies=no_jar) as http:
             yield WebTarget(workers, place, folder, http, key)
