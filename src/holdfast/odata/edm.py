@@ -29,7 +29,7 @@ from uuid import UUID
 
 import msgspec
 
-from holdfast.errors import BadInput
+from holdfast.odata.errors import WrongValue
 
 LONGEST_NUMBER: Final = 400  # characters: a Decimal or Int64 that anybody means is shorter
 LARGEST_EXPONENT: Final = 400
@@ -53,15 +53,11 @@ _DURATION_PARTS: Final = re.compile(
 _SPECIAL: Final[Mapping[str, float]] = {"INF": math.inf, "-INF": -math.inf, "NaN": math.nan}
 
 
-class EdmError(BadInput):
+class EdmError(WrongValue):
     """A value is not one of its type; the message names the type, `target` the property where it is known."""
 
     code = "bad_value"
     default_hint = "Send a value of the type that the message names."
-
-    def __init__(self, message: str, *, hint: str | None = None, target: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.target = target
 
 
 def _matched(pattern: str, text: str) -> str:
