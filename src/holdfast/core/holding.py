@@ -6,7 +6,7 @@ neither a slow answer, nor a store that hangs, nor a jump of the wall clock lets
 may take (E26).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from math import inf
 from types import TracebackType
@@ -52,11 +52,15 @@ class Running:
             raise SessionEnded("the session has ended while the call was running")
         return handled
 
-    def follow(self, keys: Iterable[bytes]) -> None:
+    def follow(self, keys: Collection[bytes]) -> None:
         """Be cancelled when one of these nodes ends."""
+        running = self._manager.calls
+        for key in keys:
+            if (calls := running.get(key)) is None:
+                running[key] = {self}
+            else:
+                calls.add(self)
         self._keys.update(keys)
-        for key in self._keys:
-            self._manager.calls.setdefault(key, set()).add(self)
 
     def _follow_none(self) -> None:
         running = self._manager.calls

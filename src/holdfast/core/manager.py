@@ -89,6 +89,7 @@ class Manager:
         self.due = anyio.Event()  # set when a keeper should look; the keeper puts a fresh one in its place
         self.litter = anyio.Event()  # the same for a sweeper, when all sessions were ended
         self._overrides = overrides or {}
+        self._touch_afters: dict[tuple[str, str], float | None] = {}  # by kind and application
         self._turns = Turns()
         self.calls: dict[bytes, set[Running]] = {}  # by the keys of their session and those above it
         self.held: set[Held] = set()
@@ -185,7 +186,7 @@ class Manager:
         """
         if not self.ids.well_formed(session_id):
             raise _no_such() if quietly else self._unknown(session_id, kind, owner, detail="malformed")
-        after = self.rules(kind, app)[0].touch_after if touch else None
+        after = self.touch_after(kind, app) if touch else None
         loaded = await self._loaded(alias_of(session_id), after, owner=owner)
         if loaded is None or loaded.record.kind != kind:
             if quietly:
@@ -445,6 +446,14 @@ class Manager:
         """Return the clocks and limits for a kind in an application; the narrowest setting wins (E31)."""
         default = self.kinds[kind]
         return self._overrides.get((app, kind)) or self._overrides.get(("", kind)) or (default.clocks, default.limits)
+
+    def touch_after(self, kind: str, app: str = "") -> float | None:
+        """Return how often uses of nodes of a kind are recorded in an application: `Clocks.touch_after`."""
+        try:
+            return self._touch_afters[kind, app]
+        except KeyError:
+            self._touch_afters[kind, app] = after = self.rules(kind, app)[0].touch_after
+            return after
 
     def tell(
         self, fact: Fact, record: Record, *, detail: str = "", reason: Reason | None = None, gone: bool = False

@@ -55,7 +55,7 @@ def difference(known: Mapping[str, str], seen: Mapping[str, str]) -> str:
 
 async def used(manager: Manager, session: Session, app: str = "") -> None:
     """Record the use of a session that was loaded without, now that it is known to be one of its owner's."""
-    after = manager.rules(session.record.kind, app)[0].touch_after
+    after = manager.touch_after(session.record.kind, app)
     if after is not None and touched(session.record, manager.clock(), after) is not None:
         await manager.get(session.ref, touch=True)
 

@@ -7,7 +7,7 @@ left out. What a browser does with a cookie's age is a courtesy; the session end
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from holdfast._asgi import Scope
@@ -57,9 +57,9 @@ class Cookie:
         if partitioned and same_site != "none":
             raise ConfigurationError("a partitioned cookie is one that other sites see", hint="Set same_site to none.")
         self._name, self.same_site, self._partitioned = name, same_site, partitioned
-        self._proxies = proxies or Proxies()
-        self._warned = False
-        self._values_in = {spelled: _values_of(spelled) for spelled in (name, PREFIX + name)}
+        self.proxies = proxies or Proxies()
+        self._warned, self._prefixed = False, PREFIX + name
+        self._values_in = {spelled: _values_of(spelled) for spelled in (name, self._prefixed)}
 
     def read(self, scope: Scope) -> str | None:
         """Return the cookie's value; None if it is not there, or could not have been set over such a connection.
@@ -67,11 +67,13 @@ class Cookie:
         Raises:
             TwoCookies: It is there twice.
         """
-        name = self._name_over(scope)
-        if name is None:
-            return None
+        return read_both(scope, self, self)[0]
+
+    def among(self, lines: Sequence[bytes], *, prefixed: bool) -> str | None:
+        """Return the value that there is in `Cookie` headers, with the prefix or without."""
+        name = self._prefixed if prefixed else self._name
         values_in = self._values_in[name]
-        found = [value for header, line in scope["headers"] if header == b"cookie" for value in values_in(line)]
+        found = values_in(lines[0]) if len(lines) == 1 else [value for line in lines for value in values_in(line)]
         if len(found) > 1:
             raise TwoCookies(f"the cookie {name} came twice or more", hint="Delete this site's cookies.")
         return found[0].rstrip().decode("latin-1") if found else None
@@ -97,8 +99,8 @@ class Cookie:
 
     def _name_over(self, scope: Scope) -> str | None:
         """Return what it is called over this connection; None if it may not go over it."""
-        if self._proxies.scheme_of(scope) in ("https", "wss"):
-            return PREFIX + self._name
+        if self.proxies.scheme_of(scope) in ("https", "wss"):
+            return self._prefixed
         return self._name if on_this_machine(scope) else None
 
     def _attributes(self, name: str) -> str:
@@ -114,6 +116,17 @@ class Cookie:
             logger.warning(
                 "the cookie %s is not set over plain HTTP: serve TLS, or name the proxy that does", self._name
             )
+
+
+def read_both(scope: Scope, one: Cookie, other: Cookie) -> tuple[str | None, str | None]:
+    """Return the values of two cookies of one site, as `Cookie.read` does."""
+    lines = [line for header, line in scope["headers"] if header == b"cookie"]
+    if not lines:
+        return None, None
+    prefixed = one.proxies.scheme_of(scope) in ("https", "wss")
+    if not prefixed and not on_this_machine(scope):
+        return None, None
+    return one.among(lines, prefixed=prefixed), other.among(lines, prefixed=prefixed)
 
 
 def _values_of(name: str) -> Callable[[bytes], list[bytes]]:

@@ -192,6 +192,7 @@ class Ways:
     def __init__(self, ways: Sequence[Form | Credentials] = ()) -> None:
         self.page = next((way.path for way in ways if isinstance(way, Form)), "")
         self._schemes = {way.scheme: way for way in ways if not isinstance(way, Form)}
+        self.takes_any = bool(self._schemes)
 
     async def enter(self, visit: Visit, app: str) -> bool:
         """Make a request that of whose credentials it has brought; False if it has brought none.
@@ -201,7 +202,7 @@ class Ways:
             CrossSite: A page of another site has made a browser send them.
             HoldfastError: The credentials are nobody's.
         """
-        given = [value for name, value in visit.scope["headers"] if name == AUTHORIZATION] if self._schemes else []
+        given = [value for name, value in visit.scope["headers"] if name == AUTHORIZATION]
         way = self._schemes.get(given[0].partition(b" ")[0].lower()) if given else None
         if way is None:
             return False

@@ -121,9 +121,9 @@ class SessionMiddleware:
             inner: Scope = dict(scope)
             inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
-            by_credentials = await self._ways.enter(visit, self._application.name)
+            by_credentials = self._ways.takes_any and await self._ways.enter(visit, self._application.name)
             inner[SESSION] = visit.data
-            if self._minds(scope, visit) and not by_credentials:
+            if not by_credentials and self._minds(scope, visit):
                 receive = await self._guarded(visit, receive)
         except HoldfastError as exc:
             await refuse(scope, send, exc, self._ways.challenges(scope, exc))
@@ -139,10 +139,11 @@ class SessionMiddleware:
             challenges=self._ways.challenges,
         )
         try:
-            if visit.node is None:
+            node = visit.node
+            if node is None:
                 await served.through(self._app)
             else:
-                visit.call = running.manager.running(visit.node, counts=visit.counts)
+                visit.call = running.manager.running(node, counts=visit.counts)
                 async with visit.call:
                     await served.through(self._app)
         except (SessionEnded, SessionNotFound):

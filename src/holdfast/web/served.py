@@ -97,15 +97,15 @@ class Served:
                 if last:  # the client must not take what it has got for the whole
                     raise
                 return
-        if kind in BEGIN:
-            refusal = self._refusal()
-            if refusal is not None and message.get("status", 0) >= 500:
-                await self.refuse(refusal)
-                return
-            message = {**message, "headers": self._headers(message.get("headers", ()))}
+            if kind in BEGIN:
+                refusal = self._refusal()
+                if refusal is not None and message.get("status", 0) >= 500:
+                    await self.refuse(refusal)
+                    return
+                message = {**message, "headers": self._headers(message.get("headers", ()))}
+            elif kind == "websocket.close":
+                self._closed = True
         self._began = True
-        if kind == "websocket.close":
-            self._closed = True
         await self._send(message)
 
     async def refuse(self, error: HoldfastError) -> None:

@@ -25,6 +25,7 @@ MOST_DEPTH: Final = 32
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder().decode
 _PARTS: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+UNWRITABLE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 NOTHING: Final = _ENCODE({})
 
 OnConflict = Callable[[str, Any, Any], Any]
@@ -67,6 +68,13 @@ class SessionData(dict[str, Any]):
         """Show nothing, of no session."""
         self.session, self._saved = None, NOTHING
         self.clear()
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether there is nothing to write; False as well for what cannot be written."""
+        with suppress(*UNWRITABLE):
+            return (_ENCODE(self) if self else NOTHING) == self._saved
+        return False
 
     def release(self) -> None:
         """Open no session any more."""
@@ -168,7 +176,7 @@ class SessionData(dict[str, Any]):
             return NOTHING
         try:
             return _ENCODE(self)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        except UNWRITABLE:
             for key, value in self.items():
                 _encoded(_checked(key), value)
             raise BadInput("the session's data cannot be kept") from None
@@ -221,7 +229,7 @@ def _no_key() -> BadInput:
 def _encoded(key: str, value: Any) -> bytes:
     try:
         return _ENCODE(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as exc:
+    except UNWRITABLE as exc:
         why = str(exc) if isinstance(exc, TypeError) else type(exc).__name__
         raise BadInput(f"the session's data {key[:100]!r} cannot be kept: {why}") from None
 

@@ -22,7 +22,7 @@ from holdfast.errors import BadInput, HoldfastError, NotLoggedOn, SessionConflic
 from holdfast.web.application import Application
 from holdfast.web.binding import Fingerprint, browser_at, difference, used
 from holdfast.web.caching import guarded, navigates
-from holdfast.web.cookies import CLEAR_SITE_DATA, Cookie, TwoCookies
+from holdfast.web.cookies import CLEAR_SITE_DATA, Cookie, TwoCookies, read_both
 from holdfast.web.csrf import new_token
 from holdfast.web.kinds import HTTP
 from holdfast.web.reply import Header
@@ -100,9 +100,10 @@ class Visit:
     async def find(self) -> None:
         """Find the sessions that the request's cookies name."""
         ADDRESS.set(self.address)
-        self._counts = self.scope["path"] not in self._app.background
+        scope, app = self.scope, self._app
+        self._counts = scope["path"] not in app.background
         try:
-            http_id, logon_id = self._app.cookie.read(self.scope), self.site.cookie.read(self.scope)
+            http_id, logon_id = read_both(scope, app.cookie, self.site.cookie)
         except TwoCookies as exc:
             self._tell(Fact.TWO_IDS, str(exc))
             return
@@ -199,6 +200,8 @@ class Visit:
         if held is not self.data:  # the application has put something else in its place
             self.data.replace(held if isinstance(held, Mapping) else {})
             self.scope[SESSION] = self.data
+        if self.data.is_saved:
+            return
         try:
             await self.data.save(on_conflict=self._app.on_conflict)
         except (SessionNotFound, SessionEnded):
@@ -218,14 +221,21 @@ class Visit:
     def headers(self, given: Iterable[Header] = ()) -> list[Header]:
         """Return the headers of the answer: those given, and what goes with them (R13)."""
         self._began = True
+        cookies = self._cookies() if self._set or self._unknown else []
+        kept = guarded(given, cookies, personal=self.http is not None or self.security is not None)
+        if self._left:
+            kept.append(CLEAR_SITE_DATA)
+        return kept
+
+    def _cookies(self) -> list[Header]:
+        """Return the headers that set and clear cookies."""
         if self._unknown and navigates(self.scope):
             self._set |= {cookie: None for cookie in self._unknown if cookie not in self._set}
         made = [
             cookie.clear(self.scope) if value is None else cookie.put(self.scope, value)
             for cookie, value in self._set.items()
         ]
-        cookies = [header for header in made if header is not None]
-        return [*guarded(given, cookies, personal=self.node is not None), *([CLEAR_SITE_DATA] if self._left else [])]
+        return [header for header in made if header is not None]
 
     # -- finding
 
@@ -280,10 +290,12 @@ class Visit:
     @property
     def seen(self) -> Fingerprint:
         """From where and with what program the request comes."""
+        agent = b""
         for name, value in self.scope["headers"]:
             if name == b"user-agent":
-                return self._fingerprint(self.address, value)
-        return self._fingerprint(self.address, b"")
+                agent = value
+                break
+        return browser_at(self.address, agent, self.site.settings.fingerprint_prefix)
 
     def _fingerprint(self, address: str, agent: bytes) -> Fingerprint:
         return browser_at(address, agent, self.site.settings.fingerprint_prefix)

@@ -61,7 +61,8 @@ class MemoryRows:
         key = old.key
         self._nodes[key] = new
         self._expiry.move(key, _expiry(old), _expiry(new))
-        self._living[old.kind] += (new.state is State.LIVE) - (old.state is State.LIVE)
+        if old.state is not new.state:
+            self._living[old.kind] += (new.state is State.LIVE) - (old.state is State.LIVE)
         if old.due_at is not new.due_at:
             self._due.move(key, old.due_at, new.due_at)
         if old.owner != new.owner:
