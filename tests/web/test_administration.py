@@ -95,6 +95,22 @@ async def test_an_administrator_ends_one_a_users_an_applications_and_all(site: W
     assert await listed(site) == []
 
 
+async def test_all_end_at_once_however_many_there_are_and_no_row_is_written(site: World) -> None:  # R35
+    browsers = [site.browser() for _ in range(3)]
+    for browser in browsers:
+        await browser.log_on()
+    before = [record async for record in site.running.manager.each("all", b"")]
+    site.clock.now += 1
+    assert (await ask(site, "DELETE", "/logons?all=yes&local=yes")).json() == {"logons": 0, "sessions": 0, "stays": []}
+    assert [await browser.who() for browser in browsers] == [None] * 3
+    assert [record async for record in site.running.manager.each("all", b"")] == before
+    [forced] = [event for event in site.sink.events if event.fact is Fact.FORCED_END]
+    assert (forced.kind, forced.detail[:6], forced.address) == ("all", "token:", "10.0.0.1")
+    site.clock.now += 1
+    await browsers[0].log_on()
+    assert [await browser.who() for browser in browsers] == ["ann", None, None]
+
+
 async def test_each_end_is_in_the_audit_trail_with_who_did_it(site: World) -> None:  # R73, R39
     await site.browser().log_on()
     await ask(site, "DELETE", "/logons?user=ann")

@@ -93,7 +93,9 @@ def end_logons(
     handle: Annotated[str, typer.Argument(help="The logon's handle.")] = "",
     user: Annotated[str, typer.Option("--user", help="All of this principal.")] = "",
     application: Annotated[str, typer.Option("--application", help="All sessions of this application.")] = "",
-    everything: Annotated[bool, typer.Option("--all", help="All there are, of everybody.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All sessions there are, also those without a logon.")
+    ] = False,
     local: LocalOption = False,
     store: StoreOption = None,
     server: ServerOption = "",
@@ -117,7 +119,8 @@ def end_logons(
     if as_json:
         print(visible(msgspec.json.encode(ended).decode()))
         return
-    print(f"{ended.logons} logons and {ended.sessions} other sessions were ended")
+    logons = "all" if everything and local else ended.logons  # then nobody has counted them
+    print(f"{logons} logons and {'all' if everything else ended.sessions} other sessions were ended")
     if ended.stays:
         print(visible(f"they may still be logged on at {', '.join(ended.stays)}"))
 

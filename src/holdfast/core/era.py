@@ -27,14 +27,25 @@ class Era:
         self._floor = self._since = int(not_before * 1000)
         self._cleared = 0
 
+    @property
+    def since(self) -> float:
+        """The instant from which trees count, as far as is known here (Unix seconds); 0 if all do."""
+        return self._since / 1000
+
     def is_over(self, tree: bytes) -> bool:
         """Say whether a tree began before."""
         return self._since > 0 and begun_ms(tree) < self._since
 
-    async def begin(self) -> None:
-        """Let nothing count that has begun until now, at any worker."""
+    async def begin(self, *, leave: bool = False) -> None:
+        """Let nothing count that has begun until now, at any worker.
+
+        With `leave`, what is over is left for two minutes before it is cleared away.
+        """
         now = self._clock()
-        await self._store.counters.lift(MARK, int(now * 1000) + 1, now=now)
+        mark = int(now * 1000) + 1
+        if leave:
+            await self._store.counters.once(_clearing(mark), now=now, ttl=CLEARING_S)
+        await self._store.counters.lift(MARK, mark, now=now)
 
     async def look(self) -> bool:
         """Read the marks; say whether more is over than was known here."""
@@ -52,9 +63,13 @@ class Era:
         """Return up to when this worker is to clear away what is over; 0 if nothing is, or another is at it."""
         if not self.litters:
             return 0
-        first = await self._store.counters.once(f"clearing {self._since}", now=self._clock(), ttl=CLEARING_S)
+        first = await self._store.counters.once(_clearing(self._since), now=self._clock(), ttl=CLEARING_S)
         return self._since if first else 0
 
     async def cleared(self, since: int) -> None:
         """Note that nothing is left that began before."""
         self._cleared = await self._store.counters.lift(CLEARED, since, now=self._clock())
+
+
+def _clearing(since: int) -> str:
+    return f"sessions clearing to {since}"

@@ -2,8 +2,8 @@
 
 Any worker may do any of it: a node is claimed with a lease, and what a dead worker left half done is done again from
 its beginning (closers are idempotent). Decisions are in `closing`; here they are carried out. What nobody expected
-costs a turn, or a node a pause, but not the server: all that is done can be done again. It is one long class because all
-of it shares what this worker is at, and what it has leased.
+costs a turn, or a node a pause, but not the server: all that is done can be done again. It is one long class because
+all of it shares what this worker is at, and what it has leased.
 """
 
 import random

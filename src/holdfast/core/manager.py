@@ -318,13 +318,13 @@ class Manager:
             self.tell(Fact.FORCED_END, record, detail=by)
         return True
 
-    async def end_everything(self) -> None:
+    async def end_everything(self, *, leave: bool = False) -> None:
         """End all sessions, at every worker, in one write however many there are (R35).
 
         None of them loads any more, here from now on and at other workers within a second. Keepers close and remove
-        what is left of them later. Kinds that are `spared` go on.
+        what is left of them later: with `leave`, not within two minutes. Kinds that are `spared` go on.
         """
-        await self.era.begin()
+        await self.era.begin(leave=leave)
         await self.look()
         with suppress(StoreUnavailable):
             await self.store.channel.publish(ENDED_TOPIC)

@@ -22,16 +22,14 @@ class Epochs:
         """Note that somebody has logged off now."""
         now = self._manager.clock()
         name = self._names(who, now)[0]
-        counters = self._manager.store.counters
-        [known] = await counters.read([name], now=now)
-        if int(now) > known:
-            await counters.add(name, int(now) - known, now=now, ttl=3 * SPAN_S)
+        await self._manager.store.counters.lift(name, int(now), now=now, ttl=3 * SPAN_S)
 
     async def last(self, *who: str) -> float:
-        """Return when any of these has last logged off (Unix seconds, whole ones); 0 if that is long ago."""
+        """Return when any of these, or everybody, has last logged off (Unix seconds); 0 if that is long ago."""
         now = self._manager.clock()
         names = [name for one in who for name in self._names(one, now)]
-        return float(max(await self._manager.store.counters.read(names, now=now), default=0))
+        noted = await self._manager.store.counters.read(names, now=now)
+        return max([self._manager.era.since, *noted])
 
     def _names(self, who: str, now: float) -> list[str]:
         span = int(now // SPAN_S)

@@ -10,9 +10,12 @@ from typing import Final
 
 import msgspec
 
+from holdfast.core.events import ADDRESS, Event, Fact
 from holdfast.core.manager import Manager
 from holdfast.core.model import KEY_BYTES, Reason, Record, State
+from holdfast.core.policy import expires_at
 from holdfast.core.ports import Index
+from holdfast.core.sealing import Unreadable
 from holdfast.errors import BadInput, NotFound, SessionNotFound
 from holdfast.web.federation import Federation, told_each
 from holdfast.web.kinds import HTTP, SECURITY
@@ -20,6 +23,7 @@ from holdfast.web.security import Listed, Logon, Logons, logon_of
 
 PAGE: Final = 50
 LONGEST_PAGE: Final = 200
+ALL: Final = "all"  # the kind of what is ended, in the audit trail
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -97,9 +101,21 @@ class Administrator:
         return Ended(sessions=await self._end_sessions(lambda record: record.label == application))
 
     async def end_all(self) -> Ended:
-        """End all logons, and what visitors have (R35)."""
-        ended = await self._end([record async for record in self._each("kind", SECURITY)])
-        return msgspec.structs.replace(ended, sessions=await self._end_sessions(lambda record: record.parent is None))
+        """End all sessions, in one write however many there are: logons, and what goes on without one (R35).
+
+        Then, unless they are left alone, logons are counted and their issuers told.
+        """
+        manager = self._manager
+        await manager.end_everything(leave=not self._local)
+        manager.sink.emit(
+            Event(fact=Fact.FORCED_END, at=manager.clock(), kind=ALL, address=ADDRESS.get(), detail=self._by)
+        )
+        if self._local:
+            return Ended()
+        now = manager.clock()
+        records = [record async for record in self._each("kind", SECURITY) if expires_at(record) > now]
+        logons = [logon for record in records if (logon := await self._read(record)) is not None]
+        return Ended(logons=len(records), stays=await told_each(self._federations, logons))
 
     # -- inside
 
@@ -133,6 +149,13 @@ class Administrator:
         try:
             return logon_of(await self._manager.get(record.ref))
         except SessionNotFound:
+            return None
+
+    async def _read(self, record: Record) -> Logon | None:
+        """Return the logon that a record is, though all have ended."""
+        try:
+            return logon_of(await self._manager.read(record))
+        except Unreadable:
             return None
 
 
