@@ -16,7 +16,15 @@ from typer.main import get_command
 from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
 from holdfast.cli import app
-from holdfast.config import KindSettings, OAuthSettings, OidcSettings, PasswordSettings, Settings, SystemSettings
+from holdfast.config import (
+    KindSettings,
+    OAuthSettings,
+    OidcSettings,
+    PasswordSettings,
+    SamlSettings,
+    Settings,
+    SystemSettings,
+)
 from holdfast.core.kinds import Kind
 from holdfast.mcp import KINDS
 
@@ -28,6 +36,7 @@ BELOW = {
     "apps": "__NAME__IDLE",
     "oauth": "__ISSUER",
     "oidc": "__ISSUER",
+    "saml": "__METADATA",
     "passwords": "__FILE",
 }  # settings that are tables
 
@@ -82,6 +91,21 @@ max_age = 1800
 
 {oidc}
 
+## Logon at a SAML identity provider
+
+See [Logon with SAML 2.0](saml.md).
+
+```toml
+[saml]
+url = "https://shop.example/saml"      # where these pages are, as browsers see it
+key = "secrets/saml.key"
+certificate = "saml.crt"
+metadata = "https://login.example/metadata"
+issuer = "https://login.example/idp"
+```
+
+{saml}
+
 ## SAP systems
 
 Several have names in the file; what is secret may come from the environment even then, as
@@ -132,6 +156,7 @@ def page() -> str:
     variables = {name: f"HOLDFAST_{name.upper()}{BELOW.get(name, '')}" for name in Settings.model_fields}
     oauth = {name: f"HOLDFAST_OAUTH__{name.upper()}" for name in OAuthSettings.model_fields}
     oidc = {name: f"HOLDFAST_OIDC__{name.upper()}" for name in OidcSettings.model_fields}
+    saml = {name: f"HOLDFAST_SAML__{name.upper()}" for name in SamlSettings.model_fields}
     passwords = {name: f"HOLDFAST_PASSWORDS__{name.upper()}" for name in PasswordSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
@@ -139,6 +164,7 @@ def page() -> str:
         system=settings_table(SystemSettings, alone, heading="of `[systems.NAME]`"),
         oauth=settings_table(OAuthSettings, oauth, heading="of `[oauth]`"),
         oidc=settings_table(OidcSettings, oidc, heading="of `[oidc]`"),
+        saml=settings_table(SamlSettings, saml, heading="of `[saml]`"),
         passwords=settings_table(PasswordSettings, passwords, heading="of `[passwords]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
@@ -182,7 +208,7 @@ def named(annotation: Any) -> str:
         if arguments[1] is int:
             return "table of whole numbers"
         return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
-    if annotation in (OAuthSettings, OidcSettings, PasswordSettings):
+    if annotation in (OAuthSettings, OidcSettings, PasswordSettings, SamlSettings):
         return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))

@@ -10,6 +10,8 @@ One SAP system can be given wholly in the environment (`HOLDFAST_SAP_URL`, …);
     client = "100"
     user = "DEVELOPER"
     password_file = "secrets/dev"
+
+All settings there are stand here, in one place to look them up, so this file is long.
 """
 
 import difflib
@@ -180,6 +182,57 @@ class OidcSettings(Described):
     """Seconds in which the provider has to answer."""
 
 
+class SamlSettings(Described):
+    """`[saml]`: people log on at a SAML 2.0 identity provider, and off when it says so."""
+
+    url: str = ""
+    """Where browsers and the identity provider reach these pages; our metadata are at `/metadata` below it."""
+    key: Path | None = None
+    """File of our private key (PEM), which signs what we send."""
+    certificate: Path | None = None
+    """File of the certificate (PEM) that shows its public half."""
+    old_key: Path | None = None
+    """File of the key before, while identity providers may still go by it."""
+    old_certificate: Path | None = None
+    """File of the certificate before: our metadata name it as well."""
+    encryption_key: Path | None = None
+    """File of the RSA key (PEM) that opens encrypted assertions; left out, none is taken."""
+    encryption_certificate: Path | None = None
+    """File of its certificate (PEM): our metadata ask to encrypt for it."""
+    old_encryption_key: Path | None = None
+    """File of the one before, which opens what was encrypted by our old metadata."""
+    old_encryption_certificate: Path | None = None
+    """File of the certificate before."""
+    entity_id: str = ""
+    """Our name at the identity provider; empty: the address of our metadata."""
+    metadata: str = ""
+    """The identity provider's metadata: a file, read again when it changes, or an https:// address, asked hourly."""
+    issuer: str = ""
+    """Entity ID of the identity provider; needed where metadata are at an address, or describe several."""
+    vouched_by: Path | None = None
+    """File of a certificate (PEM) whose key must have signed the metadata."""
+    subject: str = ""
+    """Attribute that names a person for good; empty: their `NameID`, which has to be one that stays."""
+    name: str = ""
+    """Attribute with what to call a person."""
+    roles_in: str = ""
+    """Attribute with a person's roles or groups."""
+    roles: dict[str, str] = {}
+    """What these are called here; those that are not named count for nothing; empty: as they are."""
+    levels: dict[str, int] = {}
+    """How strong a logon is, by the class of authentication (`AuthnContextClassRef`); 1 for one that is not named."""
+    signed: Literal["either", "assertion", "response", "both"] = "either"
+    """What has to be signed: the assertion, the response around it, both, or either."""
+    fresh: Literal["never", "after_end", "always"] = "after_end"
+    """When people must prove anew who they are: `after_end`, if a logon of their browser has ended by itself."""
+    name_format: str = ""
+    """Kind of `NameID` to ask for; empty: the identity provider's choice."""
+    unsolicited: bool = False
+    """Log people on as well who begin at the identity provider."""
+    logout: Literal["front", "back"] = "front"
+    """How it is told that somebody logs off: by their browser where it can, or by SOAP (`back`) where it can."""
+
+
 class PasswordSettings(Described):
     """`[passwords]`: people log on with a name and a password of a file."""
 
@@ -238,6 +291,8 @@ class Settings(BaseSettings):
     """Access tokens of an authorization server, instead of `token`."""
     oidc: OidcSettings = OidcSettings()
     """People log on at an OpenID provider."""
+    saml: SamlSettings = SamlSettings()
+    """People log on at a SAML 2.0 identity provider."""
     passwords: PasswordSettings = PasswordSettings()
     """People log on with a password."""
     admin_token: SecretStr = SecretStr("")

@@ -29,6 +29,7 @@ from holdfast.web.kinds import KINDS
 from holdfast.web.middleware import SessionMiddleware, current, require
 from holdfast.web.saml import Partner, People, Saml
 from holdfast.web.saml.gate import Gate
+from holdfast.web.saml.partners import Get
 from holdfast.web.site import Running, Security
 from identity.saml.idp import IDP, NOW, form, identity_metadata, service_provider, signed_response
 
@@ -146,6 +147,7 @@ async def site(
     store: Store | None = None,
     *,
     gate: Gate | None = None,
+    get: Get | None = None,
     idps: tuple[tuple[str, str], ...] = ((IDP, "idp"),),
     **said: Any,
 ) -> AsyncIterator[Site]:
@@ -156,7 +158,7 @@ async def site(
     ) as engine:
         security = Security(engine=engine)
         partners = [
-            Partner(metadata=identity_metadata(name, key), **{"people": People(roles_in="groups"), **said})
+            Partner(**{"metadata": identity_metadata(name, key), "people": People(roles_in="groups"), **said})
             for name, key in idps
         ]
         made: list[Site] = []
@@ -166,7 +168,9 @@ async def site(
             assert made[0].answer is not None
             return made[0].answer(envelope)
 
-        saml = Saml(security, service_provider(), *partners, gate=gate, post=post, clock=clock)
+        saml = Saml(
+            security, service_provider(), *partners, gate=gate, post=post, get=get, clock=clock, monotonic=clock
+        )
         routes = [Route("/", show), Route("/orders", orders)]
         apps = [
             Mount(

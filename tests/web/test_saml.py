@@ -18,7 +18,7 @@ from holdfast.stores.memory import memory_store
 from holdfast.testing.clock import Clock
 from holdfast.web.federation import told
 from holdfast.web.saml import Partner, People, Saml
-from holdfast.web.saml.partner import Metadata, Partners
+from holdfast.web.saml.partners import Metadata, Partners
 from holdfast.web.security import Logon
 from identity.saml.idp import (
     IDP,
@@ -438,31 +438,38 @@ async def test_a_set_up_without_an_identity_provider_is_refused(world: Site) -> 
             Saml(security, service_provider(), *partners)
 
 
-def test_metadata_that_expire_or_become_anothers_hold_up_no_other_identity_provider(tmp_path: Path) -> None:
+async def nowhere(url: str) -> bytes:
+    raise AssertionError("nothing is at an address")
+
+
+async def test_metadata_that_expire_or_become_anothers_hold_up_no_other_identity_provider(tmp_path: Path) -> None:
     clock, file = Clock(NOW), tmp_path / "idp.xml"
     file.write_bytes(identity_metadata())
-    partners = Partners((Partner(metadata=identity_metadata(OTHER_IDP, until=NOW + 60)), Partner(metadata=file)), clock)
+    short = Partner(metadata=identity_metadata(OTHER_IDP, until=NOW + 60))
+    partners = Partners((short, Partner(metadata=file)), clock, nowhere)
     clock.now = NOW + 60
-    assert partners.named(IDP).current().entity_id == IDP
+    assert (await partners.named(IDP).current()).entity_id == IDP
     with pytest.raises(SamlUnavailable):
-        partners.named(OTHER_IDP).current()
+        await partners.named(OTHER_IDP).current()
     file.write_bytes(identity_metadata("https://evil.example/metadata"))
-    assert partners.named(IDP).current().entity_id == IDP
+    assert (await partners.named(IDP).current()).entity_id == IDP
     assert "https://evil.example/metadata" not in partners
 
 
-def test_keys_roll_over_when_the_file_of_metadata_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_keys_roll_over_when_the_file_of_metadata_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clock, file = Clock(NOW), tmp_path / "idp.xml"
     file.write_bytes(identity_metadata(IDP, "idp", until=NOW + 60))
-    metadata = Metadata(Partner(metadata=file), clock)
-    assert len(metadata.current().certificates) == 1
+    metadata = Metadata(Partner(metadata=file), clock, nowhere)
+    assert len((await metadata.current()).certificates) == 1
     file.write_bytes(identity_metadata(IDP, "idp", "idp2", until=NOW + 120))
-    assert len(metadata.current().certificates) == 2
+    assert len((await metadata.current()).certificates) == 2
     file.write_bytes(b"<half")
-    assert len(metadata.current().certificates) == 2
+    assert len((await metadata.current()).certificates) == 2
     assert "saml_malformed" in caplog.text
     file.unlink()
-    assert len(metadata.current().certificates) == 2
+    assert len((await metadata.current()).certificates) == 2
     clock.now = NOW + 120
     with pytest.raises(SamlUnavailable):
-        metadata.current()
+        await metadata.current()

@@ -18,21 +18,23 @@ from lxml import etree
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import HoldfastError
 from holdfast.identity.saml.bindings import enveloped, from_envelope, to_envelope
-from holdfast.identity.saml.metadata import our_metadata
+from holdfast.identity.saml.metadata import METADATA_BYTES, our_metadata
 from holdfast.identity.saml.names import SOAP, SOAP_ENVELOPE
 from holdfast.identity.saml.parties import ServiceProvider
 from holdfast.identity.saml.xml import MESSAGE_BYTES
 from holdfast.web.body import ClientGone
 from holdfast.web.cookies import Cookie
-from holdfast.web.fetch import post_xml
+from holdfast.web.fetch import open_fetch, post_xml
 from holdfast.web.middleware import VISIT, SessionMiddleware, visit_of
 from holdfast.web.notice import Notice, page, problem
 from holdfast.web.query import below, query_of
 from holdfast.web.reply import Header, come_back
 from holdfast.web.returns import local_path
+from holdfast.web.saml.configured import configured
 from holdfast.web.saml.gate import Gate
 from holdfast.web.saml.logouts import Logouts, Post
-from holdfast.web.saml.partner import Partner, Partners
+from holdfast.web.saml.partner import Partner
+from holdfast.web.saml.partners import Get, Partners
 from holdfast.web.saml.shared import METHOD, Shared, body_of
 from holdfast.web.saml.slo import SingleLogout
 from holdfast.web.saml.sso import SingleSignOn
@@ -57,31 +59,40 @@ class Saml:
 
     Args:
         security: What the applications of the process share.
-        sp: What we are to identity providers; its `url` is where this application is mounted.
+        sp: What we are to identity providers; its `url` is where this application is mounted. Left out, it and the
+            one identity provider are what `[saml]` says.
         partners: The identity providers; the first is asked if nobody says which.
         landing: Where people go who did not come from a page.
         gate: Bounds how many messages are checked at once.
         post: Sends SOAP, instead of a client of its own.
+        get: Asks for metadata at an address, instead of a client of its own.
         clock: Unix seconds.
+        monotonic: Seconds, monotonic.
 
     Raises:
-        ConfigurationError: There is no identity provider, or the metadata of one cannot be taken.
+        ConfigurationError: There is no identity provider, or the metadata of one cannot be taken; or a setting is
+            missing or contradicts another.
     """
 
     def __init__(
         self,
         security: Security,
-        sp: ServiceProvider,
+        sp: ServiceProvider | None = None,
         *partners: Partner,
         landing: str = "/",
         gate: Gate | None = None,
         post: Post | None = None,
+        get: Get | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        if sp is None:
+            sp, partner = configured(security.settings.saml)
+            partners = (partner,)
         self._shared = shared = Shared(
             security=security,
             sp=sp,
-            partners=Partners(partners, clock),
+            partners=Partners(partners, clock, get or _get, monotonic),
             gate=gate or Gate(),
             landing=local_path(landing),
             away=Cookie("holdfast-saml", same_site="none", proxies=security.proxies),
@@ -183,6 +194,11 @@ class Saml:
             shared.tell(running, scope, exc, logon=False)
             notice = Notice(exc.status, _fault(exc), (XML, *come_back(exc.status)))
         await notice.send(send)
+
+
+async def _get(url: str) -> bytes:
+    async with open_fetch() as fetch:
+        return await fetch(url, limit=METADATA_BYTES)
 
 
 async def _post(url: str, envelope: bytes) -> bytes:

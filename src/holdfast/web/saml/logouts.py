@@ -22,7 +22,7 @@ from holdfast.identity.saml.refusals import SamlReplayed, SamlUnavailable
 from holdfast.identity.saml.responses import RESPONSE_AGE_S, SKEW_S, Asserted
 from holdfast.identity.saml.xml import Element
 from holdfast.web.saml.gate import Gate
-from holdfast.web.saml.partner import Partners
+from holdfast.web.saml.partners import Partners
 from holdfast.web.security import Logon
 from holdfast.web.site import Running
 
@@ -58,8 +58,9 @@ class Logouts:
             SamlUnavailable: Too many wait already.
         """
         manager = running.manager
-        idp = self._partners.named(received.claimed_issuer).current()
-        request = await self._gate.run(read_logout_request, received, idp, destination, now=manager.clock())
+        metadata = self._partners.named(received.claimed_issuer)
+        request = await metadata.judged(self._gate, read_logout_request, received, destination, now=manager.clock())
+        idp = await metadata.current()
         try:
             await once(running, request.issuer, request.id, request.valid_until)
             await _note(running, request)
@@ -97,7 +98,8 @@ class Logouts:
             SamlRefused: The answer is not to be believed.
             SamlUnavailable: There is no answer.
         """
-        idp = self._partners.named(logon.issuer).current()
+        metadata = self._partners.named(logon.issuer)
+        idp = await metadata.current()
         if SOAP not in idp.logout:
             return [idp.called]
         to, request_id = idp.logout[SOAP].location, new_id()
@@ -106,7 +108,9 @@ class Logouts:
             answer = await self._post(to, envelope)
         except IssuerUnavailable as exc:
             raise SamlUnavailable(str(exc)) from None
-        complete = await self._gate.run(read_logout_response, from_envelope(answer), idp, None, request_id, now=now())
+        complete = await metadata.judged(
+            self._gate, read_logout_response, from_envelope(answer), None, request_id, now=now()
+        )
         return [] if complete else [f"systems that {idp.called} could not log off"]
 
     async def stays(self, logon: Logon, now: Callable[[], float]) -> list[str]:

@@ -19,7 +19,7 @@ from holdfast.web.pending import Pending, browser_token
 from holdfast.web.reply import Header
 from holdfast.web.saml.gate import Gate
 from holdfast.web.saml.pages import posting
-from holdfast.web.saml.partner import Partners
+from holdfast.web.saml.partners import Partners
 from holdfast.web.site import Running, Security
 
 logger = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ class Shared(msgspec.Struct, frozen=True):
             raise SamlUnsolicited("this browser has no such request open: it is too old, or another browser's")
         return kept
 
-    def once_more(self, scope: Scope, fields: Fields, to: str) -> Notice | None:
+    def once_more(self, scope: Scope, fields: Fields, to: str, *, always: bool = False) -> Notice | None:
         """Return a page that posts a form here a second time, from this site; None if that is not needed.
 
         A browser may leave our cookie out of a form that another site posts: over plain HTTP on one machine, or where
-        it is set to. From our own page it comes along.
+        it is set to. From our own page it comes along, and so do all others: `always` is for who needs those.
         """
-        if self.away.read(scope) is not None or AGAIN in dict(fields):
+        if (self.away.read(scope) is not None and not always) or AGAIN in dict(fields):
             return None
         return posting(to, {**dict(fields), AGAIN: "1"}, "One moment", "You come back from your identity provider.")
 

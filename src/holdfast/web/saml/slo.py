@@ -17,7 +17,7 @@ from holdfast.identity.saml.bindings import (
 from holdfast.identity.saml.logouts import read_logout_response
 from holdfast.identity.saml.names import POST, REDIRECT
 from holdfast.identity.saml.parties import IdentityProvider
-from holdfast.identity.saml.refusals import SamlMalformed
+from holdfast.identity.saml.refusals import SamlMalformed, SamlUnavailable, SamlWrongIssuer
 from holdfast.identity.saml.xml import Element
 from holdfast.web.cookies import CLEAR_SITE_DATA
 from holdfast.web.csrf import check_origin
@@ -71,11 +71,15 @@ class SingleLogout:
             await visit.log_out()
             return onward(to or shared.landing)
         await visit.log_out(wipe=False)
-        metadata = shared.partners.named(logon.issuer)
-        binding = next((one for one in FRONT if one in metadata.current().logout), None)
+        try:
+            metadata = shared.partners.named(logon.issuer)
+            idp = await metadata.current()
+        except (SamlUnavailable, SamlWrongIssuer):
+            return self._said([logon.issuer], to)
+        binding = next((one for one in FRONT if one in idp.logout), None)
         if binding is None or metadata.partner.logout == "back":
             return self._said(await self._logouts.stays(logon, shared.clock), to)
-        return await self._away(visit, logon, metadata.current(), binding, to)
+        return await self._away(visit, logon, idp, binding, to)
 
     async def _away(self, visit: Visit, logon: Logon, idp: IdentityProvider, binding: str, to: str) -> Notice:
         shared, way = self._shared, Way(kind=KIND, request=new_id(), idp=idp.entity_id, next=to)
@@ -90,11 +94,11 @@ class SingleLogout:
         shared = self._shared
         kept = await shared.take_back(running, scope, received.relay_state, KIND)
         way = msgspec.convert(kept, Way)
-        idp = shared.partners.named(way.idp).current()
-        complete = await shared.gate.run(
-            read_logout_response, received, idp, shared.sp.slo, way.request, now=shared.clock()
+        metadata = shared.partners.named(way.idp)
+        complete = await metadata.judged(
+            shared.gate, read_logout_response, received, shared.sp.slo, way.request, now=shared.clock()
         )
-        return self._said([] if complete else [idp.called], way.next)
+        return self._said([] if complete else [(await metadata.current()).called], way.next)
 
     def _said(self, stays: list[str], to: str) -> Notice:
         """Return what a person is told at the end: everything, or what is left (R45)."""

@@ -6,18 +6,19 @@ import msgspec
 
 from holdfast._asgi import Receive, Scope
 from holdfast.core.model import Ref
-from holdfast.errors import SessionNotFound
-from holdfast.identity.saml.bindings import from_form, to_form, to_redirect
+from holdfast.errors import BadInput, SessionNotFound
+from holdfast.identity.saml.bindings import Received, from_form, to_form, to_redirect
 from holdfast.identity.saml.names import POST, REDIRECT
+from holdfast.identity.saml.parties import IdentityProvider
 from holdfast.identity.saml.refusals import SamlBadAssertion, SamlOutOfTime
-from holdfast.identity.saml.responses import Asked, Asserted, authn_request, read_response
+from holdfast.identity.saml.responses import RESPONSE_AGE_S, Asked, Asserted, authn_request, read_response
 from holdfast.web.middleware import login
 from holdfast.web.notice import Notice, onward
 from holdfast.web.query import Query
 from holdfast.web.returns import local_path
 from holdfast.web.saml.logouts import has_ended, new_id, once
 from holdfast.web.saml.pages import posting
-from holdfast.web.saml.partner import Metadata, Partner
+from holdfast.web.saml.partner import Partner
 from holdfast.web.saml.shared import METHOD, Shared, fields_of
 from holdfast.web.security import Logon
 from holdfast.web.visit import Visit
@@ -50,18 +51,18 @@ class SingleSignOn:
         """Send the browser to the identity provider."""
         shared = self._shared
         metadata = shared.partners.named(query["idp"]) if query.get("idp") else shared.partners.first()
-        there = await visit.of_logon()
+        idp, there = await metadata.current(), await visit.of_logon()
         way = Way(
             kind=KIND,
             asked=Asked(id=new_id(), at=shared.clock(), force=self._force(visit, query, metadata.partner)),
-            idp=metadata.current().entity_id,
+            idp=metadata.entity_id,
             next=local_path(query.get("next", shared.landing)),
             there=None if there is None else (there.record.tree, there.record.key),
         )
         relay_state, cookies = await shared.send_away(
             visit.services, visit.scope, msgspec.to_builtins(way, builtin_types=(bytes,))
         )
-        notice = self._to(metadata, way.asked, relay_state)
+        notice = self._to(idp, metadata.partner, way.asked, relay_state)
         return msgspec.structs.replace(notice, headers=(*notice.headers, *cookies))
 
     async def come_back(self, visit: Visit, scope: Scope, receive: Receive) -> Notice:
@@ -72,12 +73,15 @@ class SingleSignOn:
         if again is not None:
             return again
         received = await shared.gate.run(from_form, fields)
-        kept = await shared.take_back(visit.services, scope, received.relay_state, KIND)
-        way = msgspec.convert(kept, Way, strict=False, builtin_types=(bytes,))
+        begun_there = self._begun_there(visit, received)
+        again = None if begun_there is None else shared.once_more(scope, fields, shared.sp.acs, always=True)
+        if again is not None:
+            return again
+        way = begun_there or await self._kept(visit, scope, received)
         metadata = shared.partners.named(way.idp)
-        idp, partner = metadata.current(), metadata.partner
-        asserted = await shared.gate.run(
-            read_response, received, idp, shared.sp, way.asked, now=shared.clock(), signed=partner.signed
+        partner = metadata.partner
+        asserted = await metadata.judged(
+            shared.gate, read_response, received, shared.sp, way.asked, now=shared.clock(), signed=partner.signed
         )
         await once(visit.services, asserted.issuer, asserted.id, asserted.valid_until)
         await self._find_again(visit, way)
@@ -90,6 +94,29 @@ class SingleSignOn:
 
     # -- inside
 
+    async def _kept(self, visit: Visit, scope: Scope, received: Received) -> Way:
+        """Return what was kept of a browser that comes back; raise SamlUnsolicited if it was not away."""
+        kept = await self._shared.take_back(visit.services, scope, received.relay_state, KIND)
+        return msgspec.convert(kept, Way, strict=False, builtin_types=(bytes,))
+
+    def _begun_there(self, visit: Visit, received: Received) -> Way | None:
+        """Return the way of a logon that begins at the identity provider, where that may be; else None.
+
+        A logon here that has ended by itself is not undone by an old one there: then it has to be minutes old (R29).
+        """
+        shared, issuer = self._shared, received.claimed_issuer
+        if received.root.get("InResponseTo") is not None or issuer not in shared.partners:
+            return None
+        partner = shared.partners.named(issuer).partner
+        if not partner.unsolicited:
+            return None
+        try:
+            to = local_path(received.relay_state or shared.landing)
+        except BadInput:
+            to = shared.landing
+        asked = Asked(id="", at=shared.clock() - RESPONSE_AGE_S, force=self._force(visit, {}, partner))
+        return Way(kind=KIND, asked=asked, idp=issuer, next=to)
+
     def _force(self, visit: Visit, query: Query, partner: Partner) -> bool:
         """Say whether the person has to prove anew who they are."""
         ended = visit.logon is None and self._shared.was_here.read(visit.scope) is not None
@@ -99,11 +126,11 @@ class SingleSignOn:
             or (partner.fresh == "after_end" and ended)
         )
 
-    def _to(self, metadata: Metadata, asked: Asked, relay_state: str) -> Notice:
-        shared, idp = self._shared, metadata.current()
+    def _to(self, idp: IdentityProvider, partner: Partner, asked: Asked, relay_state: str) -> Notice:
+        shared = self._shared
         binding = REDIRECT if REDIRECT in idp.logon else POST
         to = idp.logon[binding]
-        request = authn_request(shared.sp, to, asked, name_format=metadata.partner.name_format)
+        request = authn_request(shared.sp, to, asked, name_format=partner.name_format)
         credentials = shared.sp.credentials[0]
         if binding == REDIRECT:
             return onward(to_redirect(request, to, credentials, relay_state=relay_state))
