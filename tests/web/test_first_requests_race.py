@@ -109,11 +109,14 @@ async def test_however_their_steps_fall_they_get_one_session_and_what_they_wrote
             async with anyio.create_task_group() as tasks:
                 for number, (sort, dies_after) in enumerate(requests):
                     tasks.start_soon(send, number, sort, dies_after)
-            if all(dies_after is None for _, dies_after in requests):
+            all_live = all(dies_after is None for _, dies_after in requests)
+            if all_live:
                 assert len(await at_the_bank(site)) == 1
             late = await Browser(site, httpx2.Cookies(jars[NEW])).seen("bank")
             assert late["who"] == "ann"
             assert {f"k{number}" for number in survivors} <= late["data"].keys()
+            if all_live and {sort for sort, _ in requests} - {NEW}:
+                assert late["data"]["basket"]
             assert len(await at_the_bank(site)) <= 1 + sum(dies_after is not None for _, dies_after in requests)
 
 

@@ -296,12 +296,11 @@ class Logons:
         *,
         logon_id: str = "",
         keeps: Callable[[str], bool] = lambda name: True,
-    ) -> None:
+    ) -> bool:
         """Hang a visitor's HTTP session below a logon, under a new id and with what it `keeps` of its content (S3).
 
-        Raises:
-            SessionNotFound: It was attached meanwhile, or has ended, or the application has another one there.
-            SessionEnded: One of the two has ended.
+        False if the application has another one there: this one is over then. Raises SessionNotFound if another
+        request has attached it meanwhile, and SessionEnded if one of the two has ended.
         """
         await until_written(self._manager, http, lambda: self._manager.rotate(http, parent=security))
 
@@ -312,9 +311,10 @@ class Logons:
             await self._manager.save(http)
 
         await until_written(self._manager, http, write)
-        if not await self.places.claim(security, http.content[APP], http):
-            await self._manager.end(http, Reason.REPLACED)
-            raise SessionNotFound("the application has a session below this logon already")
+        if await self.places.claim(security, http.content[APP], http):
+            return True
+        await self._manager.end(http, Reason.REPLACED)
+        return False
 
     async def follow(
         self, http: Session, security: Session, *, logon_id: str, more: Mapping[str, Any] | None = None

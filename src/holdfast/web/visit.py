@@ -356,20 +356,22 @@ class Visit:
         """Hang the visitor's session below a logon, with what it keeps of its data."""
         for key in [key for key in self.data if key not in self._app.keeps]:
             del self.data[key]
-        if self.http is not None and await self._running.logons.places.find(security, self._app.name) is not None:
-            await self._join(security)
+        if self.http is None:
+            await self._open_below(security)
             return
-        if self.http is not None:
-            try:
-                await self._running.logons.attach(
-                    self.http, security, logon_id=self._logon_id, keeps=self._app.survives
-                )
-                self._set[self._app.cookie] = str(self.http.id)
-                self.data.go_on_in(self.http)
-                return
-            except (SessionNotFound, SessionEnded):  # another request was faster, or it has ended
-                self.data.forget()
-        await self._open_below(security)
+        logons, there = self._running.logons, await self._running.logons.places.find(security, self._app.name)
+        try:
+            attached = there is None and await logons.attach(
+                self.http, security, logon_id=self._logon_id, keeps=self._app.survives
+            )
+        except (SessionNotFound, SessionEnded):  # another request was faster, or it has ended
+            self.data.forget()
+            attached = False
+        if attached:
+            self._set[self._app.cookie] = str(self.http.id)
+            self.data.go_on_in(self.http)
+        else:
+            await self._join(security)
 
     async def _join(self, security: Session) -> None:
         """Go on in the session that the application has below a logon, with what a visitor keeps that it has not."""
