@@ -1,6 +1,6 @@
 """Many small errands at the store at once, but not too many; and listening to a channel through an outage."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Never, TypeVar
 
 import anyio
@@ -14,7 +14,10 @@ from holdfast.errors import StoreUnavailable
 AT_ONCE: Final = 16
 STORE_DOWN_S: Final = 1.0  # how long to leave a store alone that was out of reach
 
+MANY: Final = 256
+
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 async def together(errand: Callable[[Item], Awaitable[object]], items: Iterable[Item]) -> None:
@@ -32,6 +35,31 @@ async def together(errand: Callable[[Item], Awaitable[object]], items: Iterable[
     async with anyio.create_task_group() as tasks:
         for _ in range(AT_ONCE):
             tasks.start_soon(work)
+
+
+async def every(errand: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+    """Do a short errand for every item, 256 at a time, and return what each has returned.
+
+    A store takes what comes at once together: one transaction, one trip. What an errand raises is raised here once all
+    are done; of several, that of the first item.
+    """
+    results: dict[int, Result] = {}
+    errors: dict[int, Exception] = {}
+    left = iter(enumerate(items))
+
+    async def work() -> None:
+        for place, item in left:
+            try:
+                results[place] = await errand(item)
+            except Exception as exc:  # noqa: BLE001 - raised below
+                errors[place] = exc
+
+    async with anyio.create_task_group() as tasks:
+        for _ in items[:MANY]:
+            tasks.start_soon(work)
+    if errors:
+        raise errors[min(errors)]
+    return [results[place] for place in range(len(items))]
 
 
 async def listen(

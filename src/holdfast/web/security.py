@@ -5,7 +5,7 @@ person: MCP sessions, sticky sessions, sessions at back ends. An HTTP session ma
 attached to it then, under a new id. Ending the logon is one write; nothing below it loads any more.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
+from holdfast.core.together import every
 from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.identity.facts import Identity, InvalidToken
 from holdfast.web.address import network_of
@@ -164,6 +165,11 @@ class Logons:
         await self._epochs.note(record.client)
         return await self._manager.end(record.ref, reason, by=by)
 
+    async def end_each(self, records: Sequence[Record], reason: Reason, *, by: str = "") -> list[bool]:
+        """End many logons as `end` does, all at once, and say of each whether it had not ended already."""
+        await every(self._epochs.note, sorted({record.client for record in records}))
+        return await every(lambda record: self._manager.end(record.ref, reason, by=by), records)
+
     async def end_at_issuer(self, issuer: str, *, subject: str = "", sid: str = "", name_id: str = "") -> int:
         """End what an issuer says has ended, and return how many logons that were (R43).
 
@@ -171,20 +177,18 @@ class Logons:
         that are of both. With `name_id`, those of whom the issuer calls that, and of them with `sid` those of that
         session.
         """
-        ended = 0
-        async for record in self._at_issuer(issuer, subject, sid, name_id):
-            ended += await self.end(record, Reason.LOGOUT)
-        return ended
+        records = [record async for record in self._at_issuer(issuer, subject, sid, name_id)]
+        return sum(await self.end_each(records, Reason.LOGOUT))
 
     async def end_others(self, security: Session, reason: Reason = Reason.SECURITY) -> int:
         """End every other logon of the same person, such as after their password was changed (R34)."""
         others = [record async for record in self._of(security.owner) if record.key != security.key]
-        return sum([await self.end(record, reason) for record in others])
+        return sum(await self.end_each(others, reason))
 
     async def end_all(self, principal: str, reason: Reason = Reason.ADMIN) -> int:
         """End every logon of a person (R33)."""
         records = [record async for record in self._of(principal)]
-        return sum([await self.end(record, reason) for record in records])
+        return sum(await self.end_each(records, reason))
 
     async def listed(self, principal: str) -> list[Listed]:
         """Return a person's logons, the latest first."""

@@ -16,6 +16,7 @@ from holdfast.core.model import KEY_BYTES, Reason, Record, State
 from holdfast.core.policy import expires_at
 from holdfast.core.ports import Index
 from holdfast.core.sealing import Unreadable
+from holdfast.core.together import every
 from holdfast.errors import BadInput, NotFound, SessionNotFound
 from holdfast.web.federation import Federation, told_each
 from holdfast.web.kinds import HTTP, SECURITY
@@ -132,10 +133,10 @@ class Administrator:
 
     async def _end(self, records: list[Record]) -> Ended:
         """End logons here first, all of them, and then tell their issuers (R45)."""
-        logons = [(record, await self._logon(record)) for record in records]
-        ended = [logon for record, logon in logons if await self._logons.end(record, Reason.ADMIN, by=self._by)]
-        known = [] if self._local else [logon for logon in ended if logon is not None]
-        return Ended(logons=len(ended), stays=await told_each(self._federations, known))
+        logons = await every(self._logon, records)
+        ended = await self._logons.end_each(records, Reason.ADMIN, by=self._by)
+        known = [logon for logon, done in zip(logons, ended, strict=True) if done and logon and not self._local]
+        return Ended(logons=sum(ended), stays=await told_each(self._federations, known))
 
     async def _end_sessions(self, chosen: Callable[[Record], bool]) -> int:
         """End those HTTP sessions that are chosen and live; a logon that has ended has ended its own already."""
