@@ -5,7 +5,7 @@ shop = SessionMiddleware(shop, security, application="shop")
 bank = SessionMiddleware(bank, security, application="bank")
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,6 +13,7 @@ import msgspec
 
 from holdfast.config import Settings, load_settings
 from holdfast.core.events import Event, Fact, Sink, Sinks
+from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
@@ -63,6 +64,7 @@ class Security:
         settings: Everything else; read from file and environment if left out.
         sink: Takes the facts the engine tells.
         engine: An engine that is open, instead of all these; its kinds must contain `holdfast.web.KINDS`.
+        kinds: What else hangs below the logons, such as sticky sessions.
         same_site: Of the logon cookie.
     """
 
@@ -75,11 +77,13 @@ class Security:
         sink: Sink | None = None,
         engine: Engine | None = None,
         same_site: SameSite = "lax",
+        kinds: Sequence[Kind] = (),
     ) -> None:
         self.settings = engine.settings if engine else settings or load_settings()
         self.proxies = Proxies(self.settings.trusted_proxies)
         self.cookie = Cookie(COOKIE, same_site=same_site, proxies=self.proxies)
         self._store, self._keys, self._sink, self._engine = store, keys, sink, engine
+        self._kinds = (*KINDS, *kinds)
         self.federations: list[Federation] = []  # how logons come from elsewhere, and are told to have ended there
         self._listeners = Listeners()
         self.opened = Opened(self.running)
@@ -108,5 +112,7 @@ class Security:
                 manager.sink = theirs
             return
         sink = self._listeners if self._sink is None else Sinks(self._sink, self._listeners)
-        async with open_engine(self._store, kinds=KINDS, keys=self._keys, settings=self.settings, sink=sink) as engine:
+        async with open_engine(
+            self._store, kinds=self._kinds, keys=self._keys, settings=self.settings, sink=sink
+        ) as engine:
             yield Running(engine, Logons(engine.manager))
