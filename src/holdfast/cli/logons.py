@@ -1,7 +1,8 @@
 """`holdfast logons`: who is logged on, and ending that (S5, S19).
 
-With the store alone, logons end here, and issuers are named that were not told. A site that runs tells them: `--server`
-names the address of its administrator's API, and HOLDFAST_ADMIN_TOKEN is sent to it.
+With the store alone, logons end here, and the identity provider of `[saml]` is told; other issuers are named, as they
+were not. A site that runs tells all of its own: `--server` names the address of its administrator's API, and
+HOLDFAST_ADMIN_TOKEN is sent to it.
 """
 
 import getpass
@@ -18,12 +19,14 @@ from holdfast.cli.output import JsonOption, StoreOption, reported, show
 from holdfast.cli.remote import RemoteAdministrator
 from holdfast.config import Settings, data_folder, load_settings, store_url
 from holdfast.core.events import visible
-from holdfast.engine import open_engine
+from holdfast.engine import Engine, open_engine
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.observe import AuditTrail
 from holdfast.web.administration.administrator import Administrator, Ended
+from holdfast.web.federation import Federation
 from holdfast.web.kinds import KINDS
 from holdfast.web.security import Listed
+from holdfast.web.site import Security
 
 T = TypeVar("T")
 Anybody = Administrator | RemoteAdministrator
@@ -125,7 +128,7 @@ def end_logons(
         print(visible(f"they may still be logged on at {', '.join(ended.stays)}"))
 
 
-def _run(do: Callable[[Anybody], Awaitable[T]], store: str | None, server: str, *, local: bool = False) -> T:
+def _run(do: Callable[[Anybody], Awaitable[T]], store: str | None, server: str, *, local: bool = True) -> T:
     settings = load_settings(store=store)
 
     async def run() -> T:
@@ -150,9 +153,20 @@ async def _administrator(settings: Settings, server: str, *, local: bool) -> Asy
     trail, url = AuditTrail(data_folder() / "audit.jsonl"), store_url(settings)
     try:
         async with open_engine(url, kinds=KINDS, settings=plain, sink=trail, keeper=False) as engine:
-            yield Administrator(engine.manager, by=f"command line: {getpass.getuser()}", local=local)
+            told = [] if local else _federations(engine)
+            yield Administrator(engine.manager, told, by=f"command line: {getpass.getuser()}", local=local)
     finally:
         trail.close()
+
+
+def _federations(engine: Engine) -> list[Federation]:
+    """Return the ways by which logons come from elsewhere that the settings know, and that can be told."""
+    security = Security(engine=engine)
+    if engine.settings.saml.metadata:
+        from holdfast.web.saml import Saml  # noqa: PLC0415 - it needs an extra
+
+        Saml(security)
+    return security.federations
 
 
 def _row(one: Listed, now: float) -> dict[str, Any]:

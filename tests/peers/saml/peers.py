@@ -81,6 +81,7 @@ class Sites:
     urls: list[str]
     folder: Path
     clusters: list[Cluster] = field(default_factory=list)
+    envs: list[dict[str, str]] = field(default_factory=list)
 
     def pids(self) -> set[int]:
         return {one.pid(number) for one in self.clusters for number in range(len(one.ports))}
@@ -106,6 +107,7 @@ async def sites(
                 "HOLDFAST_ADMIN_TOKEN": ADMIN_TOKEN,
                 "HOLDFAST_STORE": f"sqlite:///{folder}/site{number}.db",
             }
+            made.envs.append(env)
             workers = cluster(
                 lambda port: [sys.executable, str(HERE / "site.py"), str(port)],
                 count=count,

@@ -90,6 +90,29 @@ async def test_an_administrators_command_leaves_the_identity_provider_alone_if_i
         assert (await carol.client.get(idp + "/session")).json() == began
 
 
+@pytest.mark.parametrize("local", [False, True])
+async def test_with_the_store_alone_the_identity_provider_of_the_settings_is_told(
+    tmp_path: Path, local: bool
+) -> None:  # S19
+    async with world(tmp_path, subject="uid") as (idp, both, carol):
+        there = (await carol.client.get(idp + "/session")).json()
+        bank = both.envs[1]
+        saml = {
+            "HOLDFAST_SAML__URL": bank["SITE_URL"] + "/saml",
+            "HOLDFAST_SAML__KEY": bank["SITE_KEY"],
+            "HOLDFAST_SAML__CERTIFICATE": bank["SITE_CERTIFICATE"],
+            "HOLDFAST_SAML__METADATA": bank["SITE_IDP"],
+        }
+        store = {name: bank[name] for name in ("HOLDFAST_STORE", "HOLDFAST_KEYS")}
+        options = ["--local"] if local else []
+        ended = await logons(tmp_path, "end", "--user", f"{idp}/metadata|carol|", *options, **saml, **store)
+        partly = [f"systems that {idp}/metadata could not log off"]  # the shop
+        assert ended == {"logons": 1, "sessions": 0, "stays": [] if local else partly}
+        assert [(await carol.seen(url))["who"] for url in both.urls] == ["carol", None]
+        now = (await carol.client.get(idp + "/session")).json()
+        assert now == there if local else now < there
+
+
 async def test_a_person_who_logs_off_tells_the_identity_provider_by_soap(tmp_path: Path) -> None:  # S8, R45
     async with world(tmp_path, subject="uid") as (idp, both, carol):
         there = (await carol.client.get(idp + "/session")).json()
