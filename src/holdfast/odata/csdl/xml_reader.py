@@ -18,6 +18,7 @@ from holdfast.odata.csdl.refusals import BadMetadata, MetadataTooLarge
 
 EDMX: Final = "{http://docs.oasis-open.org/odata/ns/edmx}"
 MOST_BYTES: Final = 32 * 1024 * 1024
+MOST_ELEMENTS: Final = 500_000
 MOST_DEPTH: Final = 64
 _TOO_DEEP: Final = etree.XPath(f"boolean({'*/' * MOST_DEPTH}*)")
 _NAMES: Final = ("$BaseType", "$BaseTerm", "$UnderlyingType", "$Extends", "$EntitySetPath", "$Action", "$Function")
@@ -29,7 +30,7 @@ def read_xml(data: bytes, *, limit: int = MOST_BYTES) -> Model:
 
     Raises:
         BadMetadata: It is no CSDL XML of OData 4, has a DTD, or says one thing twice.
-        MetadataTooLarge: It has more bytes than `limit`, or is nested more than 64 deep.
+        MetadataTooLarge: It has more bytes than `limit`, more than 500,000 elements, or is nested more than 64 deep.
     """
     root = _parsed(data, limit)
     version = root.get("Version", "")
@@ -45,6 +46,8 @@ def read_xml(data: bytes, *, limit: int = MOST_BYTES) -> Model:
 def _parsed(data: bytes, limit: int) -> Node:
     if len(data) > limit:
         raise MetadataTooLarge(f"the document has {len(data)} bytes; the limit is {limit}")
+    if data.count(b"<") > 2 * MOST_ELEMENTS:  # which no such number of elements can have
+        raise MetadataTooLarge(f"the document has more than {MOST_ELEMENTS} elements")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise BadMetadata("the document has a DTD")
     parser = etree.XMLParser(
