@@ -1,0 +1,38 @@
+"""What a handler may ask about the call that it is in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import msgspec
+
+
+class Calling(msgspec.Struct):
+    """Whose call it is, and of which session.
+
+    Args:
+        owner: The principal; empty where nobody has logged on.
+        session: A name for the sticky session that never changes and opens nothing; empty outside of one. What `edit`
+            takes in this name, `discard` and `save` let go in the same, at whatever worker.
+    """
+
+    owner: str = ""
+    session: str = ""
+
+
+_CALLING: ContextVar[Calling | None] = ContextVar("holdfast_odata_calling", default=None)
+
+
+def calling() -> Calling:
+    """Return what is known of the call that runs."""
+    return _CALLING.get() or Calling()
+
+
+@contextmanager
+def called_by(calling: Calling) -> Iterator[None]:
+    """Let `calling()` say this in the block."""
+    token = _CALLING.set(calling)
+    try:
+        yield
+    finally:
+        _CALLING.reset(token)

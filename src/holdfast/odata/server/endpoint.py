@@ -1,0 +1,168 @@
+"""A service over HTTP. In this order: who calls, the session of the id, the CSRF token, the request (O6, §2.5).
+
+So a lost session is told before a missing token, and nothing is executed for an id that is not known. The answer goes
+out when the session is written and given back.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from holdfast._asgi import Receive, Scope, Send
+from holdfast.core.events import ADDRESS
+from holdfast.errors import HoldfastError, LeaseLost
+from holdfast.identity.facts import InsufficientScope, InvalidToken
+from holdfast.odata.errors import BadRequest, MethodNotAllowed
+from holdfast.odata.query.options import pairs
+from holdfast.odata.server import batches, tokens
+from holdfast.odata.server.callers import Callers
+from holdfast.odata.server.request import JSON, Answer, Request, failed, form_of, told
+from holdfast.odata.server.resources import VERSION, Resources
+from holdfast.odata.server.stay import Caller, ContextGone, Sessions
+from holdfast.web.address import Proxies
+from holdfast.web.bearer import Bearer
+from holdfast.web.body import BodyTooLarge, ClientGone, read_body
+from holdfast.web.guard import Guard
+from holdfast.web.reply import Header, come_back, reply
+
+logger = logging.getLogger(__name__)
+
+CONTEXT: Final = "sap-contextid"
+TERMINATE: Final = "sap-terminate"
+NO_SESSION: Final = Answer(
+    status=400,
+    body=b"Session not found",
+    headers=((b"sap-err-id", b"ICMENOSESSION"), (b"content-type", b"text/plain;charset=utf-8")),
+)
+NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"})
+
+
+class Endpoint:
+    """One service at one place."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        callers: Callers,
+        bearer: Bearer,
+        *,
+        guard: Guard,
+        proxies: Proxies,
+        max_body_bytes: int,
+        max_parts: int,
+        csrf: bool,
+    ) -> None:
+        self._sessions, self._callers, self._bearer = sessions, callers, bearer
+        self._guard, self._proxies, self._most, self._csrf = guard, proxies, max_body_bytes, csrf
+        self._resources = Resources(sessions.service)
+        self._batches = batches.Batches(self._resources, max_parts=max_parts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, *, path: str, root: str) -> None:
+        """Serve one request; `path` is below the service root, raw, and `root` the path of that, ending with `/`."""
+        ADDRESS.set(self._proxies.client_of(scope))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            answer = await self._answered(scope, receive, headers, path, root)
+        except ClientGone:
+            return
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await reply(send, answer.status, body, answer.headers)
+
+    # -- inside
+
+    async def _answered(self, scope: Scope, receive: Receive, headers: dict[str, str], path: str, root: str) -> Answer:
+        """Return the answer to a request, whatever goes wrong."""
+        server = scope.get("server")
+        refusal = self._guard.refusal(headers.get("origin"), headers.get("host"), str(server[0]) if server else "")
+        if refusal is not None:
+            return Answer(status=403, body=refusal.encode(), headers=((b"content-type", b"text/plain"),))
+        context_id = headers.get(CONTEXT) or None
+        try:
+            if scope["method"] not in METHODS:
+                raise MethodNotAllowed(f"{scope['method']} is not served")
+            if path == "$metadata":
+                return self._metadata(scope, headers)
+            length = headers.get("content-length", "")
+            body = await read_body(receive, self._most, int(length) if length.isdigit() else None)
+            caller = await self._callers.of(scope)
+            request = Request(
+                method=scope["method"],
+                path=path,
+                query=scope["query_string"].decode("latin-1"),
+                headers=headers,
+                body=body,
+                root=root,
+            )
+            return await self._in_session(scope, caller, context_id, request)
+        except ContextGone:
+            return NO_SESSION
+        except (InvalidToken, InsufficientScope) as exc:
+            return _with(failed(exc), [self._bearer.challenge(exc)])
+        except BodyTooLarge as exc:
+            return _with(failed(exc), self._sessions.echo(context_id or ""))
+        except HoldfastError as exc:
+            if exc.status == 500:
+                logger.exception("an OData request failed")
+            return _with(failed(exc), [*self._sessions.echo(context_id or ""), *come_back(exc.status)])
+
+    async def _in_session(self, scope: Scope, caller: Caller, context_id: str | None, request: Request) -> Answer:
+        async with self._sessions.stay(caller, context_id) as stay:
+            sent = request.headers.get("x-csrf-token")
+            more: Iterable[Header] = ()
+            try:
+                if self._csrf:
+                    tokens.check(request.method, sent, caller.secrets)
+                more = tokens.fetched(scope, sent, caller.secrets, self._callers.cookie)
+                if request.headers.get(TERMINATE) == "session" and stay.place.inside:
+                    await stay.discard()
+                    answer = Answer(headers=(VERSION,))
+                elif request.path == "$batch":
+                    answer = await self._batches.answer(stay, request)
+                else:
+                    answer = await self._resources.answer(stay, request)
+            except tokens.TokenRequired as exc:
+                answer, more = _with(failed(exc), [tokens.REQUIRED]), ()
+            except LeaseLost:
+                raise
+            except Exception as exc:  # noqa: BLE001 - whatever a handler raises, the session goes on
+                answer = told(exc)
+            return _with(answer, [*await stay.settle(), *more, NO_STORE])
+
+    def _metadata(self, scope: Scope, headers: dict[str, str]) -> Answer:
+        """Return `$metadata`, which needs no session and touches none."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{scope['method']} is not for $metadata")
+        options = {
+            name.removeprefix("$").lower(): text for name, text in pairs(scope["query_string"].decode("latin-1"))
+        }
+        described, wanted = self._sessions.service.described, options.get("format", headers.get("accept", ""))
+        lowered = wanted.lower()
+        if lowered == "xml" or not lowered or "xml" in lowered or "*/*" in lowered:
+            return Answer(body=described.xml, headers=((b"content-type", b"application/xml"), VERSION))
+        form_of(wanted, None if wanted != "json" else "json")
+        return Answer(body=described.json, headers=((b"content-type", JSON.encode()), VERSION))
+
+
+def _with(answer: Answer, headers: Iterable[Header]) -> Answer:
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *headers))
+
+
+def below(scope: Scope, prefix: str) -> tuple[str, str] | None:
+    """Return the raw path below a service's root, and the root; None for what is elsewhere.
+
+    Raises:
+        BadRequest: The path cannot be read.
+    """
+    root = f"{quote(scope.get('root_path', '') + prefix)}/"
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    try:
+        path = raw.decode("ascii").partition("?")[0]
+    except UnicodeDecodeError as exc:
+        raise BadRequest("the path is not percent-encoded") from exc
+    if path.startswith(root):
+        return path[len(root) :], root
+    return ("", root) if f"{path}/" == root else None
