@@ -66,7 +66,7 @@ class StickyClient:
         self._line = Line(self._wire, clock, auth=auth, query=query)
         self._driver = Driver(
             self._line,
-            discard=lambda: self._line.call("POST", self._discard),
+            discard=self._discarding,
             look=lambda path: self._line.call("GET", path),
             on_loss=self._lost,
             cap=cap,
@@ -231,12 +231,15 @@ class StickyClient:
 
     async def discard(self) -> None:
         """Discard everything that is new or edited in the session; by the vocabulary, that ends the session."""
-        call = self._line.call("POST", self._discard)
+        call = self._discarding()
         reply = await self._driver.step(Act.DISCARD, "", call)
         if not self.inside:
             self._forget()
         if self.inside or not says_gone(reply):
             check(call, reply)
+
+    def _discarding(self) -> Call:
+        return self._line.call("POST", self._discard, body={})  # servers exist that cannot do without a body
 
     async def abandon(self, entity: Entity) -> None:
         """Discard because the work on an entity has failed; what fails now is logged, and `close` tries again."""

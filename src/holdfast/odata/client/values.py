@@ -68,6 +68,6 @@ def _converted(
 
 def _read(type_name: str, value: Any) -> Any:
     try:
-        return edm.from_json(type_name, value)
+        return edm.from_json(type_name, value, ieee754=True)  # some send numbers as text unasked
     except edm.EdmError:
         return value
