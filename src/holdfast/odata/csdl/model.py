@@ -115,17 +115,19 @@ class Model(Struct, frozen=True, kw_only=True):
     @property
     def container(self) -> EntityContainer | None:
         """The service's container with all that it extends in this document; None if there is none."""
-        line = list(self._containers(self.container_name))
+        line = [found for _, found in self._containers()]
         return _merged(line) if line else None
 
-    def _containers(self, name: str) -> Iterator[EntityContainer]:
+    def _containers(self) -> Iterator[tuple[str, EntityContainer]]:
+        """Yield the container and those that it extends with their names; ends where names repeat."""
+        name = self.container_name
         seen: set[str] = set()
         while name not in seen and (schema := self.schemas.get(namespace(name))) is not None:
             found = schema.container
             if found is None or found.name != simple(name):
                 return
             seen.add(name)
-            yield found
+            yield name, found
             name = found.extends
 
     def annotations(self, target: str, inline: Annotations | None = None) -> Annotations:
@@ -139,19 +141,12 @@ class Model(Struct, frozen=True, kw_only=True):
         return found
 
     def set_annotations(self, entity_set: str) -> Annotations:
-        """Return all annotations of an entity set of the container."""
+        """Return all annotations of an entity set of the container; what is said nearer to the container counts."""
         found: Annotations = {}
-        for name, container in self._container_names():
-            if entity_set in container.entity_sets:
-                target, inline = f"{name}/{entity_set}", container.entity_sets[entity_set].annotations
-                found = self.annotations(target, inline) | found
+        for name, container in reversed(list(self._containers())):
+            inline = container.entity_sets.get(entity_set)
+            found |= self.annotations(f"{name}/{entity_set}", inline.annotations if inline else {})
         return found
-
-    def _container_names(self) -> Iterator[tuple[str, EntityContainer]]:
-        name = self.container_name
-        for container in self._containers(name):
-            yield name, container
-            name = container.extends
 
 
 def _merged(line: Iterable[EntityContainer]) -> EntityContainer:
