@@ -14,6 +14,9 @@ EVERYTHING = b"""<?xml version="1.0" encoding="utf-8"?>
     <Annotation xmlns="http://docs.oasis-open.org/odata/ns/edm" Term="Core.Description" String="of a reference"/>
   </edmx:Reference>
   <edmx:DataServices>
+    <Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="base.model">
+      <EntityContainer Name="Stock"><EntitySet Name="Homes" EntityType="shop.model.Maker"/></EntityContainer>
+    </Schema>
     <!-- types, with comments and foreign elements in between -->
     <Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="shop.model" Alias="self">
       <EntityType Name="Thing" Abstract="true">
@@ -168,9 +171,6 @@ EVERYTHING = b"""<?xml version="1.0" encoding="utf-8"?>
         <Annotation Term="UI.IsOf"><IsOf Type="Collection(self.Good)"><Path>Parts</Path></IsOf></Annotation>
       </Annotations>
       <Annotation Term="Core.Description" String="of the schema"/>
-    </Schema>
-    <Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="base.model">
-      <EntityContainer Name="Stock"><EntitySet Name="Homes" EntityType="shop.model.Maker"/></EntityContainer>
     </Schema>
   </edmx:DataServices>
 </edmx:Edmx>

@@ -16,7 +16,7 @@ from holdfast.odata.csdl import (
     by_name,
     read_xml,
 )
-from odata.csdl.documents import EVERYTHING
+from odata.csdl.documents import EVERYTHING, document
 
 
 def bound(
@@ -93,6 +93,14 @@ def test_a_container_has_the_members_and_their_annotations_of_the_one_it_extends
     assert model.container.annotations == {"T.T": 0}
     assert model.set_annotations("Bases") == {"T.T": 1, "T.U": 3}
     assert model.set_annotations("Nothing") == {}
+
+
+def test_the_service_has_the_container_that_no_other_one_extends_wherever_it_stands() -> None:
+    derived = "<Schema xmlns='http://docs.oasis-open.org/odata/ns/edm' Namespace='A'>"
+    derived += "<EntityContainer Name='Box' Extends='Demo.Base'/></Schema>"
+    behind = document("<EntityContainer Name='Base'/>").replace(b"</Schema>", b"</Schema>" + derived.encode())
+    before = document("<EntityContainer Name='Base'/>").replace(b"<Schema", derived.encode() + b"<Schema", 1)
+    assert read_xml(before).container_name == read_xml(behind).container_name == "A.Box"
 
 
 def test_a_model_without_container_has_none() -> None:
