@@ -33,6 +33,6 @@ async def test_an_errand_that_fails_keeps_no_other_from_being_done() -> None:
             raise StoreUnavailable(str(number))
         done.append(number)
 
-    with anyio.fail_after(5), pytest.raises(StoreUnavailable, match="^1$"):
+    with anyio.fail_after(5), pytest.raises(StoreUnavailable, match=r"^1$"):
         await every(errand, range(6))
     assert done == [0, 2, 4]

@@ -341,12 +341,12 @@ class Keeper:
                 return
             nodes = [record for level in order for record in level]
             gone = closing.removable(nodes, run.failed, manager.kinds)
-            if top not in gone:
+            whole = bool(gone) and gone[-1].key == top.key  # leaves come first
+            if not whole:
                 await self._failed(held, top, patience=0.0 if run.unreadable else manager.tuning.closing_patience)
-            await self._remove(gone, held, top)
-            for parent in tree:
-                if top in gone and parent.key == top.parent:
-                    await self._left_alone(parent)
+            await self._remove(gone, held, top, whole=whole)
+            for parent in [record for record in tree if whole and record.key == top.parent]:
+                await self._left_alone(parent)
 
     async def _close_levels(self, order: list[list[Record]], run: Run) -> bool:
         """Close what has effect outside, leaves first; False if a request is still on its way somewhere below.
@@ -420,9 +420,8 @@ class Keeper:
             later = msgspec.structs.replace(later, payload=stored.payload, version=stored.version)
         await self._manager.store.sessions.replace(later, now=self._manager.clock(), fence=held.lease.fence)
 
-    async def _remove(self, gone: list[Record], held: Held, top: Record) -> None:
+    async def _remove(self, gone: list[Record], held: Held, top: Record, *, whole: bool) -> None:
         manager = self._manager
-        whole = bool(gone) and gone[-1].key == top.key
         await manager.store.sessions.delete([r.ref for r in gone], fence=held.lease.fence if whole else None)
         if whole:
             held.forget()
