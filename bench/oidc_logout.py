@@ -42,7 +42,12 @@ SETTINGS = OidcSettings(issuer=ISSUER, client_id="shop", client_secret="x", url=
 
 
 async def fetch(
-    url: str, *, limit: int, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
+    url: str,
+    *,
+    limit: int,
+    form: Mapping[str, str] | None = None,
+    login: tuple[str, str] | None = None,
+    bearer: str = "",
 ) -> bytes:
     """Answer as the provider."""
     if url.endswith("/keys"):

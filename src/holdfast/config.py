@@ -154,8 +154,18 @@ class OidcSettings(Described):
     """Name of this site at the provider."""
     client_secret: SecretStr = SecretStr("")
     """Secret of this site at the provider."""
-    authentication: Literal["client_secret_basic", "client_secret_post", "none"] = "client_secret_basic"
-    """How the site shows its secret to the provider; `none` for a client without one, which PKCE alone protects."""
+    authentication: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] = (
+        "client_secret_basic"
+    )
+    """How the site shows who it is: its secret, a signature (`private_key_jwt`) or nothing, which leaves PKCE alone."""
+    client_key: Path | None = None
+    """File of the private key (PEM) that signs, for `private_key_jwt`; the provider knows its public half."""
+    client_key_id: str = ""
+    """What the provider calls that key (`kid`)."""
+    client_key_algorithm: Algorithm | None = None
+    """By what it signs; left out: RS256, EdDSA, or what fits the key's curve."""
+    client_key_audience: Literal["issuer", "token_endpoint"] = "issuer"
+    """For whom it signs; some providers want the address of their token endpoint there."""
     url: str = ""
     """Where browsers and the provider reach these pages; `/callback` below it is registered at the provider."""
     scopes: list[str] = ["openid", "profile"]
@@ -166,10 +176,12 @@ class OidcSettings(Described):
     """Seconds for which the provider may go by its own session, such as the idle time here; left out: as it likes."""
     acr_levels: dict[str, int] = {}
     """How strong a logon is, by the class of authentication (`acr`) that the provider names."""
+    userinfo: bool = False
+    """Ask the userinfo endpoint for what the ID token does not say of a person; what this says counts for more."""
     roles_claim: str = "roles"
-    """Claim of the ID token with a person's roles; dots lead into claims within claims."""
+    """Claim with a person's roles; dots lead into claims within claims."""
     name_claim: str = "name"
-    """Claim of the ID token with what to call a person."""
+    """Claim with what to call a person."""
     algorithms: list[Algorithm] = ["RS256", "PS256", "ES256", "EdDSA"]
     """Algorithms of signatures that are taken."""
     logout_token_types: list[str] = ["logout+jwt"]

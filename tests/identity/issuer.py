@@ -67,15 +67,23 @@ class Issuer:
     def __init__(self, *signers: Signer) -> None:
         self.signers = list(signers) or [Signer()]
         self.fetched: list[str] = []
+        self.bearers: list[str] = []
         self.answers: dict[str, bytes] = {}
         self.down = False
         self.gate: anyio.Event | None = None  # while it is there, nothing is answered
         self.forms: list[tuple[dict[str, str], tuple[str, str] | None]] = []
 
     async def __call__(
-        self, url: str, *, limit: int, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        form: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
+        bearer: str = "",
     ) -> bytes:
         self.fetched.append(url)
+        self.bearers.append(bearer)
         if form is not None:
             self.forms.append((dict(form), login))
         if self.gate is not None:

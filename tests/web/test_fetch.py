@@ -55,6 +55,14 @@ async def test_the_body_of_a_200_is_returned() -> None:
     assert made.heard.startswith(b"GET /keys HTTP/1.1")
 
 
+async def test_an_access_token_is_shown_where_there_is_one() -> None:  # RFC 6750 §2.1
+    for bearer in ("", "a-token"):
+        with anyio.fail_after(5):
+            async with host(answer(b"{}")) as made, open_fetch() as fetch:
+                await fetch(made.url, limit=2, bearer=bearer)
+        assert (b"authorization: Bearer a-token" in made.heard) == bool(bearer)
+
+
 async def test_a_form_is_posted_with_our_name_and_secret() -> None:
     # RFC 6749 §2.3.1: both are form-encoded before they are put together
     with anyio.fail_after(5):

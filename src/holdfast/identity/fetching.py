@@ -18,13 +18,20 @@ class Fetch(Protocol):
     """Sends one request to an issuer."""
 
     async def __call__(
-        self, url: str, *, limit: int, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        form: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
+        bearer: str = "",
     ) -> bytes:
         """Return the body of the answer, which is a 200 and no longer than `limit` bytes.
 
         Redirects are not followed. Args:
             form: Sent by POST; left out, it is a GET.
             login: Name and secret, sent as Basic authentication (RFC 6749 §2.3.1).
+            bearer: An access token (RFC 6750 §2.1).
 
         Raises:
             IssuerRefused: The answer is a 4xx.

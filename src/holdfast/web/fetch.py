@@ -21,13 +21,18 @@ class HttpFetch:
         self._client = client
 
     async def __call__(
-        self, url: str, *, limit: int, form: Mapping[str, str] | None = None, login: tuple[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        form: Mapping[str, str] | None = None,
+        login: tuple[str, str] | None = None,
+        bearer: str = "",
     ) -> bytes:
         """Return the body of a 200."""
         auth = httpx2.BasicAuth(*map(quote_plus, login)) if login else None  # both are form-encoded first (RFC 6749)
-        request = self._client.build_request(
-            "GET" if form is None else "POST", url, data=form, headers={"accept": "application/json"}
-        )
+        headers = {"accept": "application/json, */*;q=0.1", **({"authorization": f"Bearer {bearer}"} if bearer else {})}
+        request = self._client.build_request("GET" if form is None else "POST", url, data=form, headers=headers)
         try:
             answer = await self._client.send(request, auth=auth, follow_redirects=False, stream=True)
             try:

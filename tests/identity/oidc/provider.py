@@ -15,6 +15,7 @@ from identity.issuer import ISSUER, JWKS, NOW, Issuer, Signer
 CLIENT = "shop"
 SITE = "https://shop.example/oidc"
 TOKENS = f"{ISSUER}/token?v=2"
+USERINFO = f"{ISSUER}/me"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 METADATA: dict[str, Any] = {
@@ -23,6 +24,7 @@ METADATA: dict[str, Any] = {
     "authorization_endpoint": f"{ISSUER}/authorize?tenant=1",
     "token_endpoint": TOKENS,
     "end_session_endpoint": f"{ISSUER}/logout",
+    "userinfo_endpoint": USERINFO,
 }
 
 

@@ -1,13 +1,19 @@
 // An OpenID provider that we did not write (oidc-provider, MIT), with one client, on localhost.
 //
-// node provider.mjs PORT CLIENT_URL [front]
+// node provider.mjs PORT CLIENT_URL [front] [jwk=PUBLIC_KEY]
 //
 // Its own pages for development log anybody on under the name they give. With `front` the page that asks whether to log
-// out also shows each client's front-channel logout in a frame, as Front-Channel Logout 1.0 has it.
+// out also shows each client's front-channel logout in a frame, as Front-Channel Logout 1.0 has it. With a key the client
+// signs instead of showing a secret, and only the userinfo endpoint tells more of people than who they are.
 import { generateKeyPairSync } from "node:crypto";
 import Provider from "oidc-provider";
 
-const [port, site, front] = process.argv.slice(2);
+const [port, site, ...options] = process.argv.slice(2);
+const front = options.includes("front");
+const jwk = options.find((one) => one.startsWith("jwk="))?.slice(4);
+const proof = jwk
+  ? { token_endpoint_auth_method: "private_key_jwt", jwks: { keys: [JSON.parse(jwk)] } }
+  : { token_endpoint_auth_method: "client_secret_basic", client_secret: "a secret: with / signs" };
 const issuer = `http://localhost:${port}`;
 const key = (type, options, more) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: "jwk" }), ...more });
 
@@ -24,17 +30,16 @@ const provider = new Provider(issuer, {
   clients: [
     {
       client_id: "shop",
-      client_secret: "a secret: with / signs",
       redirect_uris: [`${site}/oidc/callback`],
       post_logout_redirect_uris: [`${site}/oidc/logged-out`],
       backchannel_logout_uri: `${site}/oidc/backchannel-logout`,
       backchannel_logout_session_required: true,
-      token_endpoint_auth_method: "client_secret_basic",
+      ...proof,
       id_token_signed_response_alg: "ES256",
     },
   ],
   claims: { openid: ["sub", "roles"], profile: ["name"] },
-  conformIdTokenClaims: false,
+  conformIdTokenClaims: Boolean(jwk),
   findAccount: (ctx, id) => ({
     accountId: id,
     claims: () => ({ sub: id, name: `${id} of ${issuer}`, roles: ["clerk"] }),

