@@ -134,7 +134,7 @@ class Stay:
         self._stored = self.buffer.snapshot()
         self._discarded = False
         self.calling = Calling(caller.owner, node.key.hex() if node is not None else "")
-        self.leaving: Ref | None = None  # a node that the keeper is closing
+        self.leaving: Ref | None = None  # a node whose children the keeper is closing
         self._unit: AsyncExitStack | None = None
         self._units: set[int] = set()
 
@@ -255,7 +255,8 @@ class Stay:
         with suppress(SessionEnded, SessionConflict):  # somebody else has ended it as well
             await self._write(node)
         await manager.end(node, Reason.CLIENT)
-        self.leaving = node.ref
+        if not len(self.buffer):
+            self.leaving = node.ref
 
     async def _let_go_all_but(self, kept: Mapping[str, Taken]) -> None:
         """Let handlers discard what was taken since. What they cannot is left to the keeper, in a node of its own."""
