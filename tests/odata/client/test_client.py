@@ -142,7 +142,7 @@ async def test_illegal_steps_raise_before_anything_is_sent(service: tuple[Unruly
     sent = len(unruly.asked)
     with pytest.raises(ChoreographyError, match="neither new nor edited"):
         await client.save(TWO)
-    with pytest.raises(BadInput, match="no property Nota"):
+    with pytest.raises(BadInput, match="no Nota"):
         await client.patch(ONE, {"Nota": "x"})
     with pytest.raises(EdmError):
         await client.patch(ONE, {"Due": "tomorrow"})

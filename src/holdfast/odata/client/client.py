@@ -28,7 +28,7 @@ from holdfast.odata.client.errors import Loss
 from holdfast.odata.client.line import Auth, Line, says_gone
 from holdfast.odata.client.schedule import CAP_S
 from holdfast.odata.client.service import Service
-from holdfast.odata.client.values import from_service, to_service
+from holdfast.odata.client.values import from_service
 from holdfast.odata.csdl import read_xml
 
 WHOLE: Final = {"prefer": "return=representation"}
@@ -179,7 +179,8 @@ class StickyClient:
         name = action or sticky.new
         if name not in (sticky.new, *sticky.more_new) or not name:
             raise BadInput(f"{collection} has no new action {name}".rstrip())
-        call = self._line.call("POST", f"{collection}/{name}", body=dict(parameters))
+        place = f"{collection}/{name}"
+        call = self._line.call("POST", place, body=service.body(place, parameters))
 
         def named(reply: Reply) -> str:
             return path or self._path_in(reply, collection) or collection
@@ -205,7 +206,7 @@ class StickyClient:
         In a sticky set that needs a session.
         """
         service = await self.service()
-        body = to_service(service.model, service.type_of(path), changes)
+        body = service.body(path, changes)
         entity = self.entity(path)
         call = self._line.call("PATCH", path, headers=WHOLE | if_match(entity.etag if entity else ""), body=body)
         reply = await self._driver.step(Act.OTHER, path, call, within=service.is_sticky(path))
@@ -282,7 +283,7 @@ class StickyClient:
         service = await self.service()
         if service.choreographed(path):
             raise BadInput(f"{path} begins or ends a session", hint="Use edit, new, save or discard.")
-        call = self._line.call("POST", path, body=to_service(service.model, service.type_of(path), values))
+        call = self._line.call("POST", path, body=service.body(path, values))
         reply = await self._driver.step(Act.OTHER, path, call, within=service.is_sticky(path))
         return self._values(path, good_body(call, reply))
 

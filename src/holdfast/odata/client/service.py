@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from holdfast.errors import BadInput, HoldfastError, NotFound
 from holdfast.odata import edm
+from holdfast.odata.client.values import to_service, written
 from holdfast.odata.csdl import Model
 from holdfast.odata.query.path import Call, Path, parse_path
 from holdfast.odata.vocabulary import Sticky, sticky_sets
@@ -68,6 +69,18 @@ class Service:
     def type_of(self, path: str) -> str:
         """Return the qualified type of what a path leads to, empty if it is not known."""
         return self._place(path).type
+
+    def body(self, path: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is sent to a path for these values: an entity's properties, or the parameters of an action.
+
+        Raises:
+            BadInput, EdmError: As `to_service`.
+        """
+        place = self._place(path)
+        if isinstance(place.last, Call):
+            parameters = {each.name: each for each in place.last.operation.arguments}
+            return written(self.model, parameters, values, place.last.name)
+        return to_service(self.model, place.type, values)
 
     def _place(self, path: str) -> Path:
         try:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from holdfast.errors import BadInput
 from holdfast.odata import edm
-from holdfast.odata.csdl import Model, TypeDefinition
+from holdfast.odata.csdl import Model, NavigationProperty, Property, Typed, TypeDefinition
 
 Converter = Callable[[str, Any], Any]
+Field = Typed | NavigationProperty
 CONTROL: Final = "@"  # in the names of control information
 
 
@@ -30,13 +31,21 @@ def to_service(model: Model, type_name: str, values: Mapping[str, Any]) -> dict[
         BadInput: The type has no such property.
         EdmError: A value is none of its property's type.
     """
-    known = model.properties(type_name).keys() | model.navigation(type_name).keys()
-    is_open = any(each.open_type for _, each in model.line(type_name))
+    fields: dict[str, Field] = {**model.properties(type_name), **model.navigation(type_name)}
+    if not fields or any(each.open_type for _, each in model.line(type_name)):
+        fields |= {name: Property(name=name, type="") for name in values if name not in fields}
+    return written(model, fields, values, type_name)
+
+
+def written(model: Model, fields: Mapping[str, Field], values: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Return what is sent for values of these properties or parameters; `of` says whose they are."""
     for name in values:
-        if known and name not in known and CONTROL not in name and not is_open:
-            raise BadInput(f"{type_name} has no property {name}")
+        if name not in fields and CONTROL not in name:
+            raise BadInput(f"{of} has no {name}")
     return {
-        name: _converted(model, *_type_of(model, type_name, name), value, edm.to_json, to_service)
+        name: _converted(model, fields[name].type, fields[name].collection, value, edm.to_json, to_service)
+        if name in fields
+        else value
         for name, value in values.items()
     }
 
