@@ -11,8 +11,8 @@ from stores.stores import Place
 PLANTED = (UNKNOWN, "attackers-choice", "1", "../../etc/passwd", "A" * 42, "A" * 44, "*", "{}", "' OR 1=1 --", "%00")
 
 
-async def test_a_planted_id_is_never_taken_over(sqlite: Place, tmp_path: Path) -> None:  # T1
-    async with web_target(sqlite, tmp_path) as attacked:
+async def test_a_planted_id_is_never_taken_over(each_place: Place, tmp_path: Path) -> None:  # T1
+    async with web_target(each_place, tmp_path) as attacked:
         for planted in PLANTED:
             victim = attacked.browser({"shop": planted, LOGON: planted})
             assert await victim.seen() == NOBODY
@@ -27,9 +27,9 @@ async def test_a_planted_id_is_never_taken_over(sqlite: Place, tmp_path: Path) -
 
 @pytest.mark.parametrize("keeps", [[], ["basket"]])
 async def test_who_planted_a_session_of_his_own_stays_a_visitor_without_it(
-    keeps: list[str], sqlite: Place, tmp_path: Path
+    keeps: list[str], each_place: Place, tmp_path: Path
 ) -> None:  # T2
-    async with web_target(sqlite, tmp_path, keeps=keeps) as attacked:
+    async with web_target(each_place, tmp_path, keeps=keeps) as attacked:
         attacker = attacked.browser()
         await attacker.post("/write?basket=tea&draft=poison")
         victim = attacker.copy()

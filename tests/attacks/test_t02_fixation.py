@@ -11,8 +11,9 @@ from stores.stores import Place
 VICTIM = {"authorization": "Bearer ann.1"}
 
 
-async def test_who_logs_on_gets_a_fresh_id_and_the_attackers_copy_is_dead(sqlite: Place, tmp_path: Path) -> None:  # R8
-    async with target(sqlite, tmp_path, **DIALECT) as attacked:
+async def test_who_logs_on_gets_a_fresh_id_and_the_attackers_copy_is_dead(each_place: Place, tmp_path: Path) -> None:
+    # R8
+    async with target(each_place, tmp_path, **DIALECT) as attacked:
         planted = (await attacked.session())["mcp_session_id"]
         seen = await attacked.post(call("whoami"), query=f"?session_id={planted}", **VICTIM)
         fresh = seen.headers["mcp-session-id"]
@@ -32,9 +33,11 @@ async def test_who_logs_on_gets_a_fresh_id_and_the_attackers_copy_is_dead(sqlite
         assert [event["mark"] for event in attacked.told("rotated")] == [fresh[:8]]
 
 
-async def test_a_stream_that_the_attacker_has_open_hears_nothing_of_the_victim(sqlite: Place, tmp_path: Path) -> None:
+async def test_a_stream_that_the_attacker_has_open_hears_nothing_of_the_victim(
+    each_place: Place, tmp_path: Path
+) -> None:
     # R8, R61: neither the fresh id nor anything that is sent from then on
-    async with target(sqlite, tmp_path, **DIALECT) as attacked:
+    async with target(each_place, tmp_path, **DIALECT) as attacked:
         async with attacked.reading() as spy:
             await spy.until(lambda seen: seen.told("session"))
             planted = spy.told("session")[0]["session_id"]
@@ -51,9 +54,9 @@ async def test_a_stream_that_the_attacker_has_open_hears_nothing_of_the_victim(s
         assert "for ann alone" not in spy.text
 
 
-async def test_outside_the_dialect_nobody_can_log_on_to_an_anonymous_session(sqlite: Place, tmp_path: Path) -> None:
+async def test_outside_the_dialect_nobody_can_log_on_to_an_anonymous_session(each_place: Place, tmp_path: Path) -> None:
     # M13
-    async with target(sqlite, tmp_path) as attacked:
+    async with target(each_place, tmp_path) as attacked:
         planted = await attacked.session()
         assert (await attacked.post(call("whoami"), **planted, **VICTIM)).status_code == 404
         [record] = await attacked.records()
@@ -61,9 +64,9 @@ async def test_outside_the_dialect_nobody_can_log_on_to_an_anonymous_session(sql
         assert attacked.told("rotated") == []
 
 
-async def test_a_call_that_the_attacker_has_running_is_cut_off(sqlite: Place, tmp_path: Path) -> None:  # R8, E18
+async def test_a_call_that_the_attacker_has_running_is_cut_off(each_place: Place, tmp_path: Path) -> None:  # R8, E18
     began, go = tmp_path / "began", tmp_path / "go"
-    async with target(sqlite, tmp_path, **DIALECT) as attacked:
+    async with target(each_place, tmp_path, **DIALECT) as attacked:
         planted = await attacked.session()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: attacked.post(call("slowly", began=str(began), go=str(go)), **planted))

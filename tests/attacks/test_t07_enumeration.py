@@ -22,8 +22,9 @@ async def modern(attacked: Target, method: str, params: dict[str, Any], **header
     return await attacked.post(request(method, {**params, "_meta": META}), **named)
 
 
-async def test_another_users_handle_answers_as_one_that_never_was(sqlite: Place, tmp_path: Path) -> None:  # R36, M20
-    async with target(sqlite, tmp_path) as attacked:
+async def test_another_users_handle_answers_as_one_that_never_was(each_place: Place, tmp_path: Path) -> None:
+    # R36, M20
+    async with target(each_place, tmp_path) as attacked:
         opened = await modern(attacked, "tools/call", {"name": "open_basket", "arguments": {}}, **ANN)
         handle = opened.json()["result"]["content"][0]["text"]
         named = await attacked.session(**ANN)
@@ -40,8 +41,9 @@ async def test_another_users_handle_answers_as_one_that_never_was(sqlite: Place,
         assert len(await attacked.records("handle")) == 1
 
 
-async def test_another_users_task_answers_as_one_that_never_was(sqlite: Place, tmp_path: Path) -> None:  # R36, M19
-    async with target(sqlite, tmp_path) as attacked:
+async def test_another_users_task_answers_as_one_that_never_was(each_place: Place, tmp_path: Path) -> None:
+    # R36, M19
+    async with target(each_place, tmp_path) as attacked:
         answers = []
         for method in ("tasks/get", "tasks/cancel"):
             for tried, who in ((NEVER, BOB), ("x", BOB), (NEVER, {})):
@@ -50,8 +52,8 @@ async def test_another_users_task_answers_as_one_that_never_was(sqlite: Place, t
         assert len(set(answers)) == 2, answers
 
 
-async def test_no_tool_tells_whether_an_id_lives(sqlite: Place, tmp_path: Path) -> None:  # R36
-    async with target(sqlite, tmp_path) as attacked:
+async def test_no_tool_tells_whether_an_id_lives(each_place: Place, tmp_path: Path) -> None:  # R36
+    async with target(each_place, tmp_path) as attacked:
         handle = (await attacked.session(**ANN))["mcp_session_id"]
         bodies = set()
         for tried in (handle, NEVER, "x", handle[:-1], handle[:-1] + ("A" if handle[-1] != "A" else "B")):

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from starlette.routing import Mount
 
 from holdfast.web.administration import Administration
+from stores.stores import Place
 from web.account_world import SECRET, SESSIONS, Browser, World, world
 
 TOKEN = "administrators-have-this-token-0123456789"
@@ -22,8 +23,8 @@ ROUNDS = 150
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as made:
+async def site(each_place: Place, tmp_path: Path) -> AsyncIterator[World]:
+    async with each_place.open() as store, world(tmp_path, store=store) as made:
         made.security.settings.admin_token = SecretStr(TOKEN)
         made.app.routes.append(Mount("/admin", Administration(made.security)))
         yield made

@@ -24,8 +24,8 @@ async def get_nothing(thief: Browser) -> None:
     assert (await thief.copy().get("/me")).status_code == 401
 
 
-async def test_old_cookies_get_nothing(sqlite: Place, tmp_path: Path) -> None:
-    async with web_target(sqlite, tmp_path) as attacked:
+async def test_old_cookies_get_nothing(each_place: Place, tmp_path: Path) -> None:
+    async with web_target(each_place, tmp_path) as attacked:
         victim = await victim_of(attacked)
         thief = victim.copy()
         await victim.post("/logout")
@@ -44,8 +44,10 @@ async def test_old_cookies_get_nothing(sqlite: Place, tmp_path: Path) -> None:
         assert (await victim.seen())["who"] == "cleo"
 
 
-async def test_at_each_change_of_privilege_the_old_ids_are_dead_at_once(sqlite: Place, tmp_path: Path) -> None:  # R8
-    async with web_target(sqlite, tmp_path) as attacked:
+async def test_at_each_change_of_privilege_the_old_ids_are_dead_at_once(
+    each_place: Place, tmp_path: Path
+) -> None:  # R8
+    async with web_target(each_place, tmp_path) as attacked:
         victim = attacked.browser()
         await victim.post("/write?a=1")
         transitions = ("/login/ann", "/login/ann", "/login/ann?level=2", "/login/bob", "/logout", "/login/ann")

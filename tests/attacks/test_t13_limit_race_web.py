@@ -10,9 +10,9 @@ from stores.stores import Place
 
 
 @pytest.mark.parametrize("policy", ["reject", "replace_oldest"])
-async def test_of_fifty_logons_at_once_three_live(policy: str, sqlite: Place, tmp_path: Path) -> None:
+async def test_of_fifty_logons_at_once_three_live(policy: str, each_place: Place, tmp_path: Path) -> None:
     settings = {"KINDS__SECURITY__PER_PRINCIPAL": "3", "KINDS__SECURITY__POLICY": policy}
-    async with web_target(sqlite, tmp_path, settings=settings) as attacked:
+    async with web_target(each_place, tmp_path, settings=settings) as attacked:
         browsers = [attacked.browser() for _ in range(50)]
         statuses: list[int] = []
 

@@ -9,9 +9,9 @@ from stores.stores import Place
 
 
 async def test_twenty_requests_at_the_instant_of_a_renewal_get_one_new_id_and_no_refusal(
-    sqlite: Place, tmp_path: Path
+    each_place: Place, tmp_path: Path
 ) -> None:
-    async with web_target(sqlite, tmp_path) as attacked:
+    async with web_target(each_place, tmp_path) as attacked:
         victim = attacked.browser()
         await victim.post("/login/ann")
         await victim.post("/bank/write?b=1")
@@ -33,8 +33,8 @@ async def test_twenty_requests_at_the_instant_of_a_renewal_get_one_new_id_and_no
         assert await Browser(attacked, {"bank": victim.jar["bank"]}).seen("/bank/") == {"who": None, "data": {}}
 
 
-async def test_requests_with_the_old_ids_during_a_logon_do_not_undo_it(sqlite: Place, tmp_path: Path) -> None:
-    async with web_target(sqlite, tmp_path, keeps=["basket"]) as attacked:
+async def test_requests_with_the_old_ids_during_a_logon_do_not_undo_it(each_place: Place, tmp_path: Path) -> None:
+    async with web_target(each_place, tmp_path, keeps=["basket"]) as attacked:
         victim = attacked.browser()
         await victim.post("/write?basket=tea")
         old = victim.copy()

@@ -8,8 +8,8 @@ from attacks.web_world import Browser, web_target
 from stores.stores import Place
 
 
-async def test_other_keys_all_stay_and_counters_count(sqlite: Place, tmp_path: Path) -> None:
-    async with web_target(sqlite, tmp_path) as attacked:
+async def test_other_keys_all_stay_and_counters_count(each_place: Place, tmp_path: Path) -> None:
+    async with web_target(each_place, tmp_path) as attacked:
         for who in ("visitor", "ann"):
             browser = attacked.browser()
             await browser.post("/write?first=1" if who == "visitor" else f"/login/{who}")

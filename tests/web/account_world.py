@@ -14,6 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from holdfast.config import Settings
+from holdfast.core.ports import Store
+from holdfast.core.sealing import new_key_text
 from holdfast.engine import open_engine
 from holdfast.identity.attempts import Most
 from holdfast.identity.passwords import Cost, Passwords
@@ -101,13 +103,21 @@ def site_of(security: Security, account: Any, *, inside: bool = True, **options:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, inside: bool = True, most: Most | None = None, **options: Any) -> AsyncIterator[World]:
+async def world(
+    folder: Path, *, inside: bool = True, most: Most | None = None, store: Store | None = None, **options: Any
+) -> AsyncIterator[World]:
     clock, sink = Clock(1_700_000_000.0), RecordingSink()
     passwords = Passwords(folder / "people", cost=CHEAP)
     passwords.add("ann", SECRET, roles=("clerk",), shown="Ann Example")
     passwords.add("bob", SECRET)
     async with open_engine(
-        memory_store(), kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False
+        store or memory_store(),
+        keys=new_key_text(),
+        kinds=KINDS,
+        settings=Settings(),
+        clock=clock,
+        sink=sink,
+        keeper=False,
     ) as engine:
         security = Security(engine=engine)
         account = Account(security, PasswordLogon(passwords, most), **options)
