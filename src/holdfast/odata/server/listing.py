@@ -78,31 +78,45 @@ def skipped(token: str | None) -> int:
 
 
 async def _found(stay: Stay, handler: EntitySet[Any], query: Query) -> tuple[list[Record], int | None]:
-    """Return one more than are wanted, so that it is known whether there are more, and the count."""
-    shape = handler.shape
-    held = list(held_rows(stay, handler).values()) if stay.place.inside else []
-    if held:
-        keys = frozenset(shape.key_of(shape.value(stay.buffer[one.name].row, stored=True)) for one in held)
-        most = None if query.most is None else query.skip + query.most
-        asked = Query(options=query.options, without=keys, most=most)
-    else:
-        asked = query
+    """Return one more than are wanted, so that it is known whether there are more, and the count.
+
+    What the session holds stands where what is stored of it would; in a handler's page, which is a part of the list,
+    where `$orderby` or else the key puts it.
+    """
+    shape, mine = handler.shape, _mine(stay, handler)
+    most = None if query.most is None else query.skip + query.most
+    asked = Query(options=query.options, without=frozenset(mine), most=most) if mine else query
     answer = await handler.call(handler.list, asked)
-    if isinstance(answer, Page):
-        records = [Record(row, etag_of(shape, row)) for row in answer.rows]
-        count = answer.count
-    else:
-        kept = [row for row in answer if shape.key_of(row) not in asked.without] if asked.without else answer
-        records = chosen(shape, [Record(row, "") for row in kept], asked, handler.searched)
-        count = len(records)
-        records = _cut(records, asked)
-    if held:
-        mine = chosen(shape, [Record(one.row, one.etag) for one in held], query, handler.searched)
-        count = None if count is None else count + len(mine)
+    if not isinstance(answer, Page):
+        found = chosen(shape, _over(shape, answer, mine), query, handler.searched)
+        return _with_etags(shape, _cut(found, query)), len(found)
+    records, count = [Record(row) for row in answer.rows], answer.count
+    if mine:
+        held = chosen(shape, mine.values(), query, handler.searched)
+        count = None if count is None else count + len(held)
         unsorted = msgspec.structs.replace(query.options, filter=None, search=None)
-        merged = chosen(shape, [*records, *mine], Query(options=unsorted))
-        records = _cut(merged, query)
-    return [one if one.etag else Record(one.row, etag_of(shape, one.row)) for one in records], count
+        by_key = sorted([*records, *held], key=lambda one: shape.key_of(one.row))
+        records = _cut(chosen(shape, by_key, Query(options=unsorted)), query)
+    return _with_etags(shape, records), count
+
+
+def _mine(stay: Stay, handler: EntitySet[Any]) -> dict[tuple[Any, ...], Record]:
+    """Return what the session holds of a set, by the key of what is stored of it."""
+    if not stay.place.inside:
+        return {}
+    shape, held = handler.shape, held_rows(stay, handler).values()
+    keys = [shape.key_of(shape.value(stay.buffer[one.name].row, stored=True)) for one in held]
+    return {key: Record(one.row, one.etag) for key, one in zip(keys, held, strict=True)}
+
+
+def _over(shape: Shape[Any], rows: Iterable[Any], mine: dict[tuple[Any, ...], Record]) -> list[Record]:
+    if not mine:
+        return [Record(row) for row in rows]
+    return list({**{shape.key_of(row): Record(row) for row in rows}, **mine}.values())
+
+
+def _with_etags(shape: Shape[Any], records: Iterable[Record]) -> list[Record]:
+    return [one if one.etag else Record(one.row, etag_of(shape, one.row)) for one in records]
 
 
 def _cut(records: list[Record], query: Query) -> list[Record]:
