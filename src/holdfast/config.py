@@ -250,6 +250,10 @@ class PasswordSettings(Described):
 
     file: Path | None = None
     """File of people and their passwords, which `holdfast users add` makes."""
+    shortest: int = Field(default=8, ge=8, le=64)
+    """Characters that a new password has at least; 15 is better where it is all that is asked for."""
+    refused: Path | None = None
+    """File of passwords that nobody is given, one in each line, such as a list of the most common ones."""
     passes: int = Field(default=3, ge=1, le=100)
     """Passes over the memory that checking a password takes (argon2id)."""
     memory: int = Field(default=65536, ge=8192, le=4 * 1024 * 1024)
@@ -319,6 +323,9 @@ class Settings(BaseSettings):
     """`fast-mcp` takes clients that open MCP sessions by GET and name them in `X-Session-ID` or `?session_id=`."""
     preset: Literal["", "fast-mcp"] = ""
     """`fast-mcp` gives MCP sessions the times and limits of that server, where nothing else is set."""
+    assurance: Literal["", "aal1", "aal2", "aal3"] = ""
+    """How long logons last, by NIST's assurance levels, where nothing else is set: `aal1` 30 days, `aal2` 24 hours or
+    1 hour unused, `aal3` 12 hours or 15 minutes unused."""
     session_events: Literal["auto", "on", "off"] = "auto"
     """Whether MCP streams tell of their session's life; `auto`: in the dialect, and to clients that ask for it."""
     session_warnings: list[float] = [300.0, 60.0]
@@ -335,6 +342,10 @@ class Settings(BaseSettings):
     """Seconds for which an event of an MCP stream is kept."""
     fingerprint: Literal["off", "warn", "reject"] = "warn"
     """What it means if an MCP session is used from another address or program: `reject` answers 404."""
+    binding_address: Literal["off", "warn", "step_up", "reject"] = "warn"
+    """What it means if a web session is used from elsewhere: `step_up` asks for a new logon, `reject` knows nobody."""
+    binding_agent: Literal["off", "warn", "step_up", "reject"] = "warn"
+    """The same for another browser, whatever its version."""
     fingerprint_prefix: int = Field(default=64, ge=1, le=128)
     """Bits of an IPv6 address that count for the fingerprint; of an IPv4 address all do."""
     session_debug: bool = False
@@ -409,9 +420,18 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {
 """What a preset sets where nothing else is set: settings, and clocks and limits by kind."""
 
 
+DAY_S = 86_400.0
+ASSURANCES: dict[str, dict[str, dict[str, Any]]] = {
+    name: {"security": {"absolute": overall}, "http": {"absolute": overall, "idle": idle}}
+    for name, overall, idle in (("aal1", 30 * DAY_S, 30 * DAY_S), ("aal2", DAY_S, 3600.0), ("aal3", DAY_S / 2, 900.0))
+}
+"""Clocks of logons by NIST SP 800-63B-4 §2: how long they last, and how long unused (R23)."""
+
+
 def preset_applied(settings: Settings) -> Settings:
-    """Return the settings with what their preset sets."""
+    """Return the settings with what their presets set."""
     values, kinds = PRESETS.get(settings.preset, ({}, {}))
+    kinds = {**ASSURANCES.get(settings.assurance, {}), **kinds}
     mine = {name: value for name, value in values.items() if name not in settings.model_fields_set}
     named = {
         kind: KindSettings(**{**clocks, **(given.model_dump(exclude_none=True) if given else {})})

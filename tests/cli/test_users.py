@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 from holdfast.cli import app
 from holdfast.config import load_settings, store_url
 from holdfast.engine import open_engine
+from holdfast.identity.passwords import Cost, Passwords
 from holdfast.web.kinds import KINDS
 from holdfast.web.security import Logon, Logons
 
 SECRET = "correct horse"
+CHEAP = Cost(passes=1, memory=8192, lanes=1)
 
 
 @pytest.fixture
@@ -54,13 +56,13 @@ def test_people_are_added_and_listed_without_their_passwords(file: Path) -> None
     )
     assert (code, said) == (0, "ann was added\n")
     code, said, _ = run("list", "--json")
-    assert json.loads(said) == {"name": "ann", "roles": "boss,clerk", "display name": "Ann E"}
+    assert json.loads(said) == {"name": "ann", "roles": "boss,clerk", "display name": "Ann E", "state": ""}
     assert file.stat().st_mode & 0o777 == 0o600
     assert run("add", "ann", typed=SECRET + "\n")[0] == 2
     assert run("add", "bob", typed="short\n")[0] == 2
 
 
-@pytest.mark.parametrize("command", ["passwd", "remove"])
+@pytest.mark.parametrize("command", ["passwd", "remove", "disable"])
 def test_who_is_changed_or_removed_is_logged_off(file: Path, command: str) -> None:  # R33, R34
     run("add", "ann", typed=SECRET + "\n")
     assert logons(begin=True) == 1
@@ -68,6 +70,35 @@ def test_who_is_changed_or_removed_is_logged_off(file: Path, command: str) -> No
     assert code == 0
     assert "1 of their logons" in said
     assert logons() == 0
+
+
+def test_who_is_disabled_logs_on_no_more_until_enabled(file: Path) -> None:  # R33
+    run("add", "ann", "--role", "clerk", typed=SECRET + "\n")
+    passwords = Passwords(file, cost=CHEAP)
+    assert passwords.checked("ann", SECRET) is not None
+    assert run("disable", "ann")[0] == 0
+    assert json.loads(run("list", "--json")[1])["state"] == "disabled"
+    assert passwords.checked("ann", SECRET) is None
+    assert run("passwd", "ann", typed=SECRET + " 2\n")[0] == 0
+    assert passwords.checked("ann", SECRET + " 2") is None, "another password changes nothing of that"
+    assert run("enable", "ann")[1] == "ann was enabled\n"
+    again = passwords.checked("ann", SECRET + " 2")
+    assert again is not None
+    assert (again.roles, again.disabled) == (("clerk",), False)
+    assert run("disable", "bob")[0] == run("enable", "bob")[0] == 2
+
+
+def test_short_and_common_passwords_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # ASVS 6.2
+    common = file.with_name("common")
+    monkeypatch.setenv("HOLDFAST_PASSWORDS__REFUSED", str(common))
+    assert run("add", "ann", typed=SECRET + "\n")[0] == 2, "the list is not there"
+    common.write_text("password1\nCorrect Horse Battery\n")
+    code, _, said = run("add", "ann", typed="correct horse BATTERY\n")
+    assert (code, "too common" in said) == (2, True)
+    monkeypatch.setenv("HOLDFAST_PASSWORDS__SHORTEST", "15")
+    code, _, said = run("add", "ann", typed=SECRET + "\n")
+    assert (code, "15 characters" in said) == (2, True)
+    assert run("add", "ann", typed="a" * 64 + "\n")[0] == 0
 
 
 def test_logons_may_go_on(file: Path) -> None:

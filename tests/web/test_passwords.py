@@ -15,7 +15,7 @@ from holdfast.testing.clock import Clock
 from holdfast.testing.sink import RecordingSink
 from holdfast.web.account import Account
 from holdfast.web.kinds import KINDS
-from holdfast.web.passwords import WrongPassword, cost_of, password_logon
+from holdfast.web.passwords import WrongPassword, password_logon, passwords_of
 from holdfast.web.security import Logons
 from holdfast.web.site import Running, Security
 
@@ -30,7 +30,11 @@ def described(folder: Path, **more: float) -> PasswordSettings:
 
 async def test_the_settings_say_the_file_the_cost_and_the_limits(tmp_path: Path) -> None:  # S7, R75
     settings = described(tmp_path, failures=2, failure_window=30.0)
-    assert cost_of(settings) == Cost(passes=1, memory=8192, lanes=1)
+    assert (
+        passwords_of(settings, tmp_path / "people")
+        .add("bob", SECRET)
+        .hashed.startswith("$argon2id$v=19$m=8192,t=1,p=1$")
+    )
     logon, sink, clock = password_logon(settings), RecordingSink(), Clock(1000.0)
     async with open_engine(
         memory_store(), kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False

@@ -161,6 +161,25 @@ async def test_all_other_logons_of_a_person_or_all_of_them_can_be_ended(world: W
     assert not any([await world.is_live(one) for one in (mine, *others)])
 
 
+async def test_one_call_ends_five_hundred_sessions_of_a_person(world: World) -> None:  # R33
+    others = await world.logons.begin(Logon(subject="bob", method="password", at=1000.0))
+    for _ in range(50):
+        security = await world.logons.begin(ANN)
+        for app in range(9):
+            await world.logons.open_http(f"app {app}", below=security)
+    manager = world.manager
+    assert len([record async for record in manager.each("owner", "ann")]) == 500
+    assert await world.logons.end_all("ann") == 50
+    now = world.clock.now
+    for record in [record async for record in manager.each("owner", "ann")]:
+        assert await manager.store.sessions.load(record.ref, now=now) is None
+    keeper = Keeper(manager)
+    while await keeper.turn():
+        pass
+    assert [record async for record in manager.each("owner", "ann")] == []
+    assert await world.logons.load(str(others.id)) is not None
+
+
 async def test_who_proves_more_goes_on_under_a_new_id_and_nobody_becomes_somebody_else(world: World) -> None:  # S14, R8
     security = await world.logons.begin(ANN)
     shop = await world.logons.open_http("shop", below=security)

@@ -16,7 +16,7 @@ from holdfast.errors import BadInput, ConfigurationError
 from holdfast.identity.passwords import Passwords
 from holdfast.identity.people import Person
 from holdfast.web.kinds import KINDS
-from holdfast.web.passwords import cost_of
+from holdfast.web.passwords import passwords_of
 from holdfast.web.security import Logons, principal_of
 
 users = typer.Typer(help="People who log on with a password.", no_args_is_help=True)
@@ -61,13 +61,35 @@ def remove(
     _end_logons(person, store, Reason.ADMIN, keep=keep_logons)
 
 
+@users.command()
+@reported
+def disable(name: NameArgument, file: FileOption = None, store: StoreOption = None) -> None:
+    """Let somebody log on no more, and end their logons; nothing else of them is forgotten."""
+    person = _passwords(file).disable(name)
+    print(f"{person.name} was disabled")
+    _end_logons(person, store, Reason.ADMIN, keep=False)
+
+
+@users.command()
+@reported
+def enable(name: NameArgument, file: FileOption = None) -> None:
+    """Let somebody who was disabled log on again."""
+    person = _passwords(file).disable(name, disabled=False)
+    print(f"{person.name} was enabled")
+
+
 @users.command("list")
 @reported
 def list_users(file: FileOption = None, as_json: JsonOption = False) -> None:
     """List the people of the file, without their passwords."""
     people = _passwords(file).file.read().values()
-    rows = ({"name": one.name, "roles": ",".join(one.roles), "display name": one.shown} for one in people)
+    rows = (_row(one) for one in people)
     show(rows, as_json=as_json, empty="nobody")
+
+
+def _row(person: Person) -> dict[str, str]:
+    disabled = "disabled" if person.disabled else ""
+    return {"name": person.name, "roles": ",".join(person.roles), "display name": person.shown, "state": disabled}
 
 
 def _passwords(file: Path | None) -> Passwords:
@@ -77,7 +99,7 @@ def _passwords(file: Path | None) -> Passwords:
         raise ConfigurationError(
             "no password file is named", hint="Set [passwords] file, HOLDFAST_PASSWORDS__FILE, or give --file."
         )
-    return Passwords(path, cost=cost_of(settings.passwords))
+    return passwords_of(settings.passwords, path)
 
 
 def _password() -> str:

@@ -58,13 +58,24 @@ class Passwords:
         path: The file.
         cost: Of a check. A password that was set at another one is hashed anew when it is next used.
         at_once: Checks that run at the same time, in this process.
+        shortest: Characters that a new password has at least.
+        refused: A file of passwords that nobody is given, one in each line, such as a list of common ones.
 
     Raises:
         ConfigurationError: `argon2-cffi` is not installed.
     """
 
-    def __init__(self, path: Path, *, cost: Cost | None = None, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cost: Cost | None = None,
+        at_once: int = AT_ONCE,
+        shortest: int = SHORTEST,
+        refused: Path | None = None,
+    ) -> None:
         self.file = PeopleFile(path)
+        self._shortest, self._refused = shortest, refused
         self._hasher = _hasher(cost or Cost())
         self._nobody = self._hasher.hash("nobody has this password")
         self._at_once = at_once
@@ -75,7 +86,7 @@ class Passwords:
     # -- in a server
 
     async def check(self, name: str, password: str) -> Person | None:
-        """Return who has this name and password, None if nobody has. It takes as long either way.
+        """Return who has this name and password and is not disabled; else None. It takes as long either way.
 
         Raises:
             TooManyLogons: Too many wait already.
@@ -92,7 +103,8 @@ class Passwords:
             person = people.get(name_of(name))
         except BadInput:
             person = None
-        if not self._fits(person.hashed if person else self._nobody, typed) or person is None:
+        fits = self._fits(person.hashed if person else self._nobody, typed)
+        if person is None or person.disabled or not fits:
             return None
         if self._hasher.check_needs_rehash(person.hashed):
             self._hash_anew(person, typed)
@@ -131,6 +143,10 @@ class Passwords:
         hashed = self._hashed(name, password)
         return self._changed(name, lambda person: msgspec.structs.replace(person, hashed=hashed))
 
+    def disable(self, name: str, *, disabled: bool = True) -> Person:
+        """Let somebody log on no more, or again; raise NotFound if there is no such person."""
+        return self._changed(name, lambda person: msgspec.structs.replace(person, disabled=disabled))
+
     def remove(self, name: str) -> Person:
         """Forget somebody; raise NotFound if there is no such person."""
         return self._changed(name, lambda person: None)
@@ -168,10 +184,12 @@ class Passwords:
 
     def _hashed(self, name: str, password: str) -> str:
         typed = prepared(password)
-        if typed is None or len(typed) < SHORTEST:
-            raise BadInput(f"a password has {SHORTEST} characters at least and {LONGEST_BYTES} bytes at most")
+        if typed is None or len(typed) < self._shortest:
+            raise BadInput(f"a password has {self._shortest} characters at least and {LONGEST_BYTES} bytes at most")
         if typed.casefold() == name_of(name):
             raise BadInput("the password is the name")
+        if self._refused is not None and _is_in(self._refused, typed):
+            raise BadInput("that password is too common", hint="Choose one that others do not have.")
         return self._hasher.hash(typed)
 
     def _fits(self, hashed: str, typed: str) -> bool:
@@ -207,6 +225,16 @@ def prepared(password: str) -> str | None:
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
         return None
     return text if len(text.encode()) <= LONGEST_BYTES else None
+
+
+def _is_in(file: Path, typed: str) -> bool:
+    """Say whether a list has a password, in whatever case; raise ConfigurationError if it cannot be read."""
+    wanted = typed.casefold()
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            return any(line.rstrip("\r\n").casefold() == wanted for line in lines)
+    except OSError as exc:
+        raise ConfigurationError(f"the list of refused passwords {file} cannot be read: {exc.strerror}") from exc
 
 
 def _hasher(cost: Cost) -> "PasswordHasher":

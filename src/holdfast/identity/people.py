@@ -2,6 +2,7 @@
 
     ann:$argon2id$v=19$m=65536,t=3,p=4$…$…:clerk,boss:Ann Example
 
+Before the hash of somebody who may not log on for the time being stands `!`.
 Only its owner may read the file. A change appears at once and whole: it is written beside the file, as `FILE.new`,
 and put in its place; who finds `FILE.new` there waits for it, so that of two changes none is lost. Who reads the file
 while it is being changed reads it as it was, and reads it again when it is another.
@@ -24,6 +25,7 @@ SHOWN_CHARACTERS: Final = 200
 WAIT_S: Final = 2.0
 LOOK_EVERY_S: Final = 0.02
 OWNER_ONLY: Final = 0o600
+DISABLED: Final = "!"
 People = dict[str, "Person"]
 
 
@@ -35,12 +37,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         hashed: Their password, by argon2id.
         roles: What they are.
         shown: What to call them on a page; empty: their name.
+        disabled: They may not log on (R33).
     """
 
     name: str
     hashed: str
     roles: tuple[str, ...] = ()
     shown: str = ""
+    disabled: bool = False
 
     def __repr__(self) -> str:
         """Show the name alone."""
@@ -144,7 +148,8 @@ def shown_of(text: str) -> str:
 
 
 def _line(person: Person) -> str:
-    return f"{person.name}:{person.hashed}:{','.join(person.roles)}:{person.shown}\n"
+    mark = DISABLED if person.disabled else ""
+    return f"{person.name}:{mark}{person.hashed}:{','.join(person.roles)}:{person.shown}\n"
 
 
 def _parsed(path: Path, lines: Iterable[str]) -> People:
@@ -153,10 +158,16 @@ def _parsed(path: Path, lines: Iterable[str]) -> People:
         if not line.strip():
             continue
         parts = line.rstrip("\n").split(":", 3)
-        if len(parts) != 4 or not parts[1].startswith("$argon2id$") or parts[0] in people:
+        if len(parts) != 4 or not parts[1].removeprefix(DISABLED).startswith("$argon2id$") or parts[0] in people:
             raise ConfigurationError(f"{path}, line {number} is not name:hash:roles:display name, or there twice")
         name, hashed, roles, shown = parts
-        people[name] = Person(name=name, hashed=hashed, roles=tuple(filter(None, roles.split(","))), shown=shown)
+        people[name] = Person(
+            name=name,
+            hashed=hashed.removeprefix(DISABLED),
+            roles=tuple(filter(None, roles.split(","))),
+            shown=shown,
+            disabled=hashed.startswith(DISABLED),
+        )
     return people
 
 

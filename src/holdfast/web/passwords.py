@@ -86,7 +86,7 @@ def password_logon(settings: PasswordSettings) -> PasswordLogon:
     """
     if settings.file is None:
         raise ConfigurationError("[passwords] file is missing", hint="`holdfast users add --file FILE` makes one.")
-    passwords = Passwords(Path(settings.file), cost=cost_of(settings), at_once=settings.at_once)
+    passwords = passwords_of(settings, settings.file)
     passwords.file.read()
     return PasswordLogon(
         passwords,
@@ -99,9 +99,15 @@ def password_logon(settings: PasswordSettings) -> PasswordLogon:
     )
 
 
-def cost_of(settings: PasswordSettings) -> Cost:
-    """Return what a check takes, as the settings have it."""
-    return Cost(passes=settings.passes, memory=settings.memory, lanes=settings.lanes)
+def passwords_of(settings: PasswordSettings, file: Path) -> Passwords:
+    """Return the people of a file, with costs and rules as the settings have them."""
+    return Passwords(
+        file,
+        cost=Cost(passes=settings.passes, memory=settings.memory, lanes=settings.lanes),
+        at_once=settings.at_once,
+        shortest=settings.shortest,
+        refused=settings.refused,
+    )
 
 
 def _account(name: str) -> str:
