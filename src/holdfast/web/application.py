@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from holdfast.web.binding import Binding
+from holdfast.web.binding import Bindings
 from holdfast.web.cookies import Cookie
 from holdfast.web.session_data import PREFIX, OnConflict
 
@@ -28,7 +28,7 @@ class Application(msgspec.Struct, frozen=True):
     cookie: Cookie
     keeps: Collection[str] = frozenset()
     on_conflict: OnConflict | None = None
-    binding: Binding = "warn"
+    binding: Bindings = Bindings()
     background: Paths = Paths()  # whose requests are no activity
 
     def survives(self, name: str) -> bool:

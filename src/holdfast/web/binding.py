@@ -8,14 +8,17 @@ who move change, so what follows from it is for each application to choose:
 * step_up: who sends such a request has to log on anew for what needs a logon; until then it is a visitor's
 * reject: the request is a visitor's
 
-The session itself, and whoever else uses it, notice nothing.
+Address and program may be judged differently: of those that differ, the stricter choice counts. The session itself, and
+whoever else uses it, notice nothing.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, get_args
+
+import msgspec
 
 from holdfast.core.manager import Manager
 from holdfast.core.policy import touched
@@ -24,11 +27,31 @@ from holdfast.web.address import HOST_BITS, network_of
 
 Binding = Literal["off", "warn", "step_up", "reject"]
 Fingerprint = dict[str, str]
+STRICTNESS: Final[tuple[Binding, ...]] = get_args(Binding)
+MILD: Final = ("off", "warn")  # who is elsewhere is served all the same
 ADDRESS: Final = "address"
 AGENT: Final = "user agent"
 AGENT_BYTES: Final = 512  # of a User-Agent that count, so that what is remembered of many stays small
 DIGITS: Final = 16
 VERSION: Final = re.compile(rb"[/ ]?[\d._]+")
+
+
+class Bindings(msgspec.Struct, frozen=True):
+    """What it means that the address or the program is another."""
+
+    address: Binding = "warn"
+    agent: Binding = "warn"
+
+    @property
+    def strictest(self) -> Binding:
+        """The stricter of the two."""
+        return max(self.address, self.agent, key=STRICTNESS.index)
+
+    def verdict(self, known: Mapping[str, str], seen: Mapping[str, str]) -> Binding:
+        """Return what follows from how two fingerprints differ."""
+        address = self.address if known.get(ADDRESS) != seen[ADDRESS] else "off"
+        agent = self.agent if known.get(AGENT) != seen[AGENT] else "off"
+        return Bindings(address, agent).strictest
 
 
 @lru_cache(maxsize=1024)

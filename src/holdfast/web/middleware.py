@@ -28,7 +28,7 @@ from holdfast.errors import (
 )
 from holdfast.web import csrf
 from holdfast.web.application import Application, Paths
-from holdfast.web.binding import Binding
+from holdfast.web.binding import STRICTNESS, Binding, Bindings
 from holdfast.web.cookies import Cookie, SameSite
 from holdfast.web.csrf import Csrf
 from holdfast.web.lifespan import live
@@ -65,7 +65,8 @@ class SessionMiddleware:
         csrf: Whether requests that change something must come from this site's pages: `auto`, with a token where the
             browser does not say so; `token`, with a token in any case; `off` (S11).
         csrf_exempt: Paths for which that is not asked; one that ends with `/` stands for all below it.
-        binding: What it means that a session is used from another address or with another browser (S12).
+        binding: What it means that a session is used from another address or with another browser: one for both, or
+            `Bindings(address, agent)`; as the settings say if left out (S12).
         background: Paths whose requests are no activity of the user, such as polling, in the same form (R25).
 
     Raises:
@@ -86,13 +87,19 @@ class SessionMiddleware:
         on_conflict: OnConflict | None = None,
         csrf: Csrf = "auto",
         csrf_exempt: Collection[str] = (),
-        binding: Binding = "warn",
+        binding: Binding | Bindings | None = None,
         background: Collection[str] = (),
     ) -> None:
         if not application:
             raise ConfigurationError("an application needs a name")
-        if csrf not in get_args(Csrf) or binding not in get_args(Binding):
+        if csrf not in get_args(Csrf) or not (
+            binding is None or isinstance(binding, Bindings) or binding in STRICTNESS
+        ):
             raise ConfigurationError(f"csrf is {csrf!r} and binding is {binding!r}: one of them is no choice")
+        if binding is None:
+            bindings = Bindings(security.settings.binding_address, security.settings.binding_agent)
+        else:
+            bindings = binding if isinstance(binding, Bindings) else Bindings(binding, binding)
         self._app, self._security = app, security
         self._ways = Ways([*([Form(logon_path)] if logon_path else []), *logon])
         self._csrf, self._exempt = csrf, Paths(csrf_exempt)
@@ -101,7 +108,7 @@ class SessionMiddleware:
             cookie=Cookie(cookie or application, same_site=same_site, proxies=security.proxies),
             keeps=frozenset(keeps),
             on_conflict=on_conflict,
-            binding=binding,
+            binding=bindings,
             background=Paths(background),
         )
 

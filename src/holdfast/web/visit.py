@@ -20,7 +20,7 @@ from holdfast.core.model import Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import BadInput, HoldfastError, NotLoggedOn, SessionConflict, SessionEnded, SessionNotFound
 from holdfast.web.application import Application
-from holdfast.web.binding import Fingerprint, browser_at, difference, used
+from holdfast.web.binding import MILD, Binding, Fingerprint, browser_at, difference, used
 from holdfast.web.caching import guarded, navigates
 from holdfast.web.cookies import CLEAR_SITE_DATA, Cookie, TwoCookies, read_both
 from holdfast.web.csrf import new_token
@@ -48,6 +48,7 @@ class Visit:
         "_running",
         "_set",
         "_unknown",
+        "_verdict",
         "address",
         "call",
         "data",
@@ -69,6 +70,7 @@ class Visit:
         self._logon: Logon | None = None  # the logon, once it was asked for
         self._logon_id = ""
         self._doubted: Session | None = None  # what the request's cookie names, but its place and program do not match
+        self._verdict: Binding = "off"  # what follows from that
         self._set: dict[Cookie, str | None] = {}  # cookies to set; None clears
         self._unknown: list[Cookie] = []  # cookies that name nothing
         self._left = self._began = False
@@ -188,7 +190,7 @@ class Visit:
     @property
     def doubted(self) -> bool:
         """Whether the request comes from elsewhere than its session's, and has to show anew whose it is (S12)."""
-        return self._doubted is not None and self._app.binding == "step_up"
+        return self._verdict == "step_up"
 
     async def save(self) -> None:
         """Write what was changed.
@@ -303,15 +305,17 @@ class Visit:
     @property
     def _touches(self) -> bool:
         """Whether loading counts as use at once; a session that may be refused must not notice who asked."""
-        return self._counts and self._app.binding in ("off", "warn")
+        return self._counts and self._app.binding.strictest in MILD
 
     async def _fits(self, session: Session, known: Any) -> bool:
         """Say whether a session may be used from here; if not as before, that is told of."""
         app, manager = self._app, self._running.manager
-        if app.binding != "off" and isinstance(known, dict) and known != (seen := self.seen):
-            manager.tell(Fact.FINGERPRINT, session.record, detail=f"{difference(known, seen)}: {app.binding}")
-            if app.binding != "warn":
-                self._doubted = self._doubted or session
+        bound = app.binding.strictest != "off" and isinstance(known, dict)
+        if bound and (verdict := app.binding.verdict(known, seen := self.seen)) != "off":
+            manager.tell(Fact.FINGERPRINT, session.record, detail=f"{difference(known, seen)}: {verdict}")
+            if verdict != "warn":
+                if self._doubted is None:
+                    self._doubted, self._verdict = session, verdict
                 return False
             if session.record.kind == HTTP:
                 await manager.merge(session, {SEEN: seen})  # told of once for each change
@@ -321,7 +325,7 @@ class Visit:
 
     @property
     def _place(self) -> dict[str, Any]:
-        return {} if self._app.binding == "off" else {SEEN: self.seen}
+        return {} if self._app.binding.strictest == "off" else {SEEN: self.seen}
 
     # -- logging on and off
 
