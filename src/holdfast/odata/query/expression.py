@@ -60,7 +60,7 @@ def _checked(node: Any, depth: int = 0) -> Any:
     if depth > DEEPEST_TREE:
         raise BadQuery(f"the expression is more than {DEEPEST_TREE} levels deep")
     if isinstance(node, ast.BoolOp):
-        operands = tuple(_checked(one, depth + 1) for one in _operands(node))
+        operands = [_checked(one, depth + 1) for one in _operands(node)]
         return nodes.Chain(node.op, operands)
     if isinstance(node, ast.List):
         return ast.List([_checked(one, depth + 1) for one in node.val])

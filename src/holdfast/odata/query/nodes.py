@@ -44,7 +44,7 @@ class Chain(ast._Node):
     """Many operands of one `and` or `or`: a filter of 500 alternatives is one node, not 500 levels."""
 
     op: Any
-    operands: tuple[Any, ...]
+    operands: list[Any]
 
 
 class Expression(msgspec.Struct, frozen=True):
