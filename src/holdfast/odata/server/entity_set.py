@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import cached_property, partial
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, Union, get_args
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Union, get_args
 
 import anyio
 import msgspec
@@ -66,7 +66,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 class EntitySet(Generic[T]):
     """An entity set of a service.
 
-    Class attributes:
+    Attributes, of the class or of an object:
         name: In the service; the class's own if left out.
         sticky: The names of the four actions; None for a set that is changed without sessions.
         outside: What may be done outside of a session: `actions`, all but POST, PATCH, PUT and DELETE; or `allow`, all
@@ -76,12 +76,12 @@ class EntitySet(Generic[T]):
         blocking: Methods that are not async are called in a thread, since they wait for something.
     """
 
-    name: ClassVar[str] = ""
-    sticky: ClassVar[Sticky | None] = Sticky()
-    outside: ClassVar[Outside] = "actions"
-    searched: ClassVar[tuple[str, ...]] = ()
-    page_size: ClassVar[int | None] = None
-    blocking: ClassVar[bool] = False
+    name: str = ""
+    sticky: Sticky | None = Sticky()
+    outside: Outside = "actions"
+    searched: tuple[str, ...] = ()
+    page_size: int | None = None
+    blocking: bool = False
     entity: type[T]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
