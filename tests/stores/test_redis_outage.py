@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import anyio
@@ -61,24 +61,24 @@ async def unavailable(store: Store) -> float:
     return time.monotonic() - began
 
 
-async def hung_up(connection: AbstractConnection, command: object) -> None:
+async def hung_up(connection: AbstractConnection, command: Iterable[bytes], *, check_health: bool) -> None:
     """Send when another task has just disconnected."""
     await connection.disconnect(nowait=True)
     await SEND(connection, command)
 
 
-async def closed_below(connection: AbstractConnection, command: object) -> None:
+async def closed_below(connection: AbstractConnection, command: object, *, check_health: bool) -> None:
     """Send when uvloop has closed the transport, and redis-py does not know yet."""
     raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
 
 
 @pytest.mark.parametrize("end", [hung_up, closed_below])
 async def test_a_connection_that_ends_while_a_command_is_on_its_way_out_is_an_outage_and_made_anew(
-    store: Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[AbstractConnection, object], Awaitable[None]]
+    store: Store, monkeypatch: pytest.MonkeyPatch, end: Callable[..., Awaitable[None]]
 ) -> None:  # E26
     await back(store)
     with monkeypatch.context() as patched:
-        patched.setattr(AbstractConnection, "_send_packed_command", end)
+        patched.setattr(AbstractConnection, "send_packed_command", end)
         assert await unavailable(store) < TIMEOUT_S
     await back(store)
 

@@ -13,7 +13,11 @@ from holdfast.errors import ConfigurationError
 PORT: Final = 6_379
 SENTINEL_PORT: Final = 26_379
 OPTIONS: Final = frozenset({"shards", "wait_replicas", "tls"})
-LINE: Final[dict[str, Any]] = {"protocol": 2, "retry": Retry(NoBackoff(), 0)}  # of the driver's connections
+LINE: Final[dict[str, Any]] = {  # of the driver's connections; how long they may take is looked after by `Line`
+    "protocol": 2,
+    "retry": Retry(NoBackoff(), 0),
+    "socket_timeout": None,  # each command would be a task of its own
+}
 HINT: Final = (
     "Use redis://user:password@host:6379/0, rediss:// for TLS, redis+sentinel://host:26379,host:26379/service/0 or "
     "redis+cluster://host:6379,host:6379, with ?wait_replicas=1, ?shards=64 or ?tls=1 (Sentinel, Cluster) if need be."

@@ -243,7 +243,7 @@ def servers_of(client: Redis | RedisCluster, *, timeout: float) -> Servers:
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a client's settings of a connection, with the timeouts, retries and protocol of a line."""
     kept = {name: value for name, value in settings.items() if "maint_notifications" not in name}
-    return {**kept, **LINE, "socket_timeout": None}
+    return {**kept, **LINE}
 
 
 def _primary(address: Address, settings: dict[str, Any], timeout: float) -> Redis:
