@@ -126,7 +126,12 @@ class Logons:
 
     async def load(self, session_id: str, *, touch: bool = True) -> Session:
         """Return the logon with this id; raise SessionNotFound if there is none (any more)."""
-        return await self._manager.load(session_id, kind=SECURITY, touch=touch)
+        security = await self._manager.load(session_id, kind=SECURITY, touch=touch)
+        due_at = security.record.due_at
+        if due_at is not None and self._manager.clock() >= due_at and not await self._lives_below(security):
+            await self._manager.end(security, Reason.IDLE)  # as a keeper would have done by now (S4, S21)
+            raise SessionNotFound("nothing is left below this logon")
+        return security
 
     async def renew(
         self, security: Session, logon: Logon, *, ends_at: float | None = None, here: Session | None = None
@@ -349,6 +354,11 @@ class Logons:
         return {LOGON: security.content[LOGON], TURNED: self._manager.clock(), **marked}
 
     # -- inside
+
+    async def _lives_below(self, security: Session) -> bool:
+        now = self._manager.clock()
+        below = self._manager.each("parent", security.key)
+        return any([child.state is State.LIVE and expires_at(child) > now async for child in below])
 
     def _clocks(self, ends_at: float | None) -> Clocks | None:
         if ends_at is None:
