@@ -1,12 +1,52 @@
 """Ids: how they are made, measured, and checked for form."""
 
+import base64
 import itertools
 import secrets
+import string
+import time
+from collections import Counter
+from typing import Final, Literal
 
 import pytest
 
 from holdfast.core.ids import alias_of, entropy_bits, make_ids, mark_of
 from holdfast.errors import ConfigurationError
+
+DRAWN: Final = 30_000
+ORDERS: Final[tuple[Literal["big", "little"], ...]] = ("big", "little")
+
+
+def test_ids_are_drawn_from_the_systems_source_of_randomness(monkeypatch: pytest.MonkeyPatch) -> None:  # R1
+    asked: list[int] = []
+
+    def drawn(count: int) -> bytes:
+        asked.append(count)
+        return bytes(count)
+
+    monkeypatch.setattr(secrets, "token_bytes", drawn)
+    assert make_ids().generate() == "A" * 43
+    assert asked == [33], "43 symbols of six bits"
+
+
+def test_no_id_repeats_and_no_symbol_is_likelier_than_another_at_any_place() -> None:  # R1, R2
+    ids, symbols = make_ids(), string.ascii_letters + string.digits + "-_"
+    drawn = [ids.generate() for _ in range(DRAWN)]
+    assert len(set(drawn)) == len({one[:8] for one in drawn}) == DRAWN, "nor do two of one moment begin alike"
+    for place in range(43):
+        counts = Counter(one[place] for one in drawn)
+        expected = DRAWN / len(symbols)
+        chi_square = sum((counts[symbol] - expected) ** 2 / expected for symbol in symbols)
+        assert chi_square < 150.0, place  # 63 degrees of freedom: above 150 once in 10^8 times
+
+
+def test_an_id_says_nothing_of_the_time_at_which_it_was_made() -> None:  # R2
+    now, spans = time.time(), (1.0, 1e3, 1e6, 1e9)
+    for one in (make_ids().generate() for _ in range(100)):
+        raw = base64.urlsafe_b64decode(one + "=")
+        for size in (4, 6, 8):
+            numbers = {int.from_bytes(raw[at : at + size], order) for at in (0, 32 - size) for order in ORDERS}
+            assert not {n for n in numbers for span in spans if size > 4 and abs(n / span - now) < 60.0}
 
 
 def test_an_id_has_43_url_safe_symbols_and_256_bits() -> None:  # E1

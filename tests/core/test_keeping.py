@@ -275,7 +275,7 @@ async def test_sweeping_ends_by_the_absolute_clock_even_what_is_held(
     assert await manager.current(session.ref) is None
 
 
-async def test_sweeping_goes_on_page_by_page(manager: Manager, world: World) -> None:  # E10
+async def test_sweeping_goes_on_page_by_page(manager: Manager, world: World) -> None:  # E10, R76
     manager.tuning = msgspec.structs.replace(manager.tuning, gc_threshold=2)
     for _ in range(5):
         await manager.open("http")

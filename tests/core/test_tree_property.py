@@ -252,7 +252,9 @@ async def test_what_does_not_end_its_children_outside_waits_for_them(place: Plac
         assert await store.sessions.find("all", b"") == []
 
 
-def test_any_order_of_events_leaves_trees_whole_and_nothing_outside(place: Place) -> None:  # E9, E14, E15, E17, E18
+def test_any_order_of_events_leaves_trees_whole_and_nothing_outside(
+    place: Place,
+) -> None:  # E9, E14, E15, E17, E18, R27
     @settings(
         max_examples=EXAMPLES[place.sort], derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
     )

@@ -157,7 +157,7 @@ async def test_postgres_keeps_no_state_or_reason_that_nobody_knows(postgres: Pla
 
 async def test_what_is_written_is_sealed_under_the_newest_key_and_old_rows_open_as_long_as_theirs_is_kept(
     place: Place,
-) -> None:  # E5
+) -> None:  # E5, R65
     world = World()
     async with place.open(world) as store:
         before = manager_with(store, world, OLD)
