@@ -88,21 +88,22 @@ class Sites:
 
 
 @asynccontextmanager
-async def sites(
-    folder: Path, urls: Sequence[str], idp: Path, *, count: int = 2, subject: str = ""
-) -> AsyncIterator[Sites]:
-    """Run sites of `count` processes each, on a store each, behind a proxy that picks a process for every request."""
+async def sites(folder: Path, urls: Sequence[str], *, count: int = 2, **saml: str) -> AsyncIterator[Sites]:
+    """Run sites of `count` processes each, on a store each, behind a proxy that picks a process for every request.
+
+    `saml` are settings of `[saml]`, the same for each.
+    """
     made = Sites(list(urls), folder)
     async with AsyncExitStack() as stack:
         for number, url in enumerate(urls):
             key, certificate = write_key(folder, f"sp{number}")
             env = {
                 **os.environ,
-                "SITE_URL": url,
-                "SITE_KEY": str(key),
-                "SITE_CERTIFICATE": str(certificate),
-                "SITE_IDP": str(idp),
-                "SITE_SUBJECT": subject,
+                **{f"HOLDFAST_SAML__{name.upper()}": value for name, value in saml.items()},
+                "HOLDFAST_SAML__URL": url + "/saml",
+                "HOLDFAST_SAML__KEY": str(key),
+                "HOLDFAST_SAML__CERTIFICATE": str(certificate),
+                "HOLDFAST_SAML__ROLES_IN": "groups",
                 "HOLDFAST_KEYS": new_key_text(),
                 "HOLDFAST_ADMIN_TOKEN": ADMIN_TOKEN,
                 "HOLDFAST_STORE": f"sqlite:///{folder}/site{number}.db",

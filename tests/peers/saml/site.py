@@ -1,12 +1,11 @@
-"""An application that logs on by SAML, as a process of its own: python site.py PORT, the rest from the environment.
+"""An application that logs on by SAML, as a process of its own: python site.py PORT.
 
-SITE_URL is where browsers reach it, SITE_KEY and SITE_CERTIFICATE are its own, SITE_IDP is the identity provider's
-metadata, HOLDFAST_STORE and HOLDFAST_KEYS where and how sessions are kept.
+The environment says the rest: HOLDFAST_SAML__* what it is and who the identity provider, HOLDFAST_STORE and
+HOLDFAST_KEYS where and how sessions are kept.
 """
 
 import os
 import sys
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,7 +17,7 @@ from starlette.routing import Mount, Route
 from holdfast.config import load_settings
 from holdfast.web.administration import Administration
 from holdfast.web.middleware import SessionMiddleware, current
-from holdfast.web.saml import Credentials, Partner, People, Saml, ServiceProvider
+from holdfast.web.saml import Saml
 from holdfast.web.site import Security
 
 
@@ -31,11 +30,7 @@ async def show(request: Request) -> Response:
 
 settings = load_settings()
 security = Security(settings.store, settings=settings, keys=settings.keys.get_secret_value())
-sp = ServiceProvider(
-    os.environ["SITE_URL"] + "/saml", Credentials.read(os.environ["SITE_KEY"], os.environ["SITE_CERTIFICATE"])
-)
-people = People(subject=os.environ.get("SITE_SUBJECT", ""), roles_in="groups")
-saml = Saml(security, sp, Partner(metadata=Path(os.environ["SITE_IDP"]), people=people), landing="/app/")
+saml = Saml(security, landing="/app/")
 app = Starlette(
     routes=[
         Mount("/saml", saml),

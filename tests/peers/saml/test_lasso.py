@@ -33,7 +33,10 @@ async def world(folder: Path, *, subject: str = "") -> AsyncIterator[tuple[str, 
     write_key(folder, "idp")
     (folder / "idp.xml").write_text(METADATA.format(url=url, certificate=der_of("idp")))
     with anyio.fail_after(PATIENCE):
-        async with sites(folder, urls, folder / "idp.xml", subject=subject) as made, httpx2.AsyncClient() as client:
+        async with (
+            sites(folder, urls, metadata=str(folder / "idp.xml"), subject=subject) as made,
+            httpx2.AsyncClient() as client,
+        ):
             for number, one in enumerate(urls):
                 (folder / f"sp{number}.xml").write_bytes((await client.get(one + "/saml/metadata")).content)
             command = [python, str(HERE / "lasso_idp.py"), str(port), str(folder)]
@@ -96,16 +99,9 @@ async def test_with_the_store_alone_the_identity_provider_of_the_settings_is_tol
 ) -> None:  # S19
     async with world(tmp_path, subject="uid") as (idp, both, carol):
         there = (await carol.client.get(idp + "/session")).json()
-        bank = both.envs[1]
-        saml = {
-            "HOLDFAST_SAML__URL": bank["SITE_URL"] + "/saml",
-            "HOLDFAST_SAML__KEY": bank["SITE_KEY"],
-            "HOLDFAST_SAML__CERTIFICATE": bank["SITE_CERTIFICATE"],
-            "HOLDFAST_SAML__METADATA": bank["SITE_IDP"],
-        }
-        store = {name: bank[name] for name in ("HOLDFAST_STORE", "HOLDFAST_KEYS")}
+        bank = {name: value for name, value in both.envs[1].items() if name.startswith("HOLDFAST_")}
         options = ["--local"] if local else []
-        ended = await logons(tmp_path, "end", "--user", f"{idp}/metadata|carol|", *options, **saml, **store)
+        ended = await logons(tmp_path, "end", "--user", f"{idp}/metadata|carol|", *options, **bank)
         partly = [f"systems that {idp}/metadata could not log off"]  # the shop
         assert ended == {"logons": 1, "sessions": 0, "stays": [] if local else partly}
         assert [(await carol.seen(url))["who"] for url in both.urls] == ["carol", None]

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import anyio
-import httpx2
 import pytest
 from scripts.saml_peers import simplesamlphp
 
 from e2e.cluster import free_port
+from peers.administrator import logons
 from peers.saml.peers import HERE, PATIENCE, Sites, addresses, der_of, person, running, sites, write_key
 
 BINDINGS = "urn:oasis:names:tc:SAML:2.0:bindings:"
@@ -19,17 +19,27 @@ REMOTE = """$metadata['{url}/saml/metadata'] = [
  'AssertionConsumerService' => [['index' => 0, 'Binding' => '{bindings}HTTP-POST', 'Location' => '{url}/saml/acs']],
  'SingleLogoutService' => [['Binding' => '{bindings}{logout}', 'Location' => '{url}/saml/slo']],
  'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:transient', 'simplesaml.nameidattribute' => 'uid',
- 'certData' => '{certificate}', 'saml20.sign.assertion' => true, 'saml20.sign.response' => {sign_response},
+ 'keys' => [{keys}], 'assertion.encryption' => {encrypts},
+ 'saml20.sign.assertion' => true, 'saml20.sign.response' => {sign_response},
  'sign.logout' => true, 'validate.logout' => true, 'validate.authnrequest' => true,
 ];
 """
+KEY = "['type' => 'X509Certificate', 'signing' => {0}, 'encryption' => !{0}, 'X509Certificate' => '{1}'],"
+
+
+def keys_of(number: int, *, cipher: str) -> str:
+    """Return a site's keys as the identity provider's configuration has them."""
+    return KEY.format("true", der_of(f"sp{number}")) + (KEY.format("false", der_of("spe")) if cipher else "")
 
 
 @asynccontextmanager
 async def world(
-    folder: Path, *, logout: str = "HTTP-Redirect", sign_response: bool = True
+    folder: Path, *, logout: str = "HTTP-Redirect", sign_response: bool = True, cipher: str = "", **saml: str
 ) -> AsyncIterator[tuple[str, Sites]]:
-    """Run the identity provider and two sites; give its address and them."""
+    """Run the identity provider and two sites; give its address and them.
+
+    With a `cipher`, `cbc` or `gcm`, it encrypts what it asserts; `saml` are more settings of the sites.
+    """
     found = simplesamlphp()
     if found is None:
         pytest.skip("SimpleSAMLphp is not installed, and `make setup` may not install it")
@@ -45,7 +55,8 @@ async def world(
             url=one,
             bindings=BINDINGS,
             logout=logout,
-            certificate=der_of(f"sp{number}"),
+            keys=keys_of(number, cipher=cipher),
+            encrypts="true" if cipher else "false",
             sign_response="true" if sign_response else "false",
         )
         for number, one in enumerate(urls)
@@ -55,18 +66,21 @@ async def world(
         "PEER": str(folder),
         "PEER_URL": url,
         "PEER_LOGOUT": BINDINGS + logout,
+        "PEER_LIBRARY": str(pages.parent / "vendor" / "simplesamlphp"),
         "PHP_CLI_SERVER_WORKERS": "3",
         "SIMPLESAMLPHP_CONFIG_DIR": str(folder),
         "PEER_HOSTS": " ".join(urlsplit(one).netloc for one in [url, *urls]),
     }
-    command = [php, "-d", f"session.save_path={folder}/sessions", "-S", url.removeprefix("http://"), "-t", str(pages)]
+    prepend = ["-d", f"auto_prepend_file={folder}/gcm.php"] if cipher == "gcm" else []
+    sessions = ["-d", f"session.save_path={folder}/sessions"]
+    command = [php, *sessions, *prepend, "-S", url.removeprefix("http://"), "-t", str(pages)]
     with anyio.fail_after(PATIENCE):
-        async with running(command, url, env, folder / "php.log"), httpx2.AsyncClient(timeout=30.0) as client:
-            metadata = await client.get(url + "/saml2/idp/metadata.php")
-            assert metadata.status_code == 200, metadata.text
-            (folder / "idp.xml").write_bytes(metadata.content)
-            async with sites(folder, urls, folder / "idp.xml", subject="uid") as made:
-                yield url, made
+        if cipher:
+            key, certificate = write_key(folder, "spe")
+            saml = {**saml, "encryption_key": str(key), "encryption_certificate": str(certificate)}
+        saml = {**saml, "metadata": url + "/saml2/idp/metadata.php", "issuer": url + "/idp", "subject": "uid"}
+        async with running(command, url, env, folder / "php.log"), sites(folder, urls, **saml) as made:
+            yield url, made
 
 
 @pytest.mark.parametrize(("logout", "sign_response"), [("HTTP-Redirect", True), ("HTTP-POST", False)])
@@ -104,3 +118,36 @@ async def test_one_logon_for_two_sites_and_one_logout_from_either_side(
         )
         assert [(await ann.seen(url))["who"] for url in both.urls] == [None, None]
         assert os.getpid() not in both.pids()
+
+
+@pytest.mark.parametrize(("cipher", "who"), [("gcm", "ann"), ("cbc", None)])
+async def test_what_it_encrypts_by_gcm_is_opened_and_what_by_cbc_is_not(
+    tmp_path: Path, cipher: str, who: str | None
+) -> None:  # S7, R40
+    async with world(tmp_path, cipher=cipher) as (_, both), person() as ann:
+        answer = await ann.go(both.urls[0] + "/saml/logon")
+        assert (await ann.seen(both.urls[0]))["who"] == who, (ann.way, answer.text)
+        assert ("saml_encrypted" in answer.text) == (cipher == "cbc")
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_who_begins_there_is_logged_on_here_only_where_that_may_be(tmp_path: Path, taken: bool) -> None:  # R41
+    async with world(tmp_path, unsolicited="true" if taken else "false") as (idp, both), person() as ann:
+        shop = both.urls[0]
+        begin = f"{idp}/saml2/idp/SSOService.php?spentityid={quote(shop + '/saml/metadata', safe='')}"
+        answer = await ann.go(f"{begin}&RelayState={quote('/app/?a=1', safe='')}")
+        assert ("saml_unsolicited" in answer.text) == (not taken), (ann.way, answer.text)
+        assert str(answer.url).endswith("/app/?a=1") == taken, ann.way
+        assert (await ann.seen(shop))["who"] == ("ann" if taken else None)
+
+
+async def test_an_administrators_command_names_it_where_it_takes_no_soap(tmp_path: Path) -> None:  # S19
+    async with world(tmp_path) as (idp, both), person() as ann:
+        shop, bank = both.urls
+        for url in both.urls:
+            await ann.go(url + "/saml/logon")
+        ended = await logons(tmp_path, "end", "--user", f"{idp}/idp|ann|", server=shop + "/admin")
+        assert ended == {"logons": 1, "sessions": 0, "stays": [f"{idp}/idp"]}
+        assert [(await ann.seen(url))["who"] for url in both.urls] == [None, "ann"]
+        ended = await logons(tmp_path, "end", "--user", f"{idp}/idp|ann|", "--local", server=bank + "/admin")
+        assert ended == {"logons": 1, "sessions": 0, "stays": []}
