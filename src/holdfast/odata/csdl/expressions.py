@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from lxml import etree
@@ -23,11 +24,6 @@ LISTS: Final = frozenset(
     | {"Sub"}
 )
 SINGLES: Final = frozenset({"Cast", "IsOf", "LabeledElement", "Neg", "Not", "UrlRef"})
-_OTHERS: Final = frozenset(
-    {"Bool", "Collection", "Decimal", "EnumMember", "Float", "Int", "LabeledElementReference", "Null", "Path", "Record"}
-    | {"String"}
-)
-_EXPRESSIONS: Final = frozenset(EDM + kind for kind in PLAIN | PATHS | LISTS | SINGLES | _OTHERS)
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -44,7 +40,7 @@ class Expressions:
 
     def __init__(self, names: Names) -> None:
         self._full = names.full
-        self._constants: Mapping[str, Callable[[str], Any]] = {
+        self._constants: dict[str, Callable[[str], Any]] = {
             "Bool": lambda text: text.strip() == "true",
             "Decimal": number,
             "EnumMember": self._enum,
@@ -55,58 +51,60 @@ class Expressions:
             "String": str,
             "UrlRef": lambda text: {"$UrlRef": text},
         }
+        self._constants |= {kind: partial(Constant, kind=kind) for kind in PLAIN}
+        self._constants |= {kind: partial(self._path, kind) for kind in PATHS}
+        self._elements: dict[str, Callable[[Node], Any]] = {
+            EDM + kind: partial(self._text, read) for kind, read in self._constants.items()
+        }
+        self._elements |= {EDM + kind: partial(self._computed, kind) for kind in LISTS | SINGLES}
+        self._elements |= {
+            f"{EDM}Collection": self._values,
+            f"{EDM}Null": self._null,
+            f"{EDM}Record": self._record,
+        }
 
     def annotations(self, element: Node, qualifier: str = "") -> Annotations:
         """Return the annotations that stand in an element; `qualifier` is of those that have none themselves."""
         found: Annotations = {}
-        if len(element):
-            self._gather(element, found, "", qualifier)
-        return found
-
-    def _gather(self, element: Node, into: dict[str, Any], prefix: str, qualifier: str = "") -> None:
         for child in element:
             if child.tag == ANNOTATION:
-                term = child.get("Term")
-                if not term:
-                    raise BadMetadata("an annotation has no term", target=prefix)
-                own = child.get("Qualifier", qualifier)
-                key = prefix + self._full(term) + (f"#{own}" if own else "")
-                into[key] = self._held(child, default=True)
-                if len(child):
-                    self._gather(child, into, f"{key}@")
+                self._annotation(child, found, "", qualifier)
+        return found
 
-    def _held(self, element: Node, default: Any = None) -> Any:
+    def _annotation(self, element: Node, into: dict[str, Any], prefix: str, qualifier: str = "") -> None:
+        """Put an annotation, and those that it has itself, into what is read."""
+        said = dict(element.items())
+        term = said.pop("Term", "")
+        if not term:
+            raise BadMetadata("an annotation has no term", target=prefix)
+        own = said.pop("Qualifier", qualifier)
+        key = prefix + self._full(term) + (f"#{own}" if own else "")
+        into[key] = self._held(element, said, default=True)
+        if len(element):
+            self._within(element, into, f"{key}@")
+
+    def _within(self, element: Node, into: dict[str, Any], prefix: str) -> None:
+        for child in element:
+            if child.tag == ANNOTATION:
+                self._annotation(child, into, prefix)
+
+    def _held(self, element: Node, said: Mapping[str, str], default: Any = None) -> Any:
         """Return the value that an annotation, property value or labeled element has as attribute or as child."""
-        for kind, text in element.items():
-            if kind in PLAIN or kind in PATHS or kind in self._constants:
-                return self._constant(kind, text)
-        values = self._values(element)
-        return values[0] if values else default
+        for kind, text in said.items():
+            if (read := self._constants.get(kind)) is not None:
+                return read(text)
+        return next(iter(self._values(element)), default) if len(element) else default
 
     def _values(self, element: Node) -> list[Any]:
-        return [self.value(child) for child in element if child.tag in _EXPRESSIONS]
+        return [read(child) for child in element if (read := self._elements.get(str(child.tag))) is not None]
 
-    def value(self, element: Node) -> Any:
-        """Return what an element that is an expression stands for."""
-        kind = str(element.tag).removeprefix(EDM)
-        match kind:
-            case "Record":
-                return self._record(element)
-            case "Collection":
-                return self._values(element)
-            case "Null":
-                return {"$Null": None} | self._beside(element) if len(element) else None
-            case "UrlRef" if not len(element):
-                return {"$UrlRef": element.text or ""}
-        if kind in LISTS or kind in SINGLES:
-            return self._computed(element, kind)
-        return self._constant(kind, element.text or "")
+    def _text(self, read: Callable[[str], Any], element: Node) -> Any:
+        return read(element.text or "")
 
-    def _constant(self, kind: str, text: str) -> Any:
-        if (read := self._constants.get(kind)) is not None:
-            return read(text)
-        if kind in PLAIN:
-            return Constant(text, kind)
+    def _null(self, element: Node) -> Any:
+        return {"$Null": None} | self._beside(element) if len(element) else None
+
+    def _path(self, kind: str, text: str) -> Constant:
         return Constant(self._full(text), kind)
 
     def _enum(self, text: str) -> Constant:
@@ -120,15 +118,20 @@ class Expressions:
             found["@type"] = self._full(kind)
         for child in element:
             if child.tag == PROPERTY_VALUE:
-                name = child.get("Property", "")
-                found[name] = self._held(child, default=True)
+                said = dict(child.items())
+                name = said.pop("Property", "")
+                found[name] = self._held(child, said, default=True)
                 if len(child):
-                    self._gather(child, found, f"{name}@")
-        return found | self._beside(element)
+                    self._within(child, found, f"{name}@")
+            elif child.tag == ANNOTATION:
+                self._annotation(child, found, "@")
+        return found
 
-    def _computed(self, element: Node, kind: str) -> dict[str, Any]:
+    def _computed(self, kind: str, element: Node) -> dict[str, Any]:
         """Return an operator, function or conversion with its operands, and what else stands in it."""
-        operands: Any = self._values(element) if kind in LISTS else self._held(element)
+        if kind == "UrlRef" and not len(element):
+            return {"$UrlRef": element.text or ""}
+        operands: Any = self._values(element) if kind in LISTS else self._held(element, dict(element.items()))
         found = {f"${kind}": operands}
         if kind == "Apply":
             found["$Function"] = self._full(element.get("Function", ""))

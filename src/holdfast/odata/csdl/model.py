@@ -1,6 +1,7 @@
 """A whole document, and the questions one asks of it. Names that go in and come out have their namespace in full."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, field, structs
@@ -34,8 +35,11 @@ def by_name(*elements: T) -> dict[str, T]:
     return {element.name: element for element in elements}
 
 
-class Model(Struct, frozen=True, kw_only=True):
-    """The metadata document of a service; `container_name` is qualified, "" if the document has no container."""
+class Model(Struct, frozen=True, kw_only=True, dict=True):
+    """The metadata document of a service; `container_name` is qualified, "" if the document has no container.
+
+    What is found out once is kept: no part of a model may be changed after it was asked.
+    """
 
     schemas: dict[str, Schema] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
@@ -100,19 +104,26 @@ class Model(Struct, frozen=True, kw_only=True):
         Those bound to the type itself come before those of its base types. Of an action there is one at most.
         """
         line = [each for each, _ in self.line(to)] or [to]
-        fitting = (
-            (line.index(binding.type), each)
-            for each in self.operations(name)
-            if (binding := each.binding) and binding.collection == collection and binding.type in line
-        )
-        return tuple(each for _, each in sorted(fitting, key=lambda pair: pair[0]))
+        return tuple(found for each in line for found in self._overloads.get((name, each, collection), ()))
+
+    @cached_property
+    def _overloads(self) -> dict[tuple[str, str, bool], list[Action | Function]]:
+        """The bound operations by qualified name, type of their binding parameter, and whether it is a collection."""
+        found: dict[tuple[str, str, bool], list[Action | Function]] = {}
+        for schema in self.schemas.values():
+            for name, overloads in schema.operations.items():
+                for each in overloads:
+                    if binding := each.binding:
+                        key = (f"{schema.namespace}.{name}", binding.type, binding.collection)
+                        found.setdefault(key, []).append(each)
+        return found
 
     def bound_names(self, to: str, *, collection: bool = False) -> list[str]:
         """Return the qualified names of all operations that can be called on a type, or on a collection of it."""
         every = (f"{schema.namespace}.{name}" for schema in self.schemas.values() for name in schema.operations)
         return [name for name in every if self.bound(name, to, collection=collection)]
 
-    @property
+    @cached_property
     def container(self) -> EntityContainer | None:
         """The service's container with all that it extends in this document; None if there is none."""
         line = [found for _, found in self._containers()]

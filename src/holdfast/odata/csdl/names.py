@@ -20,24 +20,25 @@ class Names:
         for namespace, alias in declared:
             self._short[namespace] = alias or namespace
             self._full[alias or namespace] = namespace
-        self._known: dict[str, str] = {}
+        self._in_full: dict[str, str] = {}
+        self._in_short: dict[str, str] = {}
 
     def full(self, text: str) -> str:
         """Return a text with namespaces for aliases; what is declared nowhere stays as it is."""
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = _replaced(text, self._full)
-        return found
+        return _replaced(text, self._full, self._in_full)
 
     def short(self, text: str) -> str:
         """Return a text with aliases for namespaces."""
-        return _replaced(text, self._short)
+        return _replaced(text, self._short, self._in_short)
 
 
-def _replaced(text: str, by: dict[str, str]) -> str:
-    if "." not in text:
-        return text
-    return _QUALIFIER.sub(lambda found: by.get(found[1][:-1], found[1][:-1]) + ".", text)
+def _replaced(text: str, by: dict[str, str], known: dict[str, str]) -> str:
+    """Return a text with other qualifiers; what was found before is in `known`."""
+    found = known.get(text)
+    if found is None:
+        found = _QUALIFIER.sub(lambda match: by.get(match[1][:-1], match[1][:-1]) + ".", text)
+        known[text] = found
+    return found
 
 
 def simple(name: str) -> str:

@@ -12,6 +12,7 @@ from lxml import etree
 
 from holdfast.odata.csdl import elements as e
 from holdfast.odata.csdl.expressions import EDM, Expressions, Node, number
+from holdfast.odata.csdl.facets import NAMES
 from holdfast.odata.csdl.model import Model
 from holdfast.odata.csdl.names import Names
 from holdfast.odata.csdl.refusals import BadMetadata, MetadataTooLarge
@@ -21,7 +22,7 @@ MOST_BYTES: Final = 32 * 1024 * 1024
 MOST_ELEMENTS: Final = 500_000
 MOST_DEPTH: Final = 64
 _TOO_DEEP: Final = etree.XPath(f"boolean({'*/' * MOST_DEPTH}*)")
-_NAMES: Final = ("$BaseType", "$BaseTerm", "$UnderlyingType", "$Extends", "$EntitySetPath", "$Action", "$Function")
+_PROPERTY: Final = f"{EDM}Property"
 T = TypeVar("T", bound=e.Element)
 
 
@@ -185,9 +186,8 @@ class _Reader:
     def _facets(self, element: Node) -> dict[str, Any]:
         """Return the attributes by their names in CSDL JSON, with JSON's meaning of what is not there."""
         found: dict[str, Any] = {f"${name}": text for name, text in element.items()}
-        for name in _NAMES:
-            if name in found:
-                found[name] = self._full(found[name])
+        for name in NAMES & found.keys():
+            found[name] = self._full(found[name])
         kind = found.get("$Type") or found.get("$UnderlyingType")
         if found.get("$MaxLength") == "max":
             del found["$MaxLength"]
@@ -205,20 +205,19 @@ class _Reader:
         found = self._facets(element)
         kind = found.get("$Type", "Edm.String")
         if kind.startswith("Collection("):
-            kind = kind[len("Collection(") : -1]
+            found["$Type"] = kind = kind[len("Collection(") : -1]
             found["$Collection"] = True
         elif "$Nullable" not in found:
             found["$Nullable"] = True
-        found["$Type"] = self._full(kind)
         if "$DefaultValue" in found:
             found["$DefaultValue"] = default_value(found["$DefaultValue"], kind)
         return found
 
     def _structured(self, element: Node) -> dict[str, Any]:
         found = self._facets(element)
-        name = found.get("$Name", "")
-        properties = (make(e.Property, self._typed(child)) for child in _children(element, "Property"))
-        navigation = (self._navigation(child) for child in _children(element, "NavigationProperty"))
+        name, members = found.get("$Name", ""), _children(element, "Property", "NavigationProperty")
+        properties = (make(e.Property, self._typed(child)) for child in members if child.tag == _PROPERTY)
+        navigation = (self._navigation(child) for child in members if child.tag != _PROPERTY)
         return found | {"properties": unique(properties, name), "navigation": unique(navigation, name)}
 
     def _navigation(self, element: Node) -> e.NavigationProperty:
@@ -266,10 +265,10 @@ class _Reader:
     def _resource(self, element: Node, own: str) -> dict[str, Any]:
         """Return what a member of the container says; the container's own name before a target is left out."""
         found = self._facets(element)
-        if kind := found.get("$EntityType") or found.get("$Type"):
+        if kind := found.get("$EntityType"):
             found["$Type"] = self._full(kind)
         if "$EntitySet" in found:
-            found["$EntitySet"] = self._full(found["$EntitySet"]).removeprefix(own)
+            found["$EntitySet"] = found["$EntitySet"].removeprefix(own)
         found["bindings"] = {
             self._full(child.get("Path", "")): self._full(child.get("Target", "")).removeprefix(own)
             for child in _children(element, "NavigationPropertyBinding")
