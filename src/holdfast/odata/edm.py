@@ -41,14 +41,14 @@ DATE: Final = _DAY
 TIME: Final = _CLOCK
 MOMENT: Final = rf"{_DAY}T{_CLOCK}{_ZONE}"
 GUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-DURATION: Final = r"[+-]?P(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?"
+DURATION: Final = r"-?P(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?)?"
 INTEGER: Final = r"[+-]?\d+"
 DECIMAL: Final = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 BASE64: Final = r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?|[A-Za-z0-9_-][AQgw](?:==)?)?"
 QUOTED: Final = r"'(?:[^']|'')*'"
 
 _DURATION_PARTS: Final = re.compile(
-    r"([+-])?P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d+))?S)?)?", re.ASCII
+    r"(-)?P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d+))?S)?)?", re.ASCII
 )
 _SPECIAL: Final[Mapping[str, float]] = {"INF": math.inf, "-INF": -math.inf, "NaN": math.nan}
 
@@ -285,8 +285,9 @@ def from_url(type_name: str, literal: str) -> Any:
     known = primitive(type_name)
     if known.prefix is None:
         return from_text(type_name, literal.lower() if known.takes == (bool,) else literal)
-    quote = len(known.prefix)
-    if literal[:quote].lower() != known.prefix or not re.fullmatch(QUOTED, literal[quote:], re.DOTALL):
+    prefix = "" if known.name == "Edm.Duration" and literal.startswith("'") else known.prefix  # 4.01 needs none there
+    quote = len(prefix)
+    if literal[:quote].lower() != prefix or not re.fullmatch(QUOTED, literal[quote:], re.DOTALL):
         raise EdmError(f"{shown(literal)} is not a literal of {type_name}")
     return from_text(type_name, unquoted(literal[quote:]))
 

@@ -159,6 +159,8 @@ def test_a_wrong_option_is_refused_with_its_name_as_target(query: str, target: s
         ("$index=1", "$index"),
         ("$expand=Items($levels=2)", "$levels"),
         ("$expand=Buyer/Shop.Vip/Orders", "Shop.Vip"),
+        ("$expand=Buyer/Shop.Vip", "Shop.Vip"),
+        ("$expand=Ship/*", "Ship/*"),
         ("$expand=$value", "$value"),
         ("$select=@Core.Messages", "@Core.Messages"),
         ("$select=Shop.*", "Shop"),

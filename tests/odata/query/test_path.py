@@ -158,6 +158,7 @@ def test_a_path_is_resolved(text: str, segments: list[Any], gives: tuple[str, bo
         ("Orders/$filter(ID eq '1')", NotSupported, "filter"),
         ("Orders/$query", NotSupported, "query"),
         ("$entity", NotSupported, "entity"),
+        ("Orders('1')/$value", NotSupported, "value"),
         ("$crossjoin(Orders,Items)", NotSupported, "crossjoin"),
     ],
 )

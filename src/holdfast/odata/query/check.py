@@ -38,6 +38,8 @@ def navigated(model: Model, type_name: str, way: tuple[str, ...]) -> str:
     *before, last = way or ("",)
     owner = _walked(model, type_name, tuple(before), "$expand")
     found = model.navigation(owner).get(last)
+    if "." in last or last == "*":
+        raise NotSupported(f"{'/'.join(way)[:60]} is not supported in $expand", target="$expand")
     if found is None:
         raise BadQuery(f"{owner} has no navigation property {last[:60]}", target="$expand")
     return found.type

@@ -63,7 +63,7 @@ def _checked(node: Any, depth: int = 0) -> Any:
         operands = [_checked(one, depth + 1) for one in _operands(node)]
         return nodes.Chain(node.op, operands)
     if isinstance(node, ast.List):
-        return ast.List([_checked(one, depth + 1) for one in node.val])
+        return ast.List([_checked(one, depth + 1) for one in node.val if not isinstance(one, nodes.Nothing)])
     if isinstance(node, ast._Literal):
         literal(node)
         return node

@@ -40,6 +40,11 @@ class EnumValue(ast._Literal):
 
 
 @dataclass(frozen=True)
+class Nothing(ast._Literal):
+    """What an empty list has in it, as odata-query's grammar knows none."""
+
+
+@dataclass(frozen=True)
 class Chain(ast._Node):
     """Many operands of one `and` or `or`: a filter of 500 alternatives is one node, not 500 levels."""
 

@@ -122,8 +122,9 @@ class _Resolver:
         name, inside = bracketed(text)
         if isinstance(place.last, Special):
             raise NoSuchResource(f"nothing can follow {place.last.name}")
-        if name in _NOT_HERE:
-            raise NotSupported(f"{name} in a path is not supported")
+        is_stream = name == "$value" and self._model.entity_type(place.type) is not None and not place.collection
+        if name in _NOT_HERE or is_stream:
+            raise NotSupported(f"{name} there is not supported")
         if name.startswith("$"):
             return self._special(place, text)
         if not place.segments:

@@ -9,7 +9,7 @@ import msgspec
 from holdfast.odata.query.text import BadQuery
 
 DEEPEST: Final = 30
-_TOKEN: Final = re.compile(r'\s+|(?P<mark>[()])|"(?P<phrase>(?:[^"\\]|\\["\\])*)"|(?P<word>[^\s()";#&]+)')
+_TOKEN: Final = re.compile(r'\s+|(?P<mark>[()])|"(?P<phrase>(?:[^"\\]|\\["\\])*)"|(?P<word>[^\s()"]+)')
 
 
 class Search(msgspec.Struct, frozen=True):

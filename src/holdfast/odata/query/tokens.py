@@ -176,6 +176,8 @@ class _Lexer:
             self._open(mark)
         elif mark in ")]}":
             self._close(mark)
+        elif mark == "," and (not self._brackets or self._brackets[-1] == "("):
+            raise BadQuery(f"a comma at position {self._at} is in no list")
         else:
             self._put(mark, mark)
 
@@ -183,13 +185,15 @@ class _Lexer:
         is_list = self._expects(ast.In)
         if mark != "(" and not is_list:
             raise NotSupported("collections and objects as literals are not supported", target="$filter")
-        self._brackets.append("[" if is_list else mark)
+        is_call = bool(self._out) and self._out[-1].type in ("ODATA_IDENTIFIER", "ANY", "ALL")
+        self._brackets.append("[" if is_list else "call" if is_call else "(")
         self._put("(", "(")
 
     def _close(self, mark: str) -> None:
         if not self._brackets:
             raise BadQuery(f"{mark} at position {self._at} closes nothing")
-        if self._brackets.pop() == "[" and self._out[-1].type != "(":
+        if self._brackets.pop() == "[":
+            self._put("NULL", nodes.Nothing()) if self._out[-1].type == "(" else None
             self._put(",", ",") if self._is_single() else None
         self._put(")", ")")
 
