@@ -98,6 +98,8 @@ def default_value(text: str, kind: str) -> Any:
 
 
 def _children(element: Node, *kinds: str) -> list[Node]:
+    if not len(element):
+        return []
     tags = {EDM + kind for kind in kinds}
     return [child for child in element if child.tag in tags]
 
@@ -185,9 +187,10 @@ class _Reader:
 
     def _facets(self, element: Node) -> dict[str, Any]:
         """Return the attributes by their names in CSDL JSON, with JSON's meaning of what is not there."""
-        found: dict[str, Any] = {f"${name}": text for name, text in element.items()}
-        for name in NAMES & found.keys():
-            found[name] = self._full(found[name])
+        found: dict[str, Any] = {}
+        for name, text in element.items():
+            member = f"${name}"
+            found[member] = self._full(text) if member in NAMES else text
         kind = found.get("$Type") or found.get("$UnderlyingType")
         if found.get("$MaxLength") == "max":
             del found["$MaxLength"]
