@@ -7,11 +7,14 @@ import anyio
 import httpx2
 import pytest
 
+from core.outage import AWAY, switched
 from holdfast._asgi import Message, Receive, Scope, Send
 from holdfast.core.events import Fact
 from holdfast.core.model import Reason
+from holdfast.stores.memory import memory_store
 from holdfast.web.middleware import login, require
-from web.test_middleware import HOST, Browser, Site, site
+from holdfast.web.security import Logon
+from web.test_middleware import HOST, Browser, Site, site, site_on
 from web.test_visit import copy, logged_on, raw, serve
 
 __all__ = ["site"]
@@ -181,3 +184,47 @@ async def test_a_clock_that_jumps_brings_nothing_back_that_was_ended_and_ends_no
     assert after.used_at >= before.used_at, "a use is never taken back"
     assert after.ends_at == before.ends_at
     assert Fact.CLOSING_FAILED not in [event.fact for event in site.sink.events]
+
+
+async def test_every_end_says_why(site: Site) -> None:  # R39, R71
+    logons, keeper = site.running.logons, site.running.engine.keeper
+
+    async def by(reason: Reason) -> None:
+        told = {event.reason for event in site.sink.events if event.fact in (Fact.ENDED, Fact.REPLACED)}
+        site.sink.events.clear()
+        assert told == {reason}
+
+    ann = await logged_on(site, "shop")
+    await ann.get("shop", "/logout")
+    await by(Reason.LOGOUT)
+    first, second = await logged_on(site, "shop"), await logged_on(site, "shop")
+    mine, _ = [await logons.load(browser.jar["__Host-holdfast-logon"], touch=False) for browser in (first, second)]
+    await logons.end_others(mine)
+    await by(Reason.SECURITY)
+    await logons.end_all("ann")
+    await by(Reason.ADMIN)
+    for _ in range(101):
+        await logons.begin(Logon(subject="eve", method="password", at=0.0))
+    await by(Reason.REPLACED)
+    await site.running.engine.manager.open("http", client="192.0.2.9")
+    site.clock.now += 1801.0
+    await keeper.sweep()
+    await by(Reason.IDLE)
+    site.clock.now += DAY
+    await keeper.sweep()
+    await by(Reason.EXPIRED)
+
+
+async def test_while_the_store_is_away_nobody_is_served_and_nobody_is_logged_out_by_it() -> None:  # R69, T33
+    store, switch = switched(memory_store())
+    async with site_on(store) as site:
+        browser = await logged_on(site, "shop")
+        for away in AWAY:
+            switch.set(away)
+            for path in ("/", "/orders", "/put?a=1"):
+                answer = await copy(browser).get("shop", path)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable"), path
+                assert int(answer.headers["retry-after"]) >= 1
+                assert "set-cookie" not in answer.headers, "no cookie is taken away"
+            switch.set("up")
+            assert (await browser.get("shop", "/orders")).json() == "ann"
