@@ -8,6 +8,7 @@ may take (E26).
 
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 PUT_TRIES = 5
 
 
+@cache
+def _scopes() -> type[anyio.CancelScope]:
+    """Return the class of scopes of the event loop. Made through anyio's own each one is set up twice, and slowly."""
+    return type(anyio.CancelScope())
+
+
 class Running:
     """A call that runs in a session: counted as use unless it is background traffic, and cancelled when the session or
     one above it ends (E18). Whether that is there is looked after by the manager, or, if `watched`, by the caller.
@@ -34,7 +41,7 @@ class Running:
 
     def __init__(self, manager: "Manager", session: Session, *, counts: bool = True, watched: bool = False) -> None:
         self._manager, self.session, self.counts, self.watched = manager, session, counts, watched
-        self._scope = anyio.CancelScope()
+        self._scope = _scopes()()
         self._keys: set[bytes] = set()
         self._withdrawn = False
 

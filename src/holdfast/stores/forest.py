@@ -215,7 +215,8 @@ class Forest:
             raise SessionExists("the id is taken")
 
     def _refuse_ended(self, stored: Record, now: float) -> None:
-        if not (_lives(stored, now) and all(_lives(ancestor, now) for ancestor in self._above(stored))):
+        alive = _lives(stored, now)
+        if not alive or (stored.parent and not all(_lives(ancestor, now) for ancestor in self._above(stored))):
             raise SessionEnded(f"node {stored.hex} has ended, or one above it")
 
     def _check_fence(self, ref: Ref, fence: int) -> None:

@@ -8,7 +8,6 @@ Saving merges by key: two that write different keys at the same time both win, o
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -72,9 +71,10 @@ class SessionData(dict[str, Any]):
     @property
     def is_saved(self) -> bool:
         """Whether there is nothing to write; False as well for what cannot be written."""
-        with suppress(*UNWRITABLE):
+        try:
             return (_ENCODE(self) if self else NOTHING) == self._saved
-        return False
+        except UNWRITABLE:
+            return False
 
     def release(self) -> None:
         """Open no session any more."""
@@ -216,9 +216,11 @@ def _without_prefix(on_conflict: OnConflict) -> OnConflict:
 
 
 def _checked(key: object) -> str:
-    with suppress(UnicodeEncodeError):
+    try:
         if isinstance(key, str) and len(key.encode()) <= KEY_BYTES:
             return key
+    except UnicodeEncodeError:
+        pass
     raise _no_key()
 
 
