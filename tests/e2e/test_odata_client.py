@@ -14,6 +14,7 @@ from holdfast.errors import HoldfastError
 from holdfast.odata.client import Loss, StickyClient
 
 SERVER = Path(__file__).with_name("orders_server.py")
+EXAMPLE = SERVER.parents[2] / "examples" / "odata_client.py"
 PATIENCE_S = 60.0
 ONE, TWO = "Orders('1')", "Orders('2')"
 
@@ -136,3 +137,24 @@ async def test_a_service_that_is_down_is_said_to_be_so_and_can_be_asked_again(tm
         order["Note"] = "after all"
         await order.save()
         assert place.rows("select note from orders where id = '1'") == [("after all",)]
+
+
+async def test_the_example_changes_an_entity_and_says_why_if_it_cannot(tmp_path: Path) -> None:
+    async with world(tmp_path, timeout=120) as place:
+
+        async def run(*arguments: str) -> tuple[int, str]:
+            command = [sys.executable, str(EXAMPLE), f"{place.workers.url}/svc", *arguments]
+            done = await anyio.run_process(command, check=False)
+            return done.returncode, (done.stdout + done.stderr).decode()
+
+        code, said = await run(ONE, "Note=by example")
+        assert (code, "Orders('1') is saved." in said) == (0, True), said
+        assert place.rows("select note from orders where id = '1'") == [("by example",)]
+        async with place.client() as client, client.edit(ONE):
+            code, said = await run(ONE, "Note=again")
+        assert (code, "somebody else edits it" in said) == (1, True), said
+        assert await run(TWO, "Nota=x") == (
+            1,
+            "Nota: None -> 'x'\nDemo.Order has no Nota\nCorrect the argument that the message names.\n",
+        )
+        assert place.rows("select id from locks") == []
