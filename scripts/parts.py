@@ -1,6 +1,6 @@
 """Run parts of the checks, each with a time budget: printed at the end, and failing at double.
 
-python scripts/parts.py lint unit stores adt-peers mcp-peers logon-peers e2e attacks chaos docs
+python scripts/parts.py lint unit stores adt-peers mcp-peers logon-peers odata-peers e2e attacks chaos docs
 """
 
 import os
@@ -40,6 +40,7 @@ PARTS = {
     "adt-peers": Part(3, [[*PYTEST, "tests/peers/adt"]]),
     "mcp-peers": Part(5, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
+    "odata-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/odata"]]),
     "e2e": Part(12, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
     "attacks": Part(7, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
