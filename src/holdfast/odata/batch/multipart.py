@@ -6,7 +6,7 @@ without its blank line, text behind the closing delimiter. Each byte is looked a
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -28,6 +28,7 @@ from holdfast.odata.batch.parts import (
 
 _BOUNDARY: Final = re.compile(r';\s*boundary\s*=\s*(?:"([^"\r\n]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)
 _LINE_END: Final = re.compile(rb"\r?\n")
+_REST_OF_LINE: Final = re.compile(rb"[ \t]*(?=\r?\n|\Z)")
 _BLANK: Final = re.compile(rb"\r?\n\r?\n")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUS: Final = re.compile(r"HTTP/\d(?:\.\d)? +(\d{3})(?: .*)?")
@@ -78,19 +79,29 @@ def _sections(content_type: str, body: bytes, limits: Limits) -> list[tuple[Head
     boundary = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/mixed") or boundary is None:
         raise BrokenBoundary("the Content-Type is not multipart/mixed with a boundary")
-    delimiter = re.escape((boundary[1] or boundary[2]).encode())
-    pattern = re.compile(rb"(?:\A|\r?\n)--" + delimiter + rb"(--)?[ \t]*(?=\r?\n|\Z)")
     sections: list[tuple[Headers, bytes]] = []
     begin: int | None = None
-    for found in pattern.finditer(body):
+    for start, end, closes in _delimiters(body, b"--" + (boundary[1] or boundary[2]).encode()):
         if begin is not None:
-            sections.append(_headers_and_content(body[begin : found.start()], limits))
-        if found[1]:
+            sections.append(_headers_and_content(body[begin:start], limits))
+        if closes:
             return sections
-        begin = found.end()
+        begin = end
         if len(sections) > limits.requests:
             raise BatchTooLarge(f"the batch has more than {limits.requests} requests")
     raise BrokenBoundary("the batch has no delimiter" if begin is None else "the closing delimiter is missing")
+
+
+def _delimiters(body: bytes, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield where each delimiter begins, with the line end before it, and ends, and whether it is the closing one."""
+    at = body.find(delimiter)
+    while at >= 0:
+        end = at + len(delimiter)
+        closes = body.startswith(b"--", end)
+        rest = _REST_OF_LINE.match(body, end + 2 * closes)
+        if rest and (at == 0 or body.startswith(b"\n", at - 1)):
+            yield max(at - 1 - body.startswith(b"\r\n", at - 2), 0), rest.end(), closes
+        at = body.find(delimiter, end)
 
 
 def _headers_and_content(section: bytes, limits: Limits) -> tuple[Headers, bytes]:

@@ -5,6 +5,7 @@ slashes and a query at its ampersands before anything is percent-decoded.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
@@ -42,8 +43,8 @@ def decoded_value(text: str) -> str:
 
 def split(text: str, separator: str) -> list[str]:
     """Return what stands between the separators that are in no quotes and brackets; of "" nothing."""
-    if not text:
-        return []
+    if separator not in text:
+        return [text] if text else []
     parts, begin = [], 0
     for at, token in top_level(text):
         if token == separator:
@@ -79,5 +80,6 @@ def bracketed(text: str) -> tuple[str, str | None]:
     inside = rest[:-1]
     if not rest.endswith(")"):
         raise BadQuery(f"a closing bracket is missing, or something follows it: {name}(")
-    split(inside, ",")  # for its own sake: the bracket taken away was the right one
+    if "(" in inside or ")" in inside:
+        deque(top_level(inside), 0)  # raises unless the bracket taken away was the right one
     return name, inside
