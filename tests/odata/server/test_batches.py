@@ -5,9 +5,9 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from tests.odata.server.world import Tab, World, opened
 
 from holdfast.odata import batch
+from odata.server.world import Tab, World, opened
 
 EPILOGUE = b"Group ID: $auto"
 

@@ -1,6 +1,6 @@
 """What the four actions do to a session, over the wire (O2 to O5, and the status table of sticky OData §1)."""
 
-from tests.odata.server.world import Tab, opened
+from odata.server.world import Tab, opened
 
 
 def in_session(answer: object, tab: Tab) -> bool:

@@ -2,11 +2,11 @@
 
 import anyio
 import pytest
-from tests.odata.server.world import Orders, Tab, World, opened
 
 from holdfast.config import Settings
 from holdfast.core.model import Reason
 from holdfast.odata.server.kind import STICKY
+from odata.server.world import Orders, Tab, World, opened
 
 GONE = (400, "ICMENOSESSION")
 

@@ -11,13 +11,13 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.odata.server.test_batches import part, posted, together, told
-from tests.odata.server.world import BASE, Tab
 
 from holdfast.config import Settings
 from holdfast.errors import ConfigurationError
 from holdfast.odata.server import Service, asgi
 from holdfast.odata.server.table import TableSet
+from odata.server.test_batches import part, posted, together, told
+from odata.server.world import BASE, Tab
 
 metadata = sa.MetaData()
 books = sa.Table(
