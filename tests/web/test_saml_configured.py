@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from holdfast.config import SamlSettings, Settings, load_settings
 from holdfast.errors import ConfigurationError
-from holdfast.web.saml import Saml
+from holdfast.web.saml import Partner, Saml
 from holdfast.web.saml.configured import configured
 from holdfast.web.security import Logon
 from holdfast.web.site import Security
@@ -90,6 +90,11 @@ def test_what_cannot_work_is_refused_at_the_start(said: dict[str, Any], wrong: d
     with pytest.raises(ConfigurationError):
         Saml(security)
     assert security.federations == []
+
+
+def test_identity_providers_of_a_program_are_not_those_of_the_table(said: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Saml(Security(settings=Settings(saml=SamlSettings(**said))), None, Partner(metadata=identity_metadata()))
 
 
 def test_an_elliptic_key_opens_nothing(tmp_path: Path, said: dict[str, Any]) -> None:

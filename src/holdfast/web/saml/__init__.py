@@ -1,5 +1,6 @@
 """Logging on and off at a SAML 2.0 identity provider: one small application, to be mounted anywhere (S7, S8).
 
+saml = Saml(security)                              # as [saml] says; or all of it here, and several identity providers:
 sp = ServiceProvider("https://site.example/saml", Credentials.read("sp.key", "sp.crt"))
 saml = Saml(security, sp, Partner(metadata=Path("idp.xml")))
 routes = [Mount("/saml", saml), …]

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from holdfast._asgi import Receive, Scope, Send
-from holdfast.errors import HoldfastError
+from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.identity.saml.bindings import enveloped, from_envelope, to_envelope
 from holdfast.identity.saml.metadata import METADATA_BYTES, our_metadata
 from holdfast.identity.saml.names import SOAP, SOAP_ENVELOPE
@@ -87,6 +87,10 @@ class Saml:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if sp is None:
+            if partners:
+                raise ConfigurationError(
+                    "whose SAML identity providers are these?", hint="Pass a ServiceProvider, too."
+                )
             sp, partner = configured(security.settings.saml)
             partners = (partner,)
         self._shared = shared = Shared(
