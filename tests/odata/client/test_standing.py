@@ -7,6 +7,7 @@ from holdfast.odata.choreography import OUTSIDE, Act, Outcome, Place
 from holdfast.odata.client.standing import (
     NOWHERE,
     STARTS,
+    Judgement,
     Seen,
     Sent,
     Standing,
@@ -69,16 +70,20 @@ def test_a_discard_that_finds_its_session_gone_has_lost_nothing() -> None:
     assert judge(BOTH, sent(Act.DISCARD), Seen(FAILED, gone=True)).verdict is Verdict.ENDED
 
 
-def test_the_last_save_ends_the_session_and_an_earlier_one_without_the_id_loses_the_rest() -> None:
+def test_the_last_save_ends_the_session() -> None:
     assert judge(INSIDE, sent(Act.SAVE, ONE), Seen(OK)).verdict is Verdict.ENDED
+
+
+def test_a_good_answer_without_the_id_is_a_question_while_something_is_unsaved() -> None:
+    # §2.8: a stateless handler that was called with a live id; or a proxy that has taken the header off
+    assert judge(INSIDE, sent(), Seen(OK)) == Judgement(INSIDE, Verdict.ASK)
     judgement = judge(BOTH, sent(Act.SAVE, ONE), Seen(OK))
-    assert (judgement.verdict, judgement.unsaved) == (Verdict.LOST, {TWO})
+    assert (judgement.verdict, judgement.standing.place.unsaved) == (Verdict.ASK, {TWO})
 
 
-def test_a_good_answer_without_the_id_loses_what_was_unsaved() -> None:
-    # §2.8: a stateless handler that was called with a live id
-    judgement = judge(INSIDE, sent(), Seen(OK))
-    assert (judgement.verdict, judgement.unsaved) == (Verdict.LOST, {ONE})
+def test_the_same_answer_to_the_question_is_the_loss() -> None:
+    judgement = judge(BOTH, sent(), Seen(OK), asked=True)
+    assert (judgement.verdict, judgement.unsaved) == (Verdict.LOST, {ONE, TWO})
 
 
 def test_another_id_in_the_answer_means_that_the_session_was_replaced() -> None:
@@ -107,19 +112,19 @@ acts = st.sampled_from([Act.NEW, Act.EDIT, Act.SAVE, Act.DISCARD, Act.OTHER])
 answers = st.builds(
     Seen, st.sampled_from(Outcome), st.sampled_from(["", "A", "B"]), st.sampled_from([None, 60.0]), st.booleans()
 )
-steps = st.tuples(acts, st.sampled_from([ONE, TWO]), st.booleans(), answers | st.none())
+steps = st.tuples(acts, st.sampled_from([ONE, TWO]), st.booleans(), st.booleans(), answers | st.none())
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=25))
 def test_whatever_a_server_answers_each_session_ends_once_and_its_id_with_it(
-    script: list[tuple[Act, str, bool, Seen | None]],
+    script: list[tuple[Act, str, bool, bool, Seen | None]],
 ) -> None:
     # O16: and only a request that carried the id can end it
     standing, begun, ended = NOWHERE, 0, 0
-    for number, (act, entity, late, seen) in enumerate(script):
+    for number, (act, entity, late, question, seen) in enumerate(script):
         asked = sent(act, entity, under="" if late else standing.context_id, at=float(number))
-        judgement = unanswered(standing, asked) if seen is None else judge(standing, asked, seen)
+        judgement = unanswered(standing, asked) if seen is None else judge(standing, asked, seen, asked=question)
         begun += judgement.verdict is Verdict.STARTED
         ended += judgement.verdict in (Verdict.ENDED, Verdict.LOST)
         if not asked.context_id and standing.place.inside:

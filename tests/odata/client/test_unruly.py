@@ -175,10 +175,24 @@ async def test_a_service_that_begins_no_session_is_told_of(world: World) -> None
     assert not world.client.inside
 
 
-async def test_a_good_answer_without_the_id_loses_what_is_unsaved(world: World) -> None:
+async def test_a_good_answer_without_the_id_is_no_loss_if_the_server_says_so(world: World) -> None:
+    order = await world.client.edit(ONE)
+    order["Note"] = "kept"
+    world.service.faults.append(Fault("PATCH", after=bare))
+    await order.save()
+    assert world.losses == []
+    assert world.service.stored["1"]["Note"] == "kept"
+
+
+async def test_a_read_that_ends_the_session_by_mistake_loses_what_is_unsaved(world: World) -> None:
     # §2.8: a stateless handler called with a live id may end the context and answer 200
     await world.client.edit(ONE)
-    world.service.faults.append(Fault("GET", after=bare))
+
+    def ending(answer: Answer) -> Answer:
+        world.service.sessions.clear()
+        return bare(answer)
+
+    world.service.faults.append(Fault("GET", after=ending))
     with pytest.raises(StickySessionLost):
         await world.client.read("Orders")
     assert [loss.unsaved for loss in world.losses] == [(ONE,)]
@@ -186,7 +200,12 @@ async def test_a_good_answer_without_the_id_loses_what_is_unsaved(world: World) 
 
 async def test_a_save_that_ends_the_session_of_another_entity_is_saved_and_the_other_lost(world: World) -> None:
     first, second = await world.client.edit(ONE), await world.client.edit(TWO)
-    world.service.faults.append(Fault("Demo.Save", after=bare))
+
+    def ending(answer: Answer) -> Answer:
+        world.service.sessions.clear()
+        return bare(answer)
+
+    world.service.faults.append(Fault("Demo.Save", after=ending))
     await first.save()
     assert [loss.unsaved for loss in world.losses] == [(TWO,)]
     assert first.loss is None

@@ -177,7 +177,7 @@ class Driver:
             if question is None and not (seen.context_id or seen.gone):
                 self._mute = self._mute or seen.outcome is Outcome.OK
                 continue
-            judgement = judge(self.standing, sent, seen)
+            judgement = judge(self.standing, sent, seen, asked=True)
             if judgement.verdict is not Verdict.ASK:
                 return await self._follow(judgement, meant, shield)
         self.standing = msgspec.structs.replace(self.standing, sure=False)

@@ -81,8 +81,12 @@ REPLACED: Final = "the server has put another session in its place"
 DROPPED: Final = "the server has ended it with an answer that has no session id"
 
 
-def judge(standing: Standing, sent: Sent, seen: Seen) -> Judgement:
-    """Return what an answer makes of where one stands."""
+def judge(standing: Standing, sent: Sent, seen: Seen, *, asked: bool = False) -> Judgement:
+    """Return what an answer makes of where one stands; `asked`: it is the one to the question whether it lives.
+
+    A good answer without the id ends a session in which nothing is unsaved any more. If something is, the server has
+    ended it out of turn, or somebody on the way has taken the header off: that too is a question.
+    """
     then = decide(standing.place, sent.act, seen.outcome, sent.entity)
     if not sent.context_id:
         return _answer_from_outside(standing, sent, seen, then)
@@ -95,6 +99,8 @@ def judge(standing: Standing, sent: Sent, seen: Seen) -> Judgement:
         return Judgement(_alive(standing, sent, seen, then))
     if seen.outcome is Outcome.FAILED:
         return Judgement(standing, Verdict.ASK)
+    if then.place.unsaved and not asked:
+        return Judgement(msgspec.structs.replace(standing, place=then.place), Verdict.ASK)
     return over(then.place, DROPPED)
 
 
