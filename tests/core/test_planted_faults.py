@@ -73,9 +73,7 @@ PLANTS: dict[str, Plant] = {
         "            created = await self.store.sessions.create(record, now=now)",
     ),
     "a use makes a new version": Plant("other_store", "row = ground.rows[row.key] = used", "row = ground.write(used)"),
-    "uses are not recorded": Plant(
-        "manager", "after = self.rules(kind, app)[0].touch_after if touch else None", "after = None"
-    ),
+    "uses are not recorded": Plant("manager", "after = self.touch_after(kind, app) if touch else None", "after = None"),
     "what could not be closed is removed all the same": Plant(
         "keeper", "closing.removable(nodes, run.failed, ", "closing.removable(nodes, (), "
     ),
