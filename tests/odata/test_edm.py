@@ -149,6 +149,18 @@ def test_a_string_literal_must_be_quoted_and_its_quotes_doubled(literal: str) ->
         edm.from_url("Edm.String", literal)
 
 
+def test_whole_numbers_may_be_written_with_a_fraction_or_an_exponent() -> None:
+    assert [edm.from_json("Edm.Int32", number) for number in (1, 1.0, 1e3, Decimal("2.0"))] == [1, 1, 1000, 2]
+
+
+def test_null_is_a_literal_of_any_type_and_no_value_of_one() -> None:
+    assert edm.to_url("Edm.Int32", None) == "null"
+    with pytest.raises(EdmError, match=r"Edm\.Int32"):
+        edm.to_text("Edm.Int32", True)
+    with pytest.raises(EdmError, match=r"Edm\.Int32"):
+        edm.from_json("Edm.Int32", int("9" * 4000) * 10**1000)
+
+
 def test_a_type_without_values_here_is_named() -> None:
     with pytest.raises(EdmError, match=r"Edm\.GeographyPoint"):
         edm.from_json("Edm.GeographyPoint", {})

@@ -253,6 +253,11 @@ def test_answers_repeat_ids_and_a_failed_change_set_is_one_plain_part() -> None:
     assert (failed.status, failed.body, failed.id) == (400, b'{"error":{}}', "")
 
 
+def test_an_answer_without_a_status_is_refused() -> None:
+    with pytest.raises(BadBatch, match="status"):
+        read_answers(TYPE, wrapped("200 OK"))
+
+
 def test_a_header_cannot_bring_lines_of_its_own() -> None:
     _, body = write_multipart([Answer(status=200, headers={"Location": "x\r\nSet-Cookie: a=b"})])
     assert b"\r\nSet-Cookie" not in body

@@ -45,6 +45,7 @@ ROW: dict[str, Any] = {
     "Clock": dt.time(7, 5),
     "Took": dt.timedelta(minutes=1, milliseconds=500),
     "Guid": UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+    "GuidText": "6BA7B810-9dad-11d1-80b4-00c04fd430c8",
     "Raw": b"OK",
     "Color": Color.Red | Color.Blue,
     "Level": Level.Low,
@@ -155,6 +156,12 @@ Day le 2026-11-21
 Clock eq 07:05
 Guid eq 6BA7B810-9DAD-11D1-80B4-00C04FD430C8
 Raw eq binary'T0s='
+GuidText eq 6BA7B810-9DAD-11D1-80B4-00C04FD430C8
+Took divby 0.5 eq duration'PT2M1S'
+Name in ["Milk"]
+Quantity in ((3 add 4))
+Name in (concat('Mi','lk'))
+not (Name in ())
 round(Price) eq 3
 round(-2.5) eq -3
 round(Weight) eq 2
@@ -220,6 +227,9 @@ def test_now_is_what_the_clock_says() -> None:
         ("Name eq 'x')", "position 11"),
         ('Name eq "x"', "single quotes"),
         ("foo(Name)", "foo"),
+        ('Name in ["\\q"]', "JSON"),
+        ("Name eq (1,2)", "list"),
+        ("1,2", "list"),
         ("contains(Name)", "contains"),
         ("Name eq @other", "alias"),
         ("Name eq @bad", "end"),

@@ -92,6 +92,8 @@ def test_nested_select_is_a_path() -> None:
 def test_the_type_that_a_path_gives_counts() -> None:
     assert options("$filter=Price gt 5", "Orders('1')/Items").filter
     assert options("$filter=Price gt 5", "Orders('1')/Items/$count").filter
+    assert options("$filter=Items/$count gt 5 and Items/any()").filter
+    assert options("$filter=Anything/Goes/$count gt 5 and More/any(m:m/Most eq 1)", "Customers").filter
     assert options("$filter=$it eq 'nuts'", "Orders('1')/Allergens").filter
     assert options("$filter=Anything eq 1 and Name eq 'x'", "Customers").filter  # an open type
     with pytest.raises(BadQuery):

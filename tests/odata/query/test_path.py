@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.odata import edm
+from holdfast.odata.csdl import Model
 from holdfast.odata.edm import EdmError
 from holdfast.odata.errors import NoSuchResource, NotSupported, ODataError
 from holdfast.odata.query import BadQuery, Call, Key, Member, Navigation, Path, Root, Special, parse_path
@@ -124,6 +125,7 @@ def test_a_path_is_resolved(text: str, segments: list[Any], gives: tuple[str, bo
         ("Find(words='x')", NoSuchResource, "words"),
         ("Find", NoSuchResource, "none"),
         ("Orders('1')/Note/x", NoSuchResource, "x"),
+        ("Orders('1')/Shop.Buyers(color=null)/Name", BadQuery, "composable"),
         ("Orders('1')/Note('x')", NoSuchResource, "Note"),
         ("Orders(1)", EdmError, "Edm.String"),
         ("Orders('a'b')", ODataError, ""),
@@ -166,6 +168,12 @@ def test_a_wrong_path_is_refused_and_what_is_wrong_is_named(text: str, error: ty
     with pytest.raises(error) as refused:
         parse_path(MODEL, text, {"@bad": "{"})
     assert named in str(refused.value)
+
+
+def test_a_service_without_a_container_has_metadata_alone() -> None:
+    assert told(parse_path(Model(), "$metadata")) == ["$metadata"]
+    with pytest.raises(NoSuchResource, match="Orders"):
+        parse_path(Model(), "Orders")
 
 
 def test_what_is_wrong_with_a_key_has_its_property_as_target() -> None:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import anyio
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from holdfast.odata.errors import NotSupported
 from holdfast.odata.query import BadQuery, chosen, ordered, parse_expression
 from holdfast.odata.query.sql import filtered, ordered_by
+from servers.postgres import PostgresServer, postgres_server
 
 GUID = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
@@ -43,9 +46,14 @@ class Order(Base):
     Level: Mapped[Level]
     Day: Mapped[dt.date]
     At: Mapped[dt.datetime]
+    Zoned: Mapped[dt.datetime] = mapped_column(sa.DateTime(timezone=True))
+    Clock: Mapped[dt.time]
+    Took: Mapped[dt.timedelta]
+    Raw: Mapped[bytes]
+    Text: Mapped[str]
     BuyerGuid: Mapped[UUID | None] = mapped_column(sa.ForeignKey("customers.Guid"))
     Buyer: Mapped[Customer | None] = relationship(back_populates="Orders")
-    Items: Mapped[list["Item"]] = relationship(order_by="Item.No")
+    Items: Mapped[list["Item"]] = relationship(order_by="Item.No", back_populates="Of")
 
 
 class Item(Base):
@@ -53,31 +61,51 @@ class Item(Base):
     OrderID: Mapped[str] = mapped_column(sa.ForeignKey("orders.ID"), primary_key=True)
     No: Mapped[int] = mapped_column(primary_key=True)
     Price: Mapped[float | None]
+    Of: Mapped[Order] = relationship(back_populates="Items")
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as started:
+        yield started
 
 
 def order(name: str, note: str | None, quantity: int, **more: Any) -> Order:
     at = dt.datetime(2026, 11, quantity, 14, 30)  # noqa: DTZ001 - as SQLite gives it back
-    plain = {"Weight": None, "Done": False, "Level": Level.Low, "Day": dt.date(2026, 11, quantity), "At": at}
-    return Order(ID=name, Note=note, Quantity=quantity, **(plain | more))
+    plain: dict[str, Any] = {
+        "Weight": None,
+        "Done": False,
+        "Level": Level.Low,
+        "Day": dt.date(2026, 11, quantity),
+        "At": at,
+    }
+    plain |= {"Zoned": at.replace(tzinfo=dt.UTC), "Clock": dt.time(quantity), "Took": dt.timedelta(hours=quantity)}
+    return Order(ID=name, Note=note, Quantity=quantity, Raw=name.encode(), Text=str(GUID), **(plain | more))
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
     engine = sa.create_engine("sqlite://")
-    Base.metadata.create_all(engine)
-    with Session(engine) as opened:
-        buyer = Customer(Guid=GUID, Name="O'Neil")
-        opened.add_all(
-            [
-                order("1", "Milk 100%", 3, Weight=1.5, Done=True, Buyer=buyer, Items=[Item(No=1, Price=5)]),
-                order("2", "milk_a", 7, Level=Level.High, Items=[Item(No=1, Price=None), Item(No=2, Price=20)]),
-                order("3", None, 8, Weight=8.0),
-                order("4", "", 12, Buyer=buyer),
-            ]
-        )
-        opened.commit()
-        yield opened
+    with engine.connect() as connection:
+        yield filled(connection)
     engine.dispose()
+
+
+def filled(connection: sa.Connection) -> Session:
+    """Return a session on tables with four orders in them."""
+    Base.metadata.create_all(connection)
+    opened = Session(connection)
+    buyer = Customer(Guid=GUID, Name="O'Neil")
+    opened.add_all(
+        [
+            order("1", "Milk 100%", 3, Weight=1.5, Done=True, Buyer=buyer, Items=[Item(No=1, Price=5)]),
+            order("2", "milk_a", 7, Level=Level.High, Items=[Item(No=1, Price=None), Item(No=2, Price=20)]),
+            order("3", None, 8, Weight=8.0),
+            order("4", "", 12, Buyer=buyer),
+        ]
+    )
+    opened.commit()
+    return opened
 
 
 BOTH = """
@@ -134,6 +162,12 @@ At lt now()
 Level eq 'High'
 Level eq Shop.Level'High'
 $it/ID eq '3'
+Zoned eq 2026-11-07T15:30:00+01:00
+Zoned gt 2026-11-08
+Clock gt 07:30
+Took le duration'PT7H'
+Raw eq binary'MQ=='
+Text eq 6BA7B810-9DAD-11D1-80B4-00C04FD430C8 and ID eq '1'
 """.strip().splitlines()
 OVER_CLASS = """
 Buyer/Name eq 'O''Neil'
@@ -173,6 +207,19 @@ def test_a_table_is_filtered_as_rows_are(session: Session, text: str) -> None:
     assert by_sql(session, text, Base.metadata.tables["orders"]) == by_rows(session, text)
 
 
+@pytest.mark.servers
+async def test_postgresql_filters_as_rows_are(postgres: PostgresServer) -> None:  # O12
+    url = postgres.url.replace("postgresql:", "postgresql+asyncpg:").partition("?")[0]
+    engine = create_async_engine(url)
+    with anyio.fail_after(60):
+        async with engine.connect() as connection:
+            session = await connection.run_sync(filled)
+            for text in BOTH + OVER_CLASS:
+                expected = await connection.run_sync(lambda _, text=text: by_rows(session, text))
+                assert await connection.run_sync(lambda _, text=text: by_sql(session, text)) == expected, text
+        await engine.dispose()
+
+
 def test_the_filters_here_tell_rows_apart(session: Session) -> None:
     some = [text for text in BOTH + OVER_CLASS if 0 < len(by_rows(session, text)) < 4]
     assert len(some) > len(BOTH + OVER_CLASS) * 0.8
@@ -199,6 +246,7 @@ def test_rows_are_ordered_in_the_database_as_here(session: Session, text: str) -
         ("totalseconds(At) eq 1", NotSupported),
         ("hassubset(Note,Note)", NotSupported),
         ("Items/any(i:$it/ID eq i/OrderID)", NotSupported),
+        ("Items/any(i:i/Of/Quantity gt 5)", NotSupported),
     ],
 )
 def test_what_the_database_cannot_do_is_refused(session: Session, text: str, error: type[Exception]) -> None:
