@@ -4,7 +4,7 @@ python bench/odata_csdl.py [TYPES]
 
 Each type has 20 properties with a label, a table of 12 columns, two navigation properties, and an entity set with the
 actions and the annotation of a sticky one: about 95 elements each, as in large services of SAP. Prints one JSON line
-per step: the best and the median of 7 runs, in ms.
+per step: the best and the median of 7 runs and the processor's time of the best, in ms.
 """
 
 import json
@@ -97,13 +97,14 @@ def service(types: int) -> csdl.Model:
 
 def measure(step: str, run: Callable[[], object], **told: object) -> None:
     """Print how long a step takes."""
-    took = []
+    took, worked = [], []
     for _ in range(RUNS):
-        begun = time.perf_counter()
+        begun, at_work = time.perf_counter(), time.process_time()
         run()
         took.append((time.perf_counter() - begun) * 1000)
-    best, median = round(min(took), 1), round(statistics.median(took), 1)
-    print(json.dumps({"step": step, "best_ms": best, "median_ms": median} | told), flush=True)
+        worked.append((time.process_time() - at_work) * 1000)
+    figures = {"best_ms": min(took), "median_ms": statistics.median(took), "processor_ms": min(worked)}
+    print(json.dumps({"step": step} | {name: round(each, 1) for name, each in figures.items()} | told), flush=True)
 
 
 def main() -> None:

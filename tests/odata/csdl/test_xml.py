@@ -278,6 +278,13 @@ def test_what_the_standard_does_not_know_is_passed_over() -> None:
     assert found.schemas["Demo"].types.keys() == {"A"}
 
 
+@pytest.mark.parametrize("value", ["\0", {"$And": 1}, {"$Apply": []}, {"$LabeledElement": 1}, object()])
+def test_what_xml_cannot_say_is_not_written(value: object) -> None:
+    schema = csdl.Schema(namespace="Demo", annotations={"Core.Description": value})
+    with pytest.raises(BadMetadata):
+        write_xml(csdl.Model(schemas={"Demo": schema}))
+
+
 def test_an_annotation_of_what_is_not_there_cannot_be_written() -> None:
     schema = csdl.Schema(namespace="Demo", annotations={"Some.Term@Core.Description": "of nothing"})
     with pytest.raises(BadMetadata, match=r"Some\.Term"):

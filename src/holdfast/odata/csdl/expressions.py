@@ -24,13 +24,14 @@ LISTS: Final = frozenset(
     | {"Sub"}
 )
 SINGLES: Final = frozenset({"Cast", "IsOf", "LabeledElement", "Neg", "Not", "UrlRef"})
+MOST_DIGITS: Final = 1000
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number(text: str) -> Any:
-    """Return what a text stands for: an int, else a Decimal, else, as for INF, the text."""
+    """Return what a text stands for: an int, else a Decimal, else, as for INF or endless digits, the text."""
     text = text.strip()
-    if not _NUMBER.fullmatch(text):
+    if len(text) > MOST_DIGITS or not _NUMBER.fullmatch(text):
         return text
     return int(text) if text.lstrip("+-").isdigit() else Decimal(text)
 
@@ -75,8 +76,8 @@ class Expressions:
         """Put an annotation, and those that it has itself, into what is read."""
         said = dict(element.items())
         term = said.pop("Term", "")
-        if not term:
-            raise BadMetadata("an annotation has no term", target=prefix)
+        if not term or "@" in term:
+            raise BadMetadata(f"an annotation has {term!r} for a term", target=prefix)
         own = said.pop("Qualifier", qualifier)
         key = prefix + self._full(term) + (f"#{own}" if own else "")
         into[key] = self._held(element, said, default=True)

@@ -43,20 +43,20 @@ def read_json(data: bytes, *, limit: int = MOST_BYTES) -> Model:
     try:
         return _read(document, version)
     except (AttributeError, TypeError):
-        raise BadMetadata("a member of the document is no object, or no list, where one belongs") from None
+        raise BadMetadata("a member of the document is of another kind than the one that belongs there") from None
 
 
 def _read(document: Object, version: str) -> Model:
     references = document.get("$Reference", {})
     schemas = {name: each for name, each in document.items() if not name.startswith("$")}
     includes = [each for reference in references.values() for each in reference.get("$Include", ())]
-    declared = [(each.get("$Namespace", ""), each.get("$Alias", "")) for each in includes]
-    reader = _Reader(Names([*declared, *((name, each.get("$Alias", "")) for name, each in schemas.items())]))
+    declared = [(_text(each, "$Namespace"), _text(each, "$Alias")) for each in includes]
+    reader = _Reader(Names([*declared, *((name, _text(each, "$Alias")) for name, each in schemas.items())]))
     read = {name: reader.schema(name, each) for name, each in schemas.items()}
     return Model(
         schemas=read,
         references=tuple(reader.reference(uri, each) for uri, each in references.items()),
-        container_name=document.get("$EntityContainer") or container_name(read.values()),
+        container_name=_text(document, "$EntityContainer") or container_name(read.values()),
         version=version,
     )
 
@@ -71,14 +71,14 @@ class _Reader:
         return e.Reference(
             uri=uri,
             includes=tuple(
-                e.Include(each.get("$Namespace", ""), each.get("$Alias", ""), self._annotations(each))
+                e.Include(_text(each, "$Namespace"), _text(each, "$Alias"), self._annotations(each))
                 for each in found.get("$Include", ())
             ),
             include_annotations=tuple(
                 e.IncludeAnnotations(
-                    term_namespace=each.get("$TermNamespace", ""),
-                    target_namespace=each.get("$TargetNamespace", ""),
-                    qualifier=each.get("$Qualifier", ""),
+                    term_namespace=_text(each, "$TermNamespace"),
+                    target_namespace=_text(each, "$TargetNamespace"),
+                    qualifier=_text(each, "$Qualifier"),
                 )
                 for each in found.get("$IncludeAnnotations", ())
             ),
@@ -94,7 +94,7 @@ class _Reader:
             raise BadMetadata(f"{namespace} has more than one container", target=namespace)
         return e.Schema(
             namespace=namespace,
-            alias=found.get("$Alias", ""),
+            alias=_text(found, "$Alias"),
             types=types,
             operations={
                 name: tuple(self._operation(name, one) for one in each)
@@ -141,11 +141,11 @@ class _Reader:
 
     def _navigation(self, name: str, found: Object) -> e.NavigationProperty:
         facets, constraints = self._facets(name, found), found.get("$ReferentialConstraint", {})
-        if action := facets.pop("$OnDelete", ""):
-            facets["on_delete"] = e.OnDelete(action, self._annotations(found, "$OnDelete"))
+        if facets.pop("$OnDelete", None):
+            facets["on_delete"] = e.OnDelete(_text(found, "$OnDelete"), self._annotations(found, "$OnDelete"))
         facets["constraints"] = {
-            each: e.Constraint(referenced, self._annotations(constraints, each))
-            for each, referenced in _children(constraints).items()
+            each: e.Constraint(_text(constraints, each), self._annotations(constraints, each))
+            for each in _children(constraints)
         }
         return make(e.NavigationProperty, facets)
 
@@ -201,6 +201,13 @@ class _Reader:
 
 _CONTROL: Final = frozenset({"@type", "@odata.type"})
 _TYPES: Final = frozenset({"EntityType", "ComplexType", "EnumType", "TypeDefinition"})
+
+
+def _text(found: Object, name: str) -> str:
+    text = found.get(name, "")
+    if not isinstance(text, str):
+        raise TypeError(name)
+    return text
 
 
 def _children(found: Object) -> dict[str, Any]:

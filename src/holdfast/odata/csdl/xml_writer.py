@@ -11,6 +11,7 @@ from holdfast.odata.csdl.expression_writer import ExpressionWriter
 from holdfast.odata.csdl.expressions import EDM, Node
 from holdfast.odata.csdl.facets import facets
 from holdfast.odata.csdl.model import Model
+from holdfast.odata.csdl.refusals import BadMetadata
 from holdfast.odata.csdl.xml_reader import EDMX
 
 
@@ -18,8 +19,14 @@ def write_xml(model: Model) -> bytes:
     """Return the document as bytes, in UTF-8.
 
     XML cannot say of an Edm.DateTimeOffset that its `precision` is unknown (None): it will be read as 0.
+
+    Raises:
+        BadMetadata: A text has a character that XML has not, or an annotation's value makes no sense.
     """
-    return etree.tostring(_Writer(model).document(), encoding="utf-8", xml_declaration=True)
+    try:
+        return etree.tostring(_Writer(model).document(), encoding="utf-8", xml_declaration=True)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadMetadata("the model has a text or a value of an annotation that cannot be written as XML") from None
 
 
 def text_of(value: Any) -> str:
