@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.odata.errors import NotSupported, ODataError
-from holdfast.odata.query import BadQuery, chosen, compiled, matches, ordered, parse_expression
+from holdfast.odata.query import BadQuery, chosen, compiled, evaluate, matches, ordered, parse_expression
 
 
 class Color(enum.Flag):
@@ -301,6 +301,14 @@ def test_types_that_do_not_fit_are_a_bad_query_and_no_failure(text: str) -> None
 def test_a_variable_of_a_lambda_hides_none() -> None:
     with pytest.raises(BadQuery, match="variable i"):
         compiled(parse_expression("Items/any(i:Items/any(i:true))"))
+
+
+def test_lambdas_in_lambdas_look_at_so_many_items_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "MOST_ITEMS", 1000)
+    row = {"Items": [{"No": number} for number in range(20)]}
+    assert matches(parse_expression("not Items/any(a:$it/Items/any(b:b/No eq -1))"), row)
+    with pytest.raises(BadQuery, match="more than 1000 items"):
+        matches(parse_expression("Items/any(a:$it/Items/any(b:$it/Items/any(c:c/No eq -1)))"), row)
 
 
 def test_a_thousand_alternatives_are_one_level() -> None:

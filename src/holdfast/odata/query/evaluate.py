@@ -7,8 +7,8 @@ only true chooses a row (Part 2 §5.1.1.1).
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from odata_query import ast
 from odata_query.visitor import NodeVisitor
@@ -19,15 +19,18 @@ from holdfast.odata.query.nodes import Expression
 from holdfast.odata.query.search import Search
 from holdfast.odata.query.text import BadQuery
 
+MOST_ITEMS: Final = 1_000_000
+
 Scope = dict[str, Any]  # the row as `$it`, and the variables of lambdas
 Compiled = Callable[[Scope], Any]
 Clock = Callable[[], float]
 
 
 def compiled(expression: Expression, *, clock: Clock = time.time) -> Callable[[Any], Any]:
-    """Return a function from a row to the expression's value; it raises `BadQuery` where types do not fit.
+    """Return a function from a row to the expression's value, to be used for one request.
 
-    `clock` is Unix seconds, for `now()`.
+    It raises `BadQuery` where types do not fit, and when `any` and `all` have looked at `MOST_ITEMS` over all rows:
+    one within another multiply. `clock` is Unix seconds, for `now()`.
     """
     evaluate = _Compiler(clock).visit(expression.tree)
 
@@ -93,6 +96,7 @@ class _Compiler(NodeVisitor):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._variables = {nodes.THIS}
+        self._left = iter(range(MOST_ITEMS))
 
     def visit(self, node: Any) -> Compiled:
         if isinstance(node, ast._Literal) and not isinstance(node, ast.List):
@@ -170,7 +174,19 @@ class _Compiler(NodeVisitor):
         self._variables.add(name)
         inner = self.visit(node.lambda_.expression)
         self._variables.discard(name)
-        return _any(owner, name, inner) if isinstance(node.operator, ast.Any) else _all(owner, name, inner)
+        wanted = isinstance(node.operator, ast.Any)
+
+        def decided(scope: Scope) -> bool:
+            each = ((inner({**scope, name: item}) is True) is wanted for item in self._counted(owner(scope) or ()))
+            return any(each) is wanted
+
+        return decided
+
+    def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if next(self._left, None) is None:
+                raise BadQuery(f"any and all would look at more than {MOST_ITEMS} items", target="$filter")
+            yield item
 
 
 def _not(operand: Compiled) -> Compiled:
@@ -205,11 +221,3 @@ def _order(compare: Callable[[Any, Any], bool], left: Compiled, right: Compiled)
 
 def _is_in(value: Any, items: list[Any]) -> bool:
     return any(functions.equal(value, item) for item in items)
-
-
-def _any(owner: Compiled, name: str, inner: Compiled) -> Compiled:
-    return lambda scope: any(inner({**scope, name: item}) is True for item in owner(scope) or ())
-
-
-def _all(owner: Compiled, name: str, inner: Compiled) -> Compiled:
-    return lambda scope: all(inner({**scope, name: item}) is True for item in owner(scope) or ())
