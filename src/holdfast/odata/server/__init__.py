@@ -7,7 +7,7 @@ from holdfast.odata.server.entity_set import EntitySet, Page, Query, Sticky
 from holdfast.odata.server.kind import sticky_kind
 from holdfast.odata.server.operations import action, function, new_action
 from holdfast.odata.server.service import Service
-from holdfast.odata.server.shapes import Computed, ETag, Int16, Int64, Key, Single
+from holdfast.odata.server.shapes import Computed, ETag, Hidden, Int16, Int64, Key, Single
 
 __all__ = [
     "Calling",
@@ -15,6 +15,7 @@ __all__ = [
     "Detail",
     "ETag",
     "EntitySet",
+    "Hidden",
     "Int16",
     "Int64",
     "Key",

@@ -6,6 +6,9 @@ from contextvars import ContextVar
 
 import msgspec
 
+from holdfast.core.model import Ref
+from holdfast.core.session import Session
+
 
 class Calling(msgspec.Struct):
     """Whose call it is, and of which session.
@@ -14,10 +17,16 @@ class Calling(msgspec.Struct):
         owner: The principal; empty where nobody has logged on.
         session: A name for the sticky session that never changes and opens nothing; empty outside of one. What `edit`
             takes in this name, `discard` and `save` let go in the same, at whatever worker.
+        node: Its node. What is opened below it ends with it, whatever ends it.
     """
 
     owner: str = ""
     session: str = ""
+    node: Ref | None = None
+
+    def enter(self, node: Session) -> None:
+        """Be in this session."""
+        self.session, self.node = node.key.hex(), node.ref
 
 
 _CALLING: ContextVar[Calling | None] = ContextVar("holdfast_odata_calling", default=None)

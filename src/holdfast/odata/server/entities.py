@@ -39,9 +39,13 @@ def name_of(handler: EntitySet[Any], key: tuple[Any, ...]) -> str:
 
 
 def etag_of(shape: Shape[Any], row: Any) -> str:
-    """Return the ETag of a stored entity: its version, else a hash of all that it says."""
+    """Return the ETag of a stored entity: its version, else a hash of all that it says.
+
+    One whose version is not known, as it may be in a list, has none: the empty text.
+    """
     if shape.version:
-        return f'W/"{getattr(row, shape.properties[shape.version].attribute)}"'
+        version = getattr(row, shape.properties[shape.version].attribute)
+        return "" if version is None else f'W/"{version}"'
     return f'W/"{hashlib.blake2b(msgspec.json.encode(row), digest_size=ETAG_BYTES).hexdigest()}"'
 
 

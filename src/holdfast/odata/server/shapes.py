@@ -9,7 +9,8 @@ class Order(msgspec.Struct):
     Items: list[Item] = []          # Item has a Key of its own: a navigation property; else a complex type
 
 `int` is Edm.Int32 and `Decimal` has any scale; `Annotated[int, Int64]` asks for another type. A property may be null if
-its type says so. Names are those of the Struct's fields, renamed as the Struct says.
+its type says so. Names are those of the Struct's fields, renamed as the Struct says. A field that is `Hidden` is none:
+it is for the handler alone, such as what `edit` has taken, and is kept where the entity is kept.
 """
 
 import datetime as dt
@@ -34,6 +35,7 @@ Int64: Final = msgspec.Meta(extra={"edm": "Edm.Int64"})
 Int16: Final = msgspec.Meta(extra={"edm": "Edm.Int16"})
 Single: Final = msgspec.Meta(extra={"edm": "Edm.Single"})
 ETag: Final = msgspec.Meta(extra={"version": True, "computed": True})
+Hidden: Final = msgspec.Meta(extra={"hidden": True})
 
 PLAIN: Final = (bytes, dt.datetime, dt.date, dt.time, dt.timedelta, Decimal, UUID)
 EDM: Final[Mapping[type[inspect.Type], str]] = {
@@ -196,11 +198,16 @@ def _shape(found: inspect.StructType) -> Shape[Any]:
         shape = _KNOWN[found.cls] = Shape(found.cls)
         try:
             for field in found.fields:
-                shape.properties[field.encode_name] = _property(found.cls, field)
+                if not _marks(field).get("hidden"):
+                    shape.properties[field.encode_name] = _property(found.cls, field)
         except ConfigurationError:
             del _KNOWN[found.cls]
             raise
     return shape
+
+
+def _marks(field: inspect.Field) -> Mapping[str, Any]:
+    return (field.type.extra or {}) if isinstance(field.type, inspect.Metadata) else {}
 
 
 def _property(cls: type, field: inspect.Field) -> Property:

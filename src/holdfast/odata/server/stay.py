@@ -133,7 +133,9 @@ class Stay:
         self._held, self._inside = held, node is not None
         self._stored = self.buffer.snapshot()
         self._discarded = False
-        self.calling = Calling(caller.owner, node.key.hex() if node is not None else "")
+        self.calling = Calling(caller.owner)
+        if node is not None:
+            self.calling.enter(node)
         self.leaving: Ref | None = None  # a node whose children the keeper is closing
         self._unit: AsyncExitStack | None = None
         self._units: set[int] = set()
@@ -220,7 +222,7 @@ class Stay:
 
     async def _open(self) -> Session:
         self.node = await self._opened(self.buffer)
-        self.calling.session = self.node.key.hex()
+        self.calling.enter(self.node)
         self._stored = self.buffer.snapshot()
         return self.node
 
