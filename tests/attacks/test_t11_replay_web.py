@@ -1,5 +1,7 @@
 """T11: cookies that were copied are sent again after their session has ended or changed its ids (R8, R32 to R34)."""
 
+import shutil
+import time
 from pathlib import Path
 
 from attacks.web_world import NOBODY, Browser, WebTarget, web_target
@@ -62,3 +64,29 @@ async def test_at_each_change_of_privilege_the_old_ids_are_dead_at_once(
             if "login" in path:
                 assert (await victim.seen("/bank/"))["who"] == path.split("/")[2].partition("?")[0]
                 await victim.post(f"/bank/write?{path[-1]}=1")
+
+
+async def test_a_backup_brings_no_logon_back_from_before_the_instant_it_is_told(
+    sqlite: Place, tmp_path: Path
+) -> None:  # R35: the epoch beats the backup
+    file, folders = Path(sqlite.url.removeprefix("sqlite:///")), [tmp_path / name for name in ("before", "restored")]
+    for folder in folders:
+        folder.mkdir()
+    async with web_target(sqlite, folders[0]) as attacked:
+        settings = {"KEYS": attacked.key}
+        victim = await victim_of(attacked)
+    backup = file.with_suffix(".backup")
+    shutil.copy(file, backup)
+    jar = dict(victim.jar)
+    async with web_target(sqlite, folders[0], settings=settings) as attacked:
+        victim = attacked.browser(jar)
+        assert (await victim.seen())["who"] == "ann", "a restart logs nobody off"
+        await victim.post("/logout")
+        await get_nothing(attacked.browser(jar))
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink()
+    shutil.copy(backup, file)
+    async with web_target(sqlite, folders[1], settings={**settings, "NOT_BEFORE": f"{time.time()}"}) as attacked:
+        await get_nothing(attacked.browser(jar))
+        fresh = await victim_of(attacked)
+        assert (await fresh.seen())["who"] == "ann"

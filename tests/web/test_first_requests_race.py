@@ -89,7 +89,7 @@ async def at_the_bank(site: Site) -> list[Any]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(REQUESTS, PAUSES)
 async def test_however_their_steps_fall_they_get_one_session_and_what_they_wrote_is_in_it(
     requests: list[tuple[str, int | None]], pauses: list[int]
