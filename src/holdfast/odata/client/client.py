@@ -19,12 +19,14 @@ from anyio.abc import TaskGroup
 
 from holdfast.backend.lanes import Lanes
 from holdfast.backend.wire import Call, Reply, Wire
+from holdfast.core.sealing import KeyRing
 from holdfast.errors import BackendError, BadInput, HoldfastError
 from holdfast.odata.choreography import Act
 from holdfast.odata.client.answers import NEXT, body_of, check, etag_of, fine, good_body, if_match
 from holdfast.odata.client.driver import CLOSE_S, Closed, Driver, log
 from holdfast.odata.client.entity import Entity, Opening
 from holdfast.odata.client.errors import Loss
+from holdfast.odata.client.kept import Kept, opened, sealed
 from holdfast.odata.client.line import Auth, Line, says_gone
 from holdfast.odata.client.schedule import CAP_S
 from holdfast.odata.client.service import Service
@@ -45,7 +47,7 @@ class StickyClient:
         cap: Seconds without use after which the session is discarded; None for never.
         timeout: Seconds that an answer may take.
         verify: What TLS trusts; httpx2's `verify`.
-        transport: What sends, instead of connections to the network.
+        transport: What sends, such as connections that several clients share; it is not closed with the client.
         clock: Gives Unix seconds.
     """
 
@@ -62,6 +64,7 @@ class StickyClient:
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._shared = transport is not None
         self._wire = Wire(url, transport or Lanes(httpx2.create_ssl_context(verify=verify)), timeout=timeout)
         self._line = Line(self._wire, clock, auth=auth, query=query)
         self._driver = Driver(
@@ -192,10 +195,11 @@ class StickyClient:
 
     async def _open(self, act: Act, named: Callable[[Reply], str], call: Call, discard: str, collection: str) -> Entity:
         reply = await self._driver.step(act, named, call)
+        if self.inside and fine(reply):
+            self._discard = discard
         body = good_body(call, reply)
         if not self.inside:
             raise BackendError("the service has begun no session: its answer has no SAP-ContextId")
-        self._discard = discard
         path = named(reply)
         entity = self._entities[path] = Entity(self, path, self._values(collection, body), etag_of(body, reply))
         return entity
@@ -270,12 +274,14 @@ class StickyClient:
         return self._values(place, body)
 
     async def rows(self, path: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield the entities of a collection, page after page."""
+        """Yield the entities of a collection, page after page. Raises as `read`."""
         link: Any = path
         while isinstance(link, str) and link:
             page = await self.read(link)
             for row in page.get("value", []):
                 yield row
+            if page.get(NEXT) == link:
+                raise BackendError("the service's next page is the same one again")
             link = page.get(NEXT)
 
     async def post(self, path: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -300,13 +306,46 @@ class StickyClient:
         """
         return await self._driver.tend()
 
+    async def leave(self, keys: KeyRing) -> str:
+        """Send what was set, and stop without ending the session. Return a text that `resume` takes, sealed.
+
+        The service goes on counting: after its time-out the session is gone.
+        """
+        for entity in list(self._entities.values()):
+            await entity.flush()
+        etags = {path: entity.etag for path, entity in self._entities.items()}
+        kept = Kept(await self._driver.leave(), *self._line.dump(), self._discard, etags)
+        await self.close()
+        return sealed(kept, self._wire.base_url, keys)
+
+    async def resume(self, left: str, keys: KeyRing) -> list[Entity]:
+        """Go on with a session that another client has left, and return its unsaved entities as they stand in it.
+
+        Raises:
+            BadInput: The text is another service's, or was sealed with other keys.
+            StickySessionLost: The session is gone.
+        """
+        kept = opened(left, self._wire.base_url, keys)
+        await self.service()
+        self._driver.take_up(kept.standing)
+        self._line.load(kept.jar, kept.token)
+        self._discard = kept.discard
+        for path in sorted(self.unsaved):
+            call = self._line.call("GET", path)
+            body = good_body(call, await self._driver.step(Act.OTHER, path, call, within=True))
+            etag = kept.etags.get(path, "")
+            self._entities[path] = Entity(self, path, self._values(path, body), etag)
+        return list(self._entities.values())
+
     async def close(self) -> Closed:
         """Discard what is unsaved and end the session; if the service cannot be told, say when it ends by itself."""
         try:
             return await self._driver.close()
         finally:
             self._forget()
-            await self._wire.aclose()
+            if not self._shared:
+                with anyio.CancelScope(shield=True):
+                    await self._wire.aclose()
 
     # -- answers
 

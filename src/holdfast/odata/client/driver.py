@@ -17,7 +17,7 @@ from holdfast.odata.choreography import Act, ChoreographyError, Outcome, check
 from holdfast.odata.client.errors import Loss, StickySessionLost
 from holdfast.odata.client.line import Line, seen_in
 from holdfast.odata.client.schedule import Due, Duty, next_due
-from holdfast.odata.client.standing import NOWHERE, STARTS, Judgement, Sent, Verdict, judge, unanswered
+from holdfast.odata.client.standing import NOWHERE, STARTS, Judgement, Sent, Standing, Verdict, judge, unanswered
 
 OnLoss = Callable[[Loss], None]
 Named = str | Callable[[Reply], str]
@@ -139,6 +139,24 @@ class Driver:
         if verdict is Verdict.LOST and self.loss is not None and not done:
             raise StickySessionLost(self.loss)
         return reply
+
+    # -- sessions that outlive the client
+
+    async def leave(self) -> Standing:
+        """Stop here, and leave the session to whoever takes it up."""
+        async with self._turn:
+            self._check_open()
+            standing, self.standing, self._closed = self.standing, NOWHERE, True
+        return standing
+
+    def take_up(self, standing: Standing) -> None:
+        """Go on where another client has left. The next step asks the server whether the session lives."""
+        self._check_open()
+        if self.inside:
+            raise ChoreographyError("one client has one session")
+        self.standing, self.loss = msgspec.structs.replace(standing, sure=False), None
+        self._used_at = self._clock()
+        self._started.set()
 
     # -- what follows from an answer
 

@@ -103,6 +103,14 @@ class Line:
         more = {"sap-terminate": "session"} if terminate else {}
         return await self._exchange(self.call("HEAD", "", headers=more), context_id, shield)
 
+    def dump(self) -> tuple[list[Any], str]:
+        """Return cookies and token, which are secrets, as plain values."""
+        return self._jar.dump(), self._token
+
+    def load(self, jar: list[Any], token: str) -> None:
+        """Go on with cookies and token that belong together."""
+        self._jar, self._token = Jar.load(jar), token
+
     async def _fetch_token(self, context_id: str, shield: bool) -> Reply | None:
         """Ask for a token. Return the answer if it says that the session is gone: what needed the token is not sent."""
         self._token, self._asked = "", True
