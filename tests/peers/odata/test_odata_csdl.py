@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 from holdfast.odata.csdl import read_json, read_xml, to_json, write_json, write_xml
+from holdfast.odata.server import Service
+from holdfast.odata.vocabulary import sticky_sets
 from odata.csdl.documents import EVERYTHING, STICKY
+from odata.server.world import Frees, Orders, Ping, Sum
 from peers.odata.services import NORTHERN, TRAVEL
 
 HERE = Path(__file__).parent
 NODE = Path(sys.executable).parent / "node"
 TIMEOUT_S = 60
-DOCUMENTS = {"everything": EVERYTHING, "sticky": STICKY, "northern": NORTHERN, "travel": TRAVEL}
+OURS = Service("Demo", Orders(), Frees(), operations=[Ping, Sum]).described
+DOCUMENTS = {"ours": OURS.xml, "everything": EVERYTHING, "sticky": STICKY, "northern": NORTHERN, "travel": TRAVEL}
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +60,10 @@ def test_what_we_write_as_xml_says_the_same_to_odata_csdl(converted: dict[str, A
 def test_the_json_of_odata_csdl_is_read_as_what_it_was_made_from(converted: dict[str, Any], name: str) -> None:
     data = json.dumps(converted[name], default=float).encode()
     assert to_json(read_json(data)) == to_json(read_json(write_json(read_xml(DOCUMENTS[name]))))
+
+
+# O1, O20
+def test_what_our_service_publishes_as_json_is_what_odata_csdl_makes_of_its_xml(converted: dict[str, Any]) -> None:
+    assert json.loads(OURS.json, parse_float=Decimal) == converted["ours"]
+    assert sticky_sets(read_xml(OURS.xml), strict=True) == sticky_sets(read_json(OURS.json), strict=True)
+    assert "Orders" in sticky_sets(OURS.model)
