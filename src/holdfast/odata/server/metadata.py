@@ -56,7 +56,7 @@ def describe(
     """Return the model of a service.
 
     Raises:
-        ConfigurationError: What the choreography's annotation says is not so (O20).
+        WrongReference: What the choreography's annotation says is not so (O20).
     """
     maker = _Maker(namespace, sets, shapes)
     operations: dict[str, list[csdl.Action | csdl.Function]] = {}
