@@ -1,5 +1,6 @@
 """Closing: what a worker does, what another does after it, what is never done twice; and all of it in any order."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from core.world import Crash, World, empty, manager_on, tree, world_on_memory
 from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
-from holdfast.core.keeper import Keeper
-from holdfast.core.kinds import Kind
+from holdfast.core.keeper import REMOVED_AT_ONCE, Keeper
+from holdfast.core.kinds import Kind, Limits
 from holdfast.core.manager import Manager
-from holdfast.core.model import Claim, Reason, State
+from holdfast.core.model import Claim, Reason, Ref, State
 from holdfast.core.session import Session
 from holdfast.errors import SessionEnded, StoreUnavailable
 
@@ -68,6 +69,30 @@ async def test_a_worker_that_dies_in_the_middle_of_closing_is_followed_by_anothe
             world.woken.set()
     assert world.order == ["L", "L", "B"]
     assert await empty(manager)
+
+
+async def test_a_large_tree_is_removed_in_parts_each_told_of_once_though_the_store_fails_between_two(
+    manager: Manager, keeper: Keeper, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E14, E15
+    logon = await manager.open("security", owner="ann")
+    for _ in range(2 * REMOVED_AT_ONCE + 1):
+        await manager.open("http", parent=logon, owner="ann", limits=Limits())
+    parts, delete = [], manager.store.sessions.delete
+
+    async def remove(refs: Sequence[Ref], *, fence: int | None = None) -> int:
+        parts.append(len(refs))
+        if len(parts) == 2:
+            raise StoreUnavailable("down")
+        return await delete(refs, fence=fence)
+
+    monkeypatch.setattr(manager.store.sessions, "delete", remove)
+    await manager.end(logon, Reason.LOGOUT)
+    await keeper.turn()
+    world.now += 20.0
+    await keeper.turn()
+    assert parts == [REMOVED_AT_ONCE, REMOVED_AT_ONCE, REMOVED_AT_ONCE, 2]
+    assert await empty(manager)
+    assert world.facts().count(Fact.CLOSED) == 2 * REMOVED_AT_ONCE + 2
 
 
 async def test_a_worker_that_is_told_to_stop_in_the_middle_gives_its_leases_back(

@@ -35,6 +35,7 @@ UPKEEP_RETRY_S: Final = 10.0
 MISTAKE_S: Final = 5.0  # how long the keeper waits after a turn that failed for no reason it knows
 FOREIGN_LEASE_S: Final = 1.0  # something is due, but another worker holds it, or must: look again, do not spin
 SWEEPER_TURN_S: Final = 30.0
+REMOVED_AT_ONCE: Final = 100  # nodes: a store that does one thing after the other keeps nobody waiting for long
 TREE: Final = 2_000  # nodes of a tree that are read at once: to be closed, all of them have to be known
 EXPECTED: Final = (LeaseLost, StoreUnavailable, SessionEnded, SessionConflict)  # another has the node, or will have it
 GRACE_S: Final = 10.0  # after an outage: uses that it kept from being recorded are written before anything is removed
@@ -422,12 +423,15 @@ class Keeper:
 
     async def _remove(self, gone: list[Record], held: Held, top: Record, *, whole: bool) -> None:
         manager = self._manager
-        await manager.store.sessions.delete([r.ref for r in gone], fence=held.lease.fence if whole else None)
-        if whole:
-            held.forget()
-        for record in gone:
-            why = top.reason if record.key == top.key else Reason.PARENT
-            manager.tell(Fact.CLOSED, record, reason=why, gone=True)
+        for first in range(0, len(gone), REMOVED_AT_ONCE):
+            part = gone[first : first + REMOVED_AT_ONCE]
+            last = whole and part[-1] is gone[-1]
+            await manager.store.sessions.delete([r.ref for r in part], fence=held.lease.fence if last else None)
+            if last:
+                held.forget()
+            for record in part:
+                why = top.reason if record.key == top.key else Reason.PARENT
+                manager.tell(Fact.CLOSED, record, reason=why, gone=True)
 
     def _why(self, record: Record, now: float) -> Reason:
         if self._manager.era.is_over(record.tree):
