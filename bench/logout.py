@@ -5,7 +5,8 @@ python bench/logout.py redis --rounds 9   # one of them
 
 Of the logon are measured the time until none of its sessions loads any more, which is when `Logons.end` returns and is
 then looked at, and the time until all rows are gone, which the engine's keeper sees to. Of the person's logons, with
-one HTTP session each, the time until none of them loads, and until all rows are gone. Medians of rounds.
+one HTTP session each, the time until none of them loads, and until all rows are gone. Last, 200 requests of one logon
+wait at another worker on the same store when it is ended: the time until all are answered 401. Medians of rounds.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -25,21 +26,28 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from store_ports import row
 
+from holdfast._asgi import Message, Receive, Scope, Send
 from holdfast.config import Settings
 from holdfast.core.kinds import Limits
 from holdfast.core.manager import Manager
+from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing, new_key_text
 from holdfast.core.session import Session
 from holdfast.core.together import together
-from holdfast.engine import open_engine
+from holdfast.engine import Engine, open_engine
 from holdfast.stores.postgres import postgres_care
 from holdfast.web.kinds import KINDS
+from holdfast.web.middleware import SessionMiddleware, login
+from holdfast.web.reply import reply
 from holdfast.web.security import Logon, Logons
+from holdfast.web.site import Security
 from servers.postgres import postgres_server
 from servers.redis import redis_server
 
 SESSIONS = 1000
 LOGONS = 500
+REQUESTS = 200
+KEYS = KeyRing.parse(new_key_text())
 WAIT_S = 60.0
 LOOK_S = 0.005
 PLACES = ("memory", "sqlite", "redis", "postgres")
@@ -67,10 +75,14 @@ async def logons_at(url: str) -> AsyncIterator[tuple[Manager, Logons]]:
     if url.startswith("postgres"):
         async with postgres_care(url, namespace="holdfast") as care:
             await care.migrate()
-    kinds = [msgspec.structs.replace(kind, limits=Limits()) for kind in KINDS]
-    keys = KeyRing.parse(new_key_text())
-    async with open_engine(url, kinds=kinds, keys=keys, settings=Settings()) as engine:
+    async with worker(url) as engine:
         yield engine.manager, Logons(engine.manager)
+
+
+def worker(store: str | Store) -> AbstractAsyncContextManager[Engine]:
+    """Open an engine whose kinds have no limits."""
+    kinds = [msgspec.structs.replace(kind, limits=Limits()) for kind in KINDS]
+    return open_engine(store, kinds=kinds, keys=KEYS, settings=Settings())
 
 
 async def opened(logons: Logons, subject: str, sessions: int) -> list[Session]:
@@ -98,6 +110,57 @@ async def timed(manager: Manager, tree: list[Session], end: Callable[[], Awaitab
     return 1e3 * (marked - began), 1e3 * (time.perf_counter() - began)
 
 
+class Waiting:
+    """An application whose requests wait, once somebody has logged on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._served = SessionMiddleware(self._serve, Security(engine=engine), application="shop")
+        self._cookies: list[bytes] = []
+        self.waiting, self.refused = 0, 0
+
+    async def ask(self, path: str) -> None:
+        """Send a request with the cookies that were set."""
+        headers = [(b"host", b"site.example"), (b"cookie", b"; ".join(self._cookies))]
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "scheme": "https",
+            "path": path,
+            "query_string": b"",
+            "headers": headers,
+        }
+        await self._served({**scope, "client": ("192.0.2.1", 50000)}, anyio.sleep_forever, self._take)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/logon":
+            await login(scope, "cara")
+            await reply(send, 200)
+        else:
+            self.waiting += 1
+            await anyio.sleep_forever()
+
+    async def _take(self, message: Message) -> None:
+        self.refused += message.get("status") == 401
+        set_now = [value for name, value in message.get("headers", ()) if name == b"set-cookie"]
+        self._cookies += [value.partition(b";")[0] for value in set_now]
+
+
+async def cut_off(engine: Engine, logons: Logons) -> float:
+    """End a logon whose requests wait at a worker; return the milliseconds until all have been refused."""
+    app = Waiting(engine)
+    await app.ask("/logon")
+    with anyio.fail_after(WAIT_S):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(REQUESTS):
+                tasks.start_soon(app.ask, "/wait")
+            while app.waiting < REQUESTS:
+                await anyio.sleep(LOOK_S)
+            began = time.perf_counter()
+            assert await logons.end_all("cara") == 1
+    assert app.refused == REQUESTS
+    return 1e3 * (time.perf_counter() - began)
+
+
 async def measure(name: str, url: str, rounds: int) -> None:
     """Print the figures of one store."""
     async with logons_at(url) as (manager, logons):
@@ -111,6 +174,9 @@ async def measure(name: str, url: str, rounds: int) -> None:
                 all_of_them += await opened(logons, f"bob {turn}", 1)
             end = partial(logons.end_all, all_of_them[0].owner)
             many.append(await timed(manager, all_of_them, end))
+        async with worker(manager.store if name == "memory" else url) as other:
+            cut = [await cut_off(other, logons) for _ in range(rounds)]
+    row(f"{name}: {REQUESTS} waiting requests are refused after", statistics.median(cut), "ms", "<= 1000")
     show(f"{name}: a logon with {SESSIONS} HTTP sessions", one, "<= 5", "<= 100")
     show(f"{name}: {LOGONS} logons with one HTTP session each", many)
 
