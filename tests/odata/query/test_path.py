@@ -134,6 +134,8 @@ def test_a_path_is_resolved(text: str, segments: list[Any], gives: tuple[str, bo
         ("Orders()", BadQuery, "ID"),
         ("Orders(null)", BadQuery, "null"),
         ("Orders(Key='1')", BadQuery, "ID"),
+        ("Orders(,)", BadQuery, "own"),
+        ("Orders(,=1)", BadQuery, "own"),
         ("Orders('1','2')", BadQuery, "name"),
         ("Orders('1'", BadQuery, "bracket"),
         ("Orders('1')(2)", BadQuery, ""),

@@ -50,10 +50,10 @@ def _given(inside: str, aliases: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pair(part: str) -> tuple[str, str]:
-    head, *rest = split(part, "=")
-    if not rest:
+    parts = split(part, "=")
+    if len(parts) < 2:
         return "", part.strip()
-    return head.strip(), part[len(head) + 1 :].strip()
+    return parts[0].strip(), part[len(parts[0]) + 1 :].strip()
 
 
 def arguments_of(
@@ -121,5 +121,5 @@ def _members(found: EnumType, type_name: str, model: Model, text: str, target: s
 def _json(text: str, shape: type, target: str) -> Any:
     try:
         return msgspec.json.decode(text, type=shape)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise BadQuery("the value cannot be read as JSON", target=target) from None

@@ -178,6 +178,8 @@ class _Lexer:
             self._close(mark)
         elif mark == "," and (not self._brackets or self._brackets[-1] == "("):
             raise BadQuery(f"a comma at position {self._at} is in no list")
+        elif mark == ":" and not (self._out and isinstance(self._out[-1].value, ast.Identifier)):
+            raise BadQuery(f"a colon at position {self._at} follows no variable")
         else:
             self._put(mark, mark)
 
@@ -262,7 +264,7 @@ _BEFORE_OPERAND: Final = frozenset(kind for kind, _ in _OPERATORS.values()) | {"
 def _json_text(text: str) -> str:
     try:
         return msgspec.json.decode(text, type=str)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeEncodeError):
         raise BadQuery("a text in double quotes is no JSON string") from None
 
 
