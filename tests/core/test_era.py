@@ -179,6 +179,20 @@ async def test_what_is_left_is_closed_and_removed_page_by_page_by_one_worker(wor
     assert await Keeper(two).clear() == 0
 
 
+async def test_what_is_over_can_be_left_for_a_while_to_whoever_still_reads_it(world: World) -> None:  # R35, S19
+    manager = manager_on(memory_store(), world)
+    session = await manager.open("http")
+    assert manager.era.since == 0.0
+    await manager.end_everything(leave=True)
+    assert manager.era.since == pytest.approx(world.now, abs=0.01)
+    assert await Keeper(manager).clear() == 0
+    assert await manager.current(session.ref) is not None
+    with pytest.raises(SessionNotFound):
+        await manager.load(session.id or "", kind="http")
+    world.now += 121
+    assert await Keeper(manager).clear() == 1
+
+
 async def test_the_sweeper_does_so_as_soon_as_it_is_told(world: World) -> None:  # R35
     async with open_engine(memory_store(), kinds=world.kinds(), keys=KEYS, settings=Settings(), clock=world) as engine:
         await tree(engine.manager, world)

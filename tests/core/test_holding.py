@@ -11,7 +11,7 @@ from core.outage import Switch, load, opened
 from core.world import TUNING, World, manager_on
 from holdfast.core.holding import Held
 from holdfast.core.manager import Manager
-from holdfast.errors import LeaseLost, StoreUnavailable
+from holdfast.errors import Busy, LeaseLost, StoreUnavailable
 
 QUICK = msgspec.structs.replace(TUNING, lease_ttl=0.2)
 
@@ -218,3 +218,16 @@ async def test_giving_back_is_given_up_when_it_has_become_pointless(
         async with manager.hold(session.ref, wait=0.01):
             pass
     assert not manager.leaving
+
+
+async def test_who_only_reads_waits_for_its_turn_and_takes_no_lease(manager: Manager) -> None:
+    session = await opened(manager)
+    async with manager.hold(session.ref):
+        with pytest.raises(Busy):
+            async with manager.turn(session.ref, wait=0.0):
+                raise AssertionError("it is another's turn")
+    async with manager.turn(session.ref):
+        assert not manager.held
+        with pytest.raises(Busy):
+            async with manager.hold(session.ref, wait=0.0):
+                raise AssertionError("it is another's turn")

@@ -208,6 +208,21 @@ async def test_of_two_writers_of_one_key_the_later_wins_and_is_told_by_choice(ma
     assert (await manager.get(session.ref)).content["cart"] == 1
 
 
+async def test_of_what_two_writers_change_only_what_both_changed_is_settled(manager: Manager) -> None:  # E24
+    session = await manager.open("http", {"cart": 1, "note": "a"})
+    other = await manager.load(session.id or "", kind="http")
+    await manager.merge(session, {"cart": 5})
+    asked: list[str] = []
+
+    def settle(name: str, theirs: object, ours: object) -> object:
+        asked.append(name)
+        return ours
+
+    await manager.merge(other, {"cart": 2, "note": "b"}, removed=["note"], on_conflict=settle)
+    assert asked == ["cart"]
+    assert other.content == {"cart": 2, "note": "b"}, "what is written is not removed"
+
+
 async def test_a_payload_over_the_limit_names_both_sizes_and_the_old_one_stays(manager: Manager) -> None:  # E6
     session = await opened(manager)
     session.content["big"] = "x" * 2000
