@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import anyio
+import pytest
 
 from attacks.web_world import NOBODY, web_target
 from holdfast.core.manager import Manager
@@ -16,6 +17,7 @@ KNOWN_AFTER_S = 1.0  # by workers that nobody told; those that were told know it
 GONE_AFTER_S = 20.0
 
 
+@pytest.mark.slow
 async def test_every_cookie_is_dead_a_second_later_at_every_worker(shared_place: Place, tmp_path: Path) -> None:
     # R35, R32, R76: those of visitors as well
     async with web_target(shared_place, tmp_path) as attacked, shared_place.open() as store:
