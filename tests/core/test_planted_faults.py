@@ -65,7 +65,7 @@ PLANTS: dict[str, Plant] = {
     ),
     "a limit is looked at before, not while, a session is stored": Plant(
         "manager",
-        "created = await self.store.sessions.create(record, self._limits(limits or rules), now=now)",
+        "created = await self.store.sessions.create(record, counted, now=now)",
         "found = await self.store.sessions.find('client', record.client)\n"
         "            rivals = [r for r in found if r.kind == kind and r.state is State.LIVE]\n"
         "            if rules.per_client is not None and len(rivals) >= rules.per_client:\n"

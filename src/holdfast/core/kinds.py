@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from holdfast.core.model import Policy
+from holdfast.core.model import Limit, Policy, Scope
 
 if TYPE_CHECKING:
     from holdfast.core.duty import Duty
@@ -51,6 +51,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     per_parent: int | None = None
     total: int | None = None
     policy: Policy = Policy.LEAST_RECENT
+
+    def counted(self, *, spare: frozenset[bytes]) -> tuple[Limit, ...]:
+        """Return what a store is to count; `spare` are keys of nodes that are not replaced."""
+        scopes = (
+            (Scope.CLIENT, self.per_client),
+            (Scope.OWNER, self.per_principal),
+            (Scope.PARENT, self.per_parent),
+            (Scope.TOTAL, self.total),
+        )
+        return tuple(
+            Limit(scope, most, Policy.REJECT if scope is Scope.TOTAL else self.policy, spare)
+            for scope, most in scopes
+            if most is not None
+        )
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):

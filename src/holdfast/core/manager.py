@@ -8,7 +8,7 @@ in `session`, `holding`, `turns` and `closing`.
 
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -20,7 +20,7 @@ from holdfast.core.holding import Held, Running
 from holdfast.core.ids import Ids, alias_of, make_ids, mark_of, new_key
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
-from holdfast.core.model import LABEL_BYTES, Lease, Limit, Loaded, Message, Policy, Reason, Record, Ref, Scope, State
+from holdfast.core.model import LABEL_BYTES, Lease, Loaded, Message, Reason, Record, Ref, State
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, record_of, records_of
@@ -157,7 +157,8 @@ class Manager:
             due_at=now + clocks.linger if due_at is None and clocks.linger is not None else due_at,
         )
         try:
-            created = await self.store.sessions.create(record, self._limits(limits or rules), now=now)
+            counted = (limits or rules).counted(spare=frozenset(self.calls))
+            created = await self.store.sessions.create(record, counted, now=now)
         except LimitReached:
             self.tell(Fact.LIMIT_REACHED, record)
             raise
@@ -336,10 +337,9 @@ class Manager:
         """
         with suppress(StoreUnavailable):
             if await self.era.look():
-                calls = [call for calls in self.calls.values() for call in calls]
-                for call in calls:
-                    if self.era.is_over(call.session.record.tree):
-                        call.cancel()
+                over = [c for calls in self.calls.values() for c in calls if self.era.is_over(c.session.record.tree)]
+                for call in over:
+                    call.cancel()
             if self.era.litters:
                 self.litter.set()
 
@@ -386,6 +386,13 @@ class Manager:
         until = anyio.current_time() + wait
         async with self._turns.take(ref.key, until), await self._acquire(ref, put, until, closing=closing) as held:
             yield held
+
+    def turn(self, ref: Ref, *, wait: float = 30.0) -> AbstractAsyncContextManager[None]:
+        """Wait for one's turn with a node among those of this process that hold it, without its lease.
+
+        For what only reads of a store that no other process uses. Raises Busy as `hold` does.
+        """
+        return self._turns.take(ref.key, anyio.current_time() + wait)
 
     async def lease(self, ref: Ref, put: Sequence[Record] = (), *, closing: bool = False) -> Held | None:
         """Ask the store once for a lease, to be used as `holding` says; None while it is another's.
@@ -477,28 +484,13 @@ class Manager:
     # -- inside
 
     async def _parent(self, parent: Session | Ref | None) -> Session | None:
-        if parent is not None:
-            self._refuse_over(parent if isinstance(parent, Ref) else parent.ref)
         if not isinstance(parent, Ref):
+            self._refuse_over(*([parent.ref] if parent else []))
             return parent
         try:
             return await self.get(parent)
         except SessionNotFound as exc:
             raise SessionEnded("the session above is not live") from exc
-
-    def _limits(self, limits: Limits) -> tuple[Limit, ...]:
-        counted = (
-            (Scope.CLIENT, limits.per_client),
-            (Scope.OWNER, limits.per_principal),
-            (Scope.PARENT, limits.per_parent),
-            (Scope.TOTAL, limits.total),
-        )
-        spare = frozenset(self.calls)
-        return tuple(
-            Limit(scope, most, Policy.REJECT if scope is Scope.TOTAL else limits.policy, spare)
-            for scope, most in counted
-            if most is not None
-        )
 
     def _refuse_over(self, *places: Ref) -> None:
         if any(self.era.is_over(place.tree) for place in places):
