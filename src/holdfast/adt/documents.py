@@ -1,5 +1,6 @@
 """What ADT answers, as values: one reader per document (ADT §7, §10, §12-§16). Bytes in, values out."""
 
+from collections.abc import Sequence
 from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
@@ -56,7 +57,7 @@ def message(severity: str, text: str, uri: str = "", line: str = "") -> Message:
     return found
 
 
-def has_errors(messages: list[Message]) -> bool:
+def has_errors(messages: Sequence[Message]) -> bool:
     """Say whether one of the findings is an error."""
     return any(found["severity"] == "error" for found in messages)
 
