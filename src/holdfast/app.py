@@ -1,4 +1,6 @@
-"""Composes all faces into one server: the ABAP tools at the MCP endpoint, on one engine, and the probes beside it."""
+"""Composes all faces into one server, on one engine: the ABAP tools at the MCP endpoint, the ABAP objects as a sticky
+OData service, and the probes beside them.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +18,11 @@ from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
 from holdfast.observe import AuditTrail, Counts, LogLines, Sinks, observing
 from holdfast.observe.prometheus import PATH as METRICS_PATH
+from holdfast.odata.server import sticky_kind
+from holdfast.odata.server.compose import endpoint as odata_endpoint
+from holdfast.odata.server.endpoint import Endpoint as ODataEndpoint
+from holdfast.odata.server.endpoint import below
+from holdfast.services.abap import Objects, abap_service
 from holdfast.web.address import Proxies
 from holdfast.web.guard import Guard
 from holdfast.web.logon import Logon
@@ -39,6 +46,7 @@ class Holdfast(NamedTuple):
     resource: ProtectedResource | None
     measured: ASGIApp
     metrics: ASGIApp | None
+    odata: ODataEndpoint | None
 
     def stop(self) -> None:
         """Be unready, refuse new requests and end the streams; running calls go on (M18)."""
@@ -54,11 +62,16 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
     """
     counts, observed = Counts(), observing(settings, page=True)
     guard = Guard(settings.allowed_origins, settings.allowed_hosts)
+    objects = Objects()
+    service = abap_service(objects)
+    kinds = (*KINDS, sticky_kind([service]))
     async with (
         _sink(counts, observed) as sink,
-        open_embedded(settings, more_kinds=KINDS, sink=sink, keeper=keeper) as (engine, abap),
+        open_embedded(settings, more_kinds=kinds, sink=sink, keeper=keeper) as (engine, abap),
         Logon(settings).open(clock=engine.manager.clock) as bearer,
     ):
+        objects.serve(abap)
+        odata = odata_endpoint(service, engine.manager, bearer, settings) if settings.odata_path else None
         endpoint = McpEndpoint(
             engine.manager,
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
@@ -75,7 +88,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
         measured, metrics = observed.around(endpoint), observed.page(guard)
-        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics)
+        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata)
 
 
 class Application:
@@ -120,6 +133,8 @@ class Application:
             await opened.metrics(scope, receive, send)
         elif opened.resource is not None and opened.resource.is_at(path):
             await opened.resource.answer(scope, send)
+        elif opened.odata is not None and (place := below(scope, self._settings.odata_path)) is not None:
+            await opened.odata(scope, receive, send, path=place[0], root=place[1])
         else:
             await reply(send, 404)
 

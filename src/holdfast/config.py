@@ -326,6 +326,8 @@ class Settings(BaseSettings):
     assurance: Literal["", "aal1", "aal2", "aal3"] = ""
     """How long logons last, by NIST's assurance levels, where nothing else is set: `aal1` 30 days, `aal2` 24 hours or
     1 hour unused, `aal3` 12 hours or 15 minutes unused."""
+    odata_path: str = "/odata/abap"
+    """Where `holdfast serve` offers the ABAP objects as a sticky OData service; empty for nowhere."""
     session_events: Literal["auto", "on", "off"] = "auto"
     """Whether MCP streams tell of their session's life; `auto`: in the dialect, and to clients that ask for it."""
     session_warnings: list[float] = [300.0, 60.0]

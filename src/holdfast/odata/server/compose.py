@@ -12,6 +12,7 @@ With a store that several processes share, each of them serves every session. Be
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.config import Settings, load_settings
@@ -120,7 +121,7 @@ class ODataApp:
     ) -> None:
         self._service, self._settings, self._store, self._keys, self._sink = service, settings, store, keys, sink
         self._security, self._logon, self._prefix = security, logon, path
-        self._timeout, self._wait, self._max_parts, self._csrf = timeout, wait, max_parts, csrf
+        self._timeout, self._manner = timeout, Manner(wait=wait, max_parts=max_parts, csrf=csrf)
         self.opened = Opened(self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,28 +146,46 @@ class ODataApp:
                     hint="Make it with Security(…, kinds=[sticky_kind([service])]).",
                 )
             async with self._logon.open(clock=running.manager.clock) as bearer:
-                yield self._endpoint(running.manager, bearer)
+                yield endpoint(self._service, running.manager, bearer, self._settings, **self._manner)
             return
         kinds = (*KINDS, sticky_kind([self._service], timeout=self._timeout))
         async with (
             open_engine(self._store, kinds=kinds, keys=self._keys, settings=self._settings, sink=self._sink) as engine,
             self._logon.open(clock=engine.manager.clock) as bearer,
         ):
-            yield self._endpoint(engine.manager, bearer)
+            yield endpoint(self._service, engine.manager, bearer, self._settings, **self._manner)
 
-    def _endpoint(self, manager: Manager, bearer: Bearer) -> Endpoint:
-        settings = self._settings
-        proxies = Proxies(settings.trusted_proxies)
-        return Endpoint(
-            Sessions(manager, self._service, wait=self._wait),
-            Callers(manager, bearer, proxies=proxies, cookie=Cookie(COOKIE, proxies=proxies)),
-            bearer,
-            guard=Guard(settings.allowed_origins, settings.allowed_hosts),
-            proxies=proxies,
-            max_body_bytes=settings.max_body_bytes,
-            max_parts=self._max_parts,
-            csrf=self._csrf,
-        )
+
+class Manner(TypedDict, total=False):
+    """How requests are answered, as `asgi` says."""
+
+    wait: float
+    max_parts: int
+    csrf: bool
+
+
+def endpoint(
+    service: Service,
+    manager: Manager,
+    bearer: Bearer,
+    settings: Settings,
+    *,
+    wait: float = 30.0,
+    max_parts: int = MAX_PARTS,
+    csrf: bool = True,
+) -> Endpoint:
+    """Return a service on an engine that is open, and whose kinds include `sticky_kind([service])`."""
+    proxies = Proxies(settings.trusted_proxies)
+    return Endpoint(
+        Sessions(manager, service, wait=wait),
+        Callers(manager, bearer, proxies=proxies, cookie=Cookie(COOKIE, proxies=proxies)),
+        bearer,
+        guard=Guard(settings.allowed_origins, settings.allowed_hosts),
+        proxies=proxies,
+        max_body_bytes=settings.max_body_bytes,
+        max_parts=max_parts,
+        csrf=csrf,
+    )
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,11 +18,13 @@ class Calling(msgspec.Struct):
         session: A name for the sticky session that never changes and opens nothing; empty outside of one. What `edit`
             takes in this name, `discard` and `save` let go in the same, at whatever worker.
         node: Its node. What is opened below it ends with it, whatever ends it.
+        logon: The node of the caller's logon, in or outside of a session, if there is one.
     """
 
     owner: str = ""
     session: str = ""
     node: Ref | None = None
+    logon: Ref | None = None
 
     def enter(self, node: Session) -> None:
         """Be in this session."""

@@ -1,0 +1,1 @@
+"""Ready-made services on the faces below."""
