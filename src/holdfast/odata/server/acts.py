@@ -91,7 +91,7 @@ async def patch(
 
 async def create(stay: Stay, handler: EntitySet[Any], changes: Mapping[str, Any]) -> Found:
     """Create an entity: in a session as one that has to be saved, outside in the store."""
-    if stay.place.inside and handler.sticky is not None:
+    if stay.inside and handler.sticky is not None:
         return await new(stay, handler, changes)
     _check_outside(stay, handler)
     async with stay.unit():
@@ -182,7 +182,7 @@ def _check_outside(stay: Stay, handler: EntitySet[Any], name: str = "") -> None:
     """Let pass changes of what is stored, if the entity set allows them without a session."""
     if handler.sticky is None or handler.outside == "allow":
         return
-    if stay.place.inside:
+    if stay.inside:
         raise OutsideSession(
             f"{name or handler.name} is not edited in this session", hint="Call its edit action first."
         )

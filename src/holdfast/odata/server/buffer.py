@@ -34,6 +34,7 @@ class Buffer:
 
     def __init__(self, taken: Mapping[str, Taken] | None = None) -> None:
         self._taken = dict(taken or {})
+        self.state = 0  # another number whenever something else is in it
 
     @classmethod
     def load(cls, content: Mapping[str, Any]) -> "Buffer":
@@ -59,9 +60,11 @@ class Buffer:
     def put(self, name: str, taken: Taken) -> None:
         """Add an entity, or what it is now."""
         self._taken[name] = taken
+        self.state += 1
 
     def drop(self, name: str) -> Taken | None:
         """Forget an entity: it is saved, or nobody wants it any more."""
+        self.state += 1
         return self._taken.pop(name, None)
 
     def of(self, set_name: str) -> dict[str, Taken]:
@@ -75,3 +78,4 @@ class Buffer:
     def restore(self, snapshot: Mapping[str, Taken]) -> None:
         """Hold again what it held then."""
         self._taken = dict(snapshot)
+        self.state += 1

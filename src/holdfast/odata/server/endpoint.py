@@ -6,10 +6,9 @@ out when the session is written and given back.
 
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
-
-import msgspec
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS
@@ -25,6 +24,7 @@ from holdfast.odata.server.stay import Caller, ContextGone, Sessions
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.body import BodyTooLarge, ClientGone, read_body
+from holdfast.web.csrf import SAFE
 from holdfast.web.guard import Guard
 from holdfast.web.reply import Header, come_back, reply
 
@@ -37,6 +37,7 @@ NO_SESSION: Final = Answer(
     body=b"Session not found",
     headers=((b"sap-err-id", b"ICMENOSESSION"), (b"content-type", b"text/plain;charset=utf-8")),
 )
+ROOTS: Final = 100
 NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"})
 
@@ -110,14 +111,16 @@ class Endpoint:
             return _with(failed(exc), [*self._sessions.echo(context_id or ""), *come_back(exc.status)])
 
     async def _in_session(self, scope: Scope, caller: Caller, context_id: str | None, request: Request) -> Answer:
-        async with self._sessions.stay(caller, context_id) as stay:
+        ends = TERMINATE in request.headers
+        reads = request.method in SAFE and not ends
+        async with self._sessions.stay(caller, context_id, reads=reads) as stay:
             sent = request.headers.get("x-csrf-token")
             more: Iterable[Header] = ()
             try:
                 if self._csrf:
                     tokens.check(request.method, sent, caller.secrets)
                 more = tokens.fetched(scope, sent, caller.secrets, self._callers.cookie)
-                if request.headers.get(TERMINATE) == "session" and stay.place.inside:
+                if ends and request.headers[TERMINATE] == "session" and stay.inside:
                     await stay.discard()
                     answer = Answer(headers=(VERSION,))
                 elif request.path == "$batch":
@@ -148,7 +151,12 @@ class Endpoint:
 
 
 def _with(answer: Answer, headers: Iterable[Header]) -> Answer:
-    return msgspec.structs.replace(answer, headers=(*answer.headers, *headers))
+    return Answer(status=answer.status, body=answer.body, headers=(*answer.headers, *headers))
+
+
+@lru_cache(ROOTS)
+def _root(path: str) -> str:
+    return f"{quote(path)}/"
 
 
 def below(scope: Scope, prefix: str) -> tuple[str, str] | None:
@@ -157,7 +165,7 @@ def below(scope: Scope, prefix: str) -> tuple[str, str] | None:
     Raises:
         BadRequest: The path cannot be read.
     """
-    root = f"{quote(scope.get('root_path', '') + prefix)}/"
+    root = _root(scope.get("root_path", "") + prefix)
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     try:
         path = raw.decode("ascii").partition("?")[0]

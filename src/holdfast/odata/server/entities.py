@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from holdfast.odata.server.stay import Stay
 
 NEW_ETAG: Final = 'W/"0"'
 ETAG_BYTES: Final = 9
+REMEMBERED: Final = 10_000  # names of entities
 IN_KEYS: Final = "'(),!*@:$"  # what need not be encoded in a key, besides letters, digits and -._~
 
 
@@ -29,6 +31,7 @@ class Found(msgspec.Struct, frozen=True):
     taken: Taken | None = None
 
 
+@lru_cache(REMEMBERED)
 def name_of(handler: EntitySet[Any], key: tuple[Any, ...]) -> str:
     """Return the address of an entity: `Orders('1')`, `Items(Order='1',Pos=10)`."""
     slots = [(name, handler.shape.properties[name].slot) for name in handler.shape.key]
@@ -52,7 +55,7 @@ def etag_of(shape: Shape[Any], row: Any) -> str:
 async def find(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...]) -> Found:
     """Return the entity with a key; raise NoSuchResource if there is none."""
     name = name_of(handler, key)
-    if stay.place.inside:
+    if stay.inside:
         name, taken = _held(stay, handler, key, name)
         if taken is not None:
             return Found(handler, handler.shape.value(taken.row, stored=True), taken.etag, name, taken)

@@ -102,7 +102,7 @@ async def _found(stay: Stay, handler: EntitySet[Any], query: Query) -> tuple[lis
 
 def _mine(stay: Stay, handler: EntitySet[Any]) -> dict[tuple[Any, ...], Record]:
     """Return what the session holds of a set, by the key of what is stored of it."""
-    if not stay.place.inside:
+    if not stay.inside:
         return {}
     shape, held = handler.shape, held_rows(stay, handler).values()
     keys = [shape.key_of(shape.value(stay.buffer[one.name].row, stored=True)) for one in held]

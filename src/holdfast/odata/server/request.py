@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from holdfast.web.reply import Header, come_back
 logger = logging.getLogger(__name__)
 
 JSON: Final = "application/json"
+REMEMBERED: Final = 200
 METADATA: Final = ("minimal", "none", "full")
 VERSIONS: Final = ("4.0", "4.01")
 
@@ -79,6 +81,7 @@ class Form(msgspec.Struct, frozen=True):
 PLAIN: Final = Form()
 
 
+@lru_cache(REMEMBERED)
 def form_of(accept: str, named: str | None) -> Form:
     """Return the form that `Accept`, or over it `$format`, asks for.
 

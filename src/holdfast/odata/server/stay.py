@@ -62,37 +62,47 @@ class Sessions:
         self._places: dict[tuple[bytes, str], Ref] = {}  # where sessions are: their ids name them, leases need that
 
     @asynccontextmanager
-    async def stay(self, caller: Caller, context_id: str | None) -> AsyncIterator["Stay"]:
+    async def stay(self, caller: Caller, context_id: str | None, *, reads: bool = False) -> AsyncIterator["Stay"]:
         """Be in the session with this id, alone; or outside, without one. The caller settles it.
+
+        What only `reads` waits for its turn like others. Where no other process uses the store it needs no lease.
 
         Raises:
             ContextGone: There is no such session for this caller; nothing was done.
             Busy: Another request has it for longer than `wait` seconds.
         """
         if context_id is None:
-            outside = Stay(self, caller)
-            with called_by(outside.calling):
-                yield outside
-            if outside.leaving is not None:
-                await self.manager.gone(outside.leaving, timeout=GONE_S)
-            return
-        ref = await self._place(caller, context_id)
-        found: Stay | None = None
-        try:
-            async with self.manager.hold(ref, wait=self.wait) as held:
-                found = stay = Stay(self, caller, node=await self._load(caller, context_id), held=held)
+            stay = Stay(self, caller)
+            with called_by(stay.calling):
+                yield stay
+        elif reads and not self.manager.store.shared:
+            async with self.manager.turn(await self._place(caller, context_id), wait=self.wait):
+                stay = Stay(self, caller, node=await self._load(caller, context_id))
                 with called_by(stay.calling):
                     yield stay
+        else:
+            async with self._alone(caller, context_id) as stay:
+                with called_by(stay.calling):
+                    yield stay
+        if stay.leaving is not None:
+            await self.manager.gone(stay.leaving, timeout=GONE_S)
+
+    @asynccontextmanager
+    async def _alone(self, caller: Caller, context_id: str) -> AsyncIterator["Stay"]:
+        """Be in a session under its lease."""
+        ref = await self._place(caller, context_id)
+        stay: Stay | None = None
+        try:
+            async with self.manager.hold(ref, wait=self.wait) as held:
+                stay = Stay(self, caller, node=await self._load(caller, context_id), held=held)
+                yield stay
         except SessionEnded as exc:
-            if found is not None:
+            if stay is not None:
                 raise
-            self._places.pop((alias_of(context_id), caller.owner), None)
             raise ContextGone("Session not found") from exc
         finally:
-            if found is not None and found.node is None:
+            if stay is None or stay.node is None:
                 self._places.pop((alias_of(context_id), caller.owner), None)
-        if found is not None and found.leaving is not None:
-            await self.manager.gone(found.leaving, timeout=GONE_S)
 
     def echo(self, context_id: str) -> list[tuple[bytes, bytes]]:
         """Return the headers of an answer that could not be given in the session itself, such as 503."""
@@ -131,14 +141,19 @@ class Stay:
         self.sessions, self.caller, self.node = sessions, caller, node
         self.buffer = Buffer.load(node.content) if node is not None else Buffer()
         self._held, self._inside = held, node is not None
-        self._stored = self.buffer.snapshot()
+        self._stored = self.buffer.state
         self._discarded = False
-        self.calling = Calling(caller.owner)
+        self.calling = Calling(caller.owner, logon=caller.logon.ref if caller.logon is not None else None)
         if node is not None:
             self.calling.enter(node)
         self.leaving: Ref | None = None  # a node whose children the keeper is closing
         self._unit: AsyncExitStack | None = None
         self._units: set[int] = set()
+
+    @property
+    def inside(self) -> bool:
+        """Whether the request is in a session."""
+        return self._inside
 
     @property
     def place(self) -> Place:
@@ -212,7 +227,7 @@ class Stay:
     async def _kept(self) -> Session:
         if self.node is None:
             return await self._open()
-        if self.buffer.snapshot() != self._stored:
+        if self.buffer.state != self._stored:
             if self._held is not None:
                 self.node.content = {**self.node.content, **self.buffer.dump()}
                 self._held.put(self.node)
@@ -223,7 +238,7 @@ class Stay:
     async def _open(self) -> Session:
         self.node = await self._opened(self.buffer)
         self.calling.enter(self.node)
-        self._stored = self.buffer.snapshot()
+        self._stored = self.buffer.state
         return self.node
 
     async def _opened(self, buffer: Buffer) -> Session:
@@ -243,7 +258,7 @@ class Stay:
             await self._held.save(node)
         else:  # it began with this request: nobody else knows its id
             await self.sessions.manager.save(node)
-        self._stored = self.buffer.snapshot()
+        self._stored = self.buffer.state
 
     async def _end(self, node: Session) -> None:
         """Remove the node; if something is left that was not let go, or hangs below it, the keeper does."""
