@@ -101,6 +101,37 @@ async def test_a_refused_save_can_be_corrected_in_the_same_session(side: Side) -
     assert side.world.orders.table["1"].Note == "better"
 
 
+async def test_with_batch_changes_and_save_are_one_request_that_counts_whole_or_not_at_all(side: Side) -> None:
+    async with side.client(batch=True) as client:
+        order = await client.edit(ONE)
+        order["Note"], order["Amount"] = "refuse", 77
+        with pytest.raises(ServiceError, match="cannot be saved like that") as refused:
+            await order.save()
+        assert (refused.value.answer_status, refused.value.target) == (422, "Note")
+        assert client.unsaved == {ONE}
+        assert (await client.read(ONE))["Amount"] == 10  # the change was not made either
+        assert order.changes == {"Note": "refuse", "Amount": 77}
+        order["Note"] = "fine"
+        await order.save()
+        assert not client.inside
+        assert order["Amount"] == 77
+        async with client.edit(TWO):  # nothing was set: no batch
+            pass
+    assert side.world.orders.table["1"].Amount == 77
+    assert side.losses == []
+
+
+async def test_a_session_that_is_gone_is_lost_by_a_batch_too(side: Side) -> None:
+    async with side.client(batch=True) as client:
+        order = await client.edit(ONE)
+        order["Note"] = "lost"
+        await client._line.touch(client._driver.standing.context_id, terminate=True)
+        with pytest.raises(StickySessionLost):
+            await order.save()
+    assert [loss.unsaved for loss in side.losses] == [(ONE,)]
+    assert side.world.orders.table["1"].Note == "first"
+
+
 async def test_a_stale_etag_is_refused_at_the_edit(side: Side) -> None:
     async with side.client() as client:
         etag = (await client.read(ONE))["@odata.etag"]

@@ -213,6 +213,20 @@ async def test_a_save_that_ends_the_session_of_another_entity_is_saved_and_the_o
         await second.save()
 
 
+async def test_a_session_that_should_be_over_and_is_not_is_discarded_before_the_next(world: World) -> None:
+    first = await world.client.edit(ONE)
+    context = next(iter(world.service.sessions))
+    more = {"sap-contextid": context, "sap-http-session-timeout": "600"}
+    world.service.faults.append(Fault("Demo.Save", after=lambda answer: (answer[0], answer[1] | more, answer[2])))
+    await first.save()
+    assert world.client.inside  # the server says so
+    second = await world.client.edit(ONE)
+    assert world.service.lines()[-2:] == ["POST Discard", f"POST {ONE}/Demo.Edit"]
+    assert world.service.asked[-1].session == ""
+    await second.save()
+    assert world.losses == []
+
+
 async def test_a_logon_page_in_the_middle_is_a_missing_logon_and_no_end(world: World) -> None:
     order = await world.client.edit(ONE)
     world.service.faults.append(Fault("GET", before=PAGE))

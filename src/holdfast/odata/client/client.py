@@ -45,6 +45,7 @@ class StickyClient:
         query: Query parameters of every request, such as `{"sap-client": "100"}`.
         on_loss: Called once for each session that ends with something unsaved in it and not by `discard`.
         cap: Seconds without use after which the session is discarded; None for never.
+        batch: Whether saving an entity sends what was set and the save as one $batch, instead of one after the other.
         timeout: Seconds that an answer may take.
         verify: What TLS trusts; httpx2's `verify`.
         transport: What sends, such as connections that several clients share; it is not closed with the client.
@@ -59,12 +60,13 @@ class StickyClient:
         query: Mapping[str, str] = {},
         on_loss: Callable[[Loss], None] | None = None,
         cap: float | None = CAP_S,
+        batch: bool = False,
         timeout: float = 30.0,
         verify: Any = True,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._shared = transport is not None
+        self._shared, self.batch = transport is not None, batch
         self._wire = Wire(url, transport or Lanes(httpx2.create_ssl_context(verify=verify)), timeout=timeout)
         self._line = Line(self._wire, clock, auth=auth, query=query)
         self._driver = Driver(
@@ -210,22 +212,32 @@ class StickyClient:
         In a sticky set that needs a session.
         """
         service = await self.service()
-        body = service.body(path, changes)
-        entity = self.entity(path)
-        call = self._line.call("PATCH", path, headers=WHOLE | if_match(entity.etag if entity else ""), body=body)
+        call = self._patching(service, path, changes)
         reply = await self._driver.step(Act.OTHER, path, call, within=service.is_sticky(path))
         said = good_body(call, reply)
         values = self._values(path, said) or dict(changes)
-        if entity is not None:
+        if entity := self.entity(path):
             entity.learn(values, etag_of(said, reply))
         return values
 
-    async def save(self, path: str) -> Mapping[str, Any]:
-        """Save an entity that is open, as the service has it now. Return what the service saved."""
+    def _patching(self, service: Service, path: str, changes: Mapping[str, Any]) -> Call:
+        return self._line.call("PATCH", path, headers=WHOLE | self._version(path), body=service.body(path, changes))
+
+    def _version(self, path: str) -> dict[str, str]:
         entity = self.entity(path)
-        sticky = (await self.service()).sticky(path, one=True)
-        headers = if_match(entity.etag if entity else "")
-        call = self._line.call("POST", f"{path}/{sticky.save}", headers=headers, body={})
+        return if_match(entity.etag if entity else "")
+
+    async def save(self, path: str, changes: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Save an entity that is open. Return what the service saved.
+
+        With `changes`, they are sent before in the same request, a $batch: if the save is refused, neither counts.
+        """
+        service = await self.service()
+        sticky, entity = service.sticky(path, one=True), self.entity(path)
+        call = self._line.call("POST", f"{path}/{sticky.save}", headers=self._version(path), body={})
+        if changes:
+            patch = self._patching(service, path, changes)
+            call = self._line.batch([patch, call], self._driver.standing.context_id)
         reply = await self._driver.step(Act.SAVE, path, call)
         body = good_body(call, reply)
         values = self._values(path, body)

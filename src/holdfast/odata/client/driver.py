@@ -96,6 +96,8 @@ class Driver:
             if not self.standing.sure:
                 await self._ask(Act.OTHER)
                 self._allow(act, entity, within)
+            if act in STARTS and self.inside and not self.standing.place.unsaved:
+                await self._let_go()  # a session that should be over: the server has not said so
             self._used_at = self._clock()
             reply = await self._send(act, entity, call)
             self._used_at = self._clock()

@@ -71,8 +71,10 @@ class Entity(Mapping[str, Any]):
     async def save(self) -> None:
         """Send what was set, then save. The session ends if it was the last entity of it."""
         self.check()
-        await self.flush()
-        await self._client.save(self.path)
+        if not self._client.batch:
+            await self.flush()
+        await self._client.save(self.path, self.changes)
+        self.changes = {}
 
     def check(self) -> None:
         """Raise `StickySessionLost` if its session is."""

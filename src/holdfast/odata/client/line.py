@@ -7,7 +7,7 @@ cookie, which every tab of a browser would share.
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
@@ -20,6 +20,7 @@ from holdfast.errors import BadInput, ConfigurationError
 from holdfast.odata.choreography import Outcome
 from holdfast.odata.client.schedule import readable_timeout
 from holdfast.odata.client.standing import Seen
+from holdfast.odata.client.together import last_of, together
 
 Auth = tuple[str, str] | str | Callable[[], str] | None
 
@@ -65,6 +66,10 @@ class Line:
             body=b"" if body is None else ENCODER.encode(body),
         )
 
+    def batch(self, calls: Sequence[Call], context_id: str) -> Call:
+        """Return changes in a session as one request, whose answer will be that to the last of them."""
+        return together(self.call("POST", "$batch"), calls, context_id)
+
     def relative(self, path: str) -> str:
         """Return a path or link as a path below the root. Raises BadInput if it leads away from the service."""
         if CONTROL.search(path):
@@ -96,7 +101,7 @@ class Line:
             if refused is not None:
                 return refused
             reply = await self._exchange(call, context_id, shield)
-        return reply
+        return last_of(reply)
 
     async def touch(self, context_id: str, *, terminate: bool = False, shield: bool = True) -> Reply:
         """Send the HEAD request to the root that keeps a session alive, asks for it, or ends it."""
