@@ -162,6 +162,17 @@ At lt now()
 Level eq 'High'
 Level eq Shop.Level'High'
 $it/ID eq '3'
+Note eq Text
+Weight eq Weight
+(Note gt 'a') eq false
+(contains(Text,'6') and Done) eq Done
+true eq Done
+null eq Note
+null ne Note
+Note gt null or Done
+contains(Text,'6') eq not (Note gt 'a')
+not not Done
+5 lt Quantity
 Zoned eq 2026-11-07T15:30:00+01:00
 Zoned gt 2026-11-08
 Clock gt 07:30
@@ -241,6 +252,18 @@ def test_rows_are_ordered_in_the_database_as_here(session: Session, text: str) -
         ("Quantity/any(q:q eq 1)", BadQuery),
         ("Buyer/Nope eq 1", BadQuery),
         ("Quantity/Nope eq 1", BadQuery),
+        ("Quantity", BadQuery),
+        ("null", BadQuery),
+        ("Quantity and Done", BadQuery),
+        ("not Quantity", BadQuery),
+        ("Note gt 5", BadQuery),
+        ("Note in (5)", BadQuery),
+        ("Done gt not Done", BadQuery),
+        ("Quantity gt " + "9" * 30, BadQuery),
+        ("Items", BadQuery),
+        ("Quantity eq 'x'", BadQuery),
+        ("Done add Done eq 2", BadQuery),
+        ("-Note eq 'x'", BadQuery),
         ("Note has 'x'", NotSupported),
         ("time(At) eq 10:00", NotSupported),
         ("totalseconds(At) eq 1", NotSupported),

@@ -10,10 +10,8 @@ Properties are columns of the same name. Whoever imports this module has SQLAlch
 import datetime as dt
 import operator
 import time
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from typing import Any, Final
-from uuid import UUID
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from odata_query import ast
@@ -21,13 +19,13 @@ from odata_query import exceptions as theirs
 from odata_query.sqlalchemy.core import AstToSqlAlchemyCoreVisitor
 from odata_query.sqlalchemy.orm import AstToSqlAlchemyOrmVisitor
 from odata_query.utils import expression_relative_to_identifier
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import RelationshipProperty
 
 from holdfast.odata.errors import NotSupported
 from holdfast.odata.query import nodes
 from holdfast.odata.query.expression import children, literal
 from holdfast.odata.query.nodes import Expression
+from holdfast.odata.query.sql_values import Position, alike, compared, divided, fitted, kind_of, of_kind
 from holdfast.odata.query.text import BadQuery
 
 Clock = Callable[[], float]
@@ -46,6 +44,8 @@ def filtered(statement: sa.Select[Any], expression: Expression, source: Any, *, 
         NotSupported: the database cannot do it; the message names it.
     """
     clause, joins = _translated(expression, source, clock, "$filter")
+    if kind_of(clause) != "truth":
+        raise BadQuery("the filter is no condition", target="$filter")
     return _joined(statement, joins).where(clause)
 
 
@@ -80,30 +80,23 @@ def _translated(expression: Expression, source: Any, clock: Clock, target: str) 
     return clause, getattr(visitor, "join_relationships", [])
 
 
-class _Position(sa.sql.functions.GenericFunction[int]):
-    """Where a text stands in another, from 1; 0: nowhere. Its case counts."""
-
-    name, identifier = "strpos", "holdfast_position"  # as databases call it; as SQLAlchemy keeps it apart
-    type = sa.Integer()
-    inherit_cache = True
-
-
-@compiles(_Position, "sqlite", "mysql", "mariadb", "oracle")
-def _instr(element: Any, compiler: Any, **options: Any) -> str:
-    return f"instr({compiler.process(element.clauses, **options)})"
-
-
 class _Exact:
     """What both visitors share; odata-query calls the method of a node's class, `func_…` with a call's arguments."""
 
     clock: Clock = time.time
-    negated = False
+    within = False  # within a comparison or `not`, where null and false are not the same
 
     visit: Callable[[Any], Any]
 
     def visit_Chain(self, node: nodes.Chain) -> Any:  # noqa: N802 - odata-query names these methods
         combine = sa.or_ if isinstance(node.op, ast.Or) else sa.and_
-        return combine(*(self.visit(one) for one in node.operands))
+        return combine(*(of_kind(self.visit(one), "truth") for one in node.operands))
+
+    def visit_Integer(self, node: ast.Integer) -> Any:  # noqa: N802
+        value = literal(node)
+        if not -(1 << 63) <= value < 1 << 63:
+            raise theirs.ValueException(node.val)
+        return sa.literal(value)
 
     def visit_Float(self, node: ast.Float) -> Any:  # noqa: N802
         return sa.literal(literal(node))
@@ -130,43 +123,44 @@ class _Exact:
         return sa.literal(literal(node))
 
     def visit_Div(self, _: ast.Div) -> Any:  # noqa: N802
-        return _divided
+        return divided
 
     def visit_DivBy(self, _: nodes.DivBy) -> Any:  # noqa: N802
         return operator.truediv
 
     def visit_BinOp(self, node: ast.BinOp) -> Any:  # noqa: N802
-        left, right = self.visit(node.left), self.visit(node.right)
-        return self.visit(node.op)(_fitted(left, right), _fitted(right, left))
+        left, right = (of_kind(self.visit(one), "number", "moment", "span") for one in (node.left, node.right))
+        return self.visit(node.op)(fitted(left, right), fitted(right, left))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: N802
         if isinstance(node.op, ast.USub):
-            return -self.visit(node.operand)
-        outer, self.negated = self.negated, True
-        operand = self.visit(node.operand)
-        self.negated = outer
+            return -of_kind(self.visit(node.operand), "number", "span")
+        operand = of_kind(self._visit_within(node.operand), "truth")
+        if self.within:  # as an operand NOT would join an IS before it
+            return sa.case((operand, sa.false()), (sa.not_(operand), sa.true()))
         return sa.not_(operand)
+
+    def _visit_within(self, node: Any) -> Any:
+        outer, self.within = self.within, True
+        visited = self.visit(node)
+        self.within = outer
+        return visited
 
     def visit_Compare(self, node: ast.Compare) -> Any:  # noqa: N802
         if isinstance(node.comparator, nodes.Has):
             raise theirs.UnsupportedFunctionException("has")
-        left, right = self.visit(node.left), self.visit(node.right)
+        left, right = self._visit_within(node.left), self._visit_within(node.right)
         if isinstance(node.comparator, ast.In):
-            result = left.in_([_fitted(one, left) for one in right])
+            result = left.in_([alike(one, left) for one in right])
         else:
-            result = self._compared(type(node.comparator), _fitted(left, right), _fitted(right, left))
-        return sa.func.coalesce(result, sa.false()) if self.negated else result
-
-    def _compared(self, comparator: type, left: Any, right: Any) -> Any:
-        if comparator is ast.NotEq:
-            return left.is_distinct_from(right)
-        return _COMPARE[comparator](left, right)
+            result = compared(type(node.comparator), alike(left, right), alike(right, left))
+        return sa.func.coalesce(result, sa.false()) if self.within else result
 
     def func_contains(self, field: Any, part: Any) -> Any:
-        return _Position(self.visit(field), self.visit(part)) > 0
+        return Position(self.visit(field), self.visit(part)) > 0
 
     def func_indexof(self, field: Any, part: Any) -> Any:
-        return _Position(self.visit(field), self.visit(part)) - 1
+        return Position(self.visit(field), self.visit(part)) - 1
 
     def func_startswith(self, field: Any, part: Any) -> Any:
         text, start = self.visit(field), self.visit(part)
@@ -189,42 +183,6 @@ class _Exact:
 
     def func_now(self) -> Any:
         return sa.literal(dt.datetime.fromtimestamp(self.clock(), dt.UTC))
-
-
-_COMPARE: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
-    ast.Eq: operator.eq,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-
-
-def _divided(left: Any, right: Any) -> Any:
-    """Divide whole numbers as whole numbers, towards zero, as databases do."""
-    whole = isinstance(left.type, sa.Integer) and isinstance(right.type, sa.Integer)
-    return left // right if whole else left / right
-
-
-def _fitted(value: Any, other: Any) -> Any:
-    """Return a literal as the column that it is compared with holds such values; anything else as it is."""
-    if not isinstance(value, sa.BindParameter) or isinstance(other, sa.BindParameter) or not hasattr(other, "type"):
-        return value
-    fitted = _as_held(value.value, other.type)
-    return value if fitted is None else sa.literal(fitted, None if isinstance(fitted, float) else other.type)
-
-
-def _as_held(value: Any, held: Any) -> Any:
-    """Return a Python value as a column type holds it, None if it needs no change."""
-    if isinstance(value, dt.datetime) and isinstance(held, sa.DateTime):
-        return value if held.timezone else value.replace(tzinfo=None)
-    if type(value) is dt.date and isinstance(held, sa.DateTime):
-        return dt.datetime.combine(value, dt.time(), dt.UTC if held.timezone else None)
-    if isinstance(value, UUID) and isinstance(held, sa.String):
-        return str(value)
-    if isinstance(value, Decimal) and isinstance(held, sa.Float | sa.Integer):
-        return float(value)
-    return value if isinstance(held, sa.Enum | sa.Uuid | sa.Numeric) and value is not None else None
 
 
 class _OverTable(_Exact, AstToSqlAlchemyCoreVisitor):
