@@ -129,12 +129,17 @@ class _Exact:
         return operator.truediv
 
     def visit_BinOp(self, node: ast.BinOp) -> Any:  # noqa: N802
-        left, right = (of_kind(self.visit(one), "number", "moment", "span") for one in (node.left, node.right))
+        left, right = self.visit(node.left), self.visit(node.right)
+        if {kind_of(left), kind_of(right)} & {"moment", "clock", "span"}:
+            raise NotSupported(
+                "arithmetic with moments and durations is not supported by the database", target="$filter"
+            )
+        of_kind(left, "number"), of_kind(right, "number")
         return self.visit(node.op)(fitted(left, right), fitted(right, left))
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: N802
         if isinstance(node.op, ast.USub):
-            return -of_kind(self.visit(node.operand), "number", "span")
+            return -of_kind(self.visit(node.operand), "number")
         operand = of_kind(self._visit_within(node.operand), "truth")
         if self.within:  # as an operand NOT would join an IS before it
             return sa.case((operand, sa.false()), (sa.not_(operand), sa.true()))

@@ -38,8 +38,6 @@ _COMPARE: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-
-
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "truth": (sa.Boolean,),
     "number": (sa.Integer, sa.Numeric),
@@ -58,6 +56,7 @@ def kind_of(value: Any) -> str:
 
 
 def of_kind(value: Any, *kinds: str) -> Any:
+    """Return an expression if its values are of one of these sorts, or of none that is known; else raise."""
     if kind_of(value) not in (*kinds, ""):
         raise theirs.TypeException("a value", kind_of(value))
     return value
@@ -100,7 +99,11 @@ def fitted(value: Any, other: Any) -> Any:
 
 
 def _as_held(value: Any, held: Any) -> Any:
-    """Return a Python value as a column type holds it, None if it needs no change."""
+    """Return a Python value as a column type holds it, None if it needs no change; raise if it cannot hold it."""
+    if isinstance(held, sa.Enum) and value is not None and value not in held.enums:
+        raise theirs.ValueException(value)
+    if isinstance(held, sa.Uuid) and isinstance(value, str):
+        return UUID(value)
     if isinstance(value, dt.datetime) and isinstance(held, sa.DateTime):
         return value if held.timezone else value.replace(tzinfo=None)
     if type(value) is dt.date and isinstance(held, sa.DateTime):
