@@ -1,6 +1,6 @@
 """What the four actions do to a session, over the wire (O2 to O5, and the status table of sticky OData §1)."""
 
-from odata.server.world import Tab, opened
+from odata.server.world import Orders, Tab, opened
 
 
 def in_session(answer: object, tab: Tab) -> bool:
@@ -259,3 +259,34 @@ async def test_an_action_on_an_edited_entity_changes_what_the_session_holds() ->
         assert (await tab.send("POST", "Orders('1')/Demo.Raise", {"by": 5})).json()["Amount"] == 15
         assert world.orders.table["1"].Amount == 10
         assert (await tab.send("GET", "Orders('1')")).json()["Amount"] == 15
+
+
+async def test_a_set_that_allows_it_is_changed_outside_as_any_other() -> None:
+    # O5: the vocabulary's "usual OData semantics"
+    class Open(Orders):
+        outside = "allow"
+        name = "Orders"
+
+    async with opened(orders=Open()) as world:
+        tab = world.tab()
+        assert (await tab.send("PATCH", "Orders('1')", {"Note": "at once"})).status_code == 200
+        assert (await tab.send("POST", "Orders", {"ID": "9"})).status_code == 201
+        assert (await tab.send("DELETE", "Orders('2')")).status_code == 204
+        assert (world.orders.table.keys(), world.orders.table["1"].Note) == ({"1", "3", "9"}, "at once")
+        assert tab.id is None
+        await tab.send("POST", "Orders('1')/Demo.Edit", {})
+        await tab.send("PATCH", "Orders('1')", {"Note": "later"})
+        assert world.orders.table["1"].Note == "at once"
+        assert (await tab.send("PATCH", "Orders('3')", {"Note": "beside"})).status_code == 200
+        assert world.orders.table["3"].Note == "beside"
+
+
+async def test_of_a_structure_that_is_changed_in_part_the_rest_stays() -> None:
+    async with opened() as world:
+        tab = world.tab()
+        await tab.send("POST", "Orders('1')/Demo.Edit", {})
+        await tab.send("PATCH", "Orders('1')", {"Ship": {"City": "Ulm", "Zip": "89073"}})
+        changed = await tab.send("PATCH", "Orders('1')", {"Ship": {"City": "Bonn"}})
+        assert changed.json()["Ship"] == {"City": "Bonn", "Zip": "89073"}
+        gone = await tab.send("PATCH", "Orders('1')", {"Ship": None})
+        assert gone.json()["Ship"] is None

@@ -5,6 +5,7 @@ import pytest
 
 from holdfast.config import Settings
 from holdfast.core.model import Reason
+from holdfast.errors import StoreUnavailable
 from holdfast.odata.server.kind import STICKY
 from odata.server.world import Orders, Tab, World, opened
 
@@ -31,6 +32,17 @@ async def test_an_unknown_id_is_refused_for_every_method_and_nothing_is_done(met
         answer = await tab.send("POST", "Orders('1')/Demo.Edit", {}, SAP_ContextId="A" * 43)
         assert (answer.status_code, answer.headers["sap-err-id"]) == GONE
         assert not world.orders.log
+
+
+async def test_of_two_ids_in_one_request_neither_counts() -> None:
+    # O6: which of them is meant, nobody can say
+    async with opened() as world:
+        one, other = await editing(world), world.tab()
+        await other.send("POST", "Orders('2')/Demo.Edit", {})
+        ids = [("SAP-ContextId", str(one.id)), ("SAP-ContextId", str(other.id))]
+        answer = await world.http.get("/Orders('1')", headers=ids)
+        assert (answer.status_code, answer.headers["sap-err-id"]) == GONE
+        assert (await one.send("GET", "Orders('1')")).headers["sap-contextid"] == one.id
 
 
 async def test_a_lost_session_is_told_before_a_missing_token() -> None:
@@ -270,3 +282,22 @@ async def test_a_full_house_is_a_refusal_and_not_the_end_of_others() -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "limit_reached")
         assert world.orders.locks.keys() == {"1", "2"}
         assert (await tabs[0].send("GET", "Orders('1')")).status_code == 200
+
+
+async def test_an_outage_of_the_store_is_503_and_the_client_keeps_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    # O6: 503 in a session tells id and timeout
+    async with opened() as world:
+        tab = await editing(world)
+        sessions = (await world.app.opened.get())._sessions.manager.store.sessions
+
+        async def out(*args: object, **more: object) -> None:
+            raise StoreUnavailable("the store is away")
+
+        monkeypatch.setattr(type(sessions), "load", out)
+        answer = await tab.send("GET", "Orders('1')")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+        assert answer.headers["retry-after"]
+        assert answer.headers["sap-contextid"] == tab.id
+        assert answer.headers["sap-http-session-timeout"] == "900"
+        monkeypatch.undo()
+        assert (await tab.send("POST", "Orders('1')/Demo.Save", {})).status_code == 200

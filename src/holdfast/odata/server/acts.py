@@ -12,6 +12,7 @@ from holdfast.odata.server.entities import (
     check_match,
     etag_of,
     find,
+    name_in,
     name_of,
     stored,
     taken_of,
@@ -55,7 +56,7 @@ async def edit(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...], if_mat
 async def save(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...], if_match: str | None) -> Found:
     """Store an entity of the session. The session ends with the last one."""
     async with stay.unit():
-        check(stay.place, Act.SAVE, _name_in(stay, handler, key))
+        check(stay.place, Act.SAVE, name_in(stay, handler, key))
         found = await find(stay, handler, key)
         check_match(found, if_match)
         await stay.join(handler)
@@ -187,16 +188,6 @@ def _check_outside(stay: Stay, handler: EntitySet[Any], name: str = "") -> None:
             f"{name or handler.name} is not edited in this session", hint="Call its edit action first."
         )
     raise OutsideSession(f"{handler.name} changes inside of a sticky session only")
-
-
-def _name_in(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...]) -> str:
-    name = name_of(handler, key)
-    if name in stay.buffer:
-        return name
-    for other, taken in stay.buffer.of(handler.name).items():
-        if taken.new and handler.shape.key_of(handler.shape.value(taken.row, stored=True)) == key:
-            return other
-    return name
 
 
 def _without_key(found: Found, changes: Mapping[str, Any]) -> Mapping[str, Any]:

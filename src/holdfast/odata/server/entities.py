@@ -41,6 +41,17 @@ def name_of(handler: EntitySet[Any], key: tuple[Any, ...]) -> str:
     return f"{handler.name}({','.join(parts)})"
 
 
+def name_in(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...]) -> str:
+    """Return the name of an entity in a session: its address, or that of a new entity whose key has become this one."""
+    name = name_of(handler, key)
+    if not stay.inside or name in stay.buffer:
+        return name
+    for other, taken in stay.buffer.of(handler.name).items():
+        if taken.new and handler.shape.key_of(handler.shape.value(taken.row, stored=True)) == key:
+            return other
+    return name
+
+
 def etag_of(shape: Shape[Any], row: Any) -> str:
     """Return the ETag of a stored entity: its version, else a hash of all that it says.
 
@@ -54,11 +65,10 @@ def etag_of(shape: Shape[Any], row: Any) -> str:
 
 async def find(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...]) -> Found:
     """Return the entity with a key; raise NoSuchResource if there is none."""
-    name = name_of(handler, key)
-    if stay.inside:
-        name, taken = _held(stay, handler, key, name)
-        if taken is not None:
-            return Found(handler, handler.shape.value(taken.row, stored=True), taken.etag, name, taken)
+    name = name_in(stay, handler, key)
+    if stay.inside and name in stay.buffer:
+        taken = stay.buffer[name]
+        return Found(handler, handler.shape.value(taken.row, stored=True), taken.etag, name, taken)
     row = await stored(handler, key)
     if row is None:
         raise NoSuchResource(f"there is no {name}", hint="It may have been deleted, or saved under another key.")
@@ -100,22 +110,22 @@ def taken_of(handler: EntitySet[Any], row: Any, etag: str, *, new: bool = False)
 
 
 def changed(found: Found, changes: Mapping[str, Any]) -> Any:
-    """Return the entity with other values; raise WrongValue if it cannot have them."""
+    """Return the entity with other values, within structures too; raise WrongValue if it cannot have them."""
     shape = found.handler.shape
-    return shape.value({**shape.row(found.row), **changes})
+    return shape.value(_merged(shape, shape.row(found.row), changes))
 
 
 # -- inside
 
 
-def _held(stay: Stay, handler: EntitySet[Any], key: tuple[Any, ...], name: str) -> tuple[str, Taken | None]:
-    """Return what the session holds under a name, or of a new entity whose key has become this one."""
-    if name in stay.buffer:
-        return name, stay.buffer[name]
-    for other, taken in stay.buffer.of(handler.name).items():
-        if taken.new and handler.shape.key_of(handler.shape.value(taken.row, stored=True)) == key:
-            return other, taken
-    return name, None
+def _merged(shape: Shape[Any], row: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with changes; of a structure that is changed in part the rest stays (Part 1 §11.4.3)."""
+    merged = {**row, **changes}
+    for name, value in changes.items():
+        inner = shape.properties[name].slot.shape
+        if inner is not None and isinstance(value, Mapping) and isinstance(row.get(name), Mapping):
+            merged[name] = _merged(inner, row[name], value)
+    return merged
 
 
 def _literal(type_name: str, value: Any) -> str:

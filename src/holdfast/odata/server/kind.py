@@ -67,6 +67,7 @@ async def discard_all(service: Service | None, buffer: Buffer) -> Exception | No
 
 def told_timeout(manager: Manager, record: Record) -> int:
     """Return the seconds of idle time that a session's client is told: whole, and no more than it really has."""
-    if record.idle is None:
-        return max(1, int(record.ends_at - manager.clock()))
-    return max(1, int(record.idle - (manager.rules(STICKY)[0].touch_after or 0.0)))
+    left = record.ends_at - manager.clock()
+    if record.idle is not None:
+        left = min(left, record.idle - (manager.rules(STICKY)[0].touch_after or 0.0))
+    return max(1, int(left))
