@@ -257,7 +257,8 @@ class Driver:
         with anyio.move_on_after(CLOSE_S, shield=True):
             async with self._turn:
                 closed = await self._let_go() if self.inside else Closed("nothing")
-        if self.inside:  # no time was left
+        if self.inside:  # no time was left, and what was sent may have arrived
+            self._heard_at = self._clock()
             closed, self.standing = self._left(), NOWHERE
         self._closed = True
         if closed.how == "left":
