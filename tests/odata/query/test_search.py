@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdfast.odata.query import BadQuery, Search, found, parse_search
 
-TEXTS = ["Mountain Bike", "blue & Grün", 'the "best" AND only']
+TEXTS = ["Mountain Bike", "blue & Grün", 'the "best" AND only for']
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,10 @@ TEXTS = ["Mountain Bike", "blue & Grün", 'the "best" AND only']
         r'"\"best\""',
         " bike  ",
         "Grün &",
+        "AND",
+        "the AND",
+        "NOT NOT",
+        "bike OR",
     ],
 )
 def test_a_search_finds(text: str) -> None:  # O11
@@ -50,29 +54,19 @@ def test_or_binds_less_than_and_and_and_less_than_not() -> None:
     assert parse_search("a OR b NOT c") == Search("or", operands=(a, Search("and", operands=(b, negated))))
 
 
+def test_an_operator_without_an_operand_is_a_word_to_look_for() -> None:  # 4.01
+    words = Search("and", operands=(Search("term", "rock"), Search("term", "AND")))
+    assert parse_search("rock AND") == words
+    assert parse_search("NOT NOT") == Search("not", operands=(Search("term", "NOT"),))
+    assert parse_search("(OR)") == Search("term", "OR")
+
+
 def test_rows_are_found_by_their_texts() -> None:
     rows = [{"Name": "Milk"}, {"Name": "Cheese"}]
     assert found(parse_search("milk"), rows, lambda row: row.values()) == rows[:1]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "AND",
-        "a AND",
-        "OR a",
-        "NOT",
-        "NOT NOT a",
-        "(",
-        "(a",
-        "a)",
-        "()",
-        '"a',
-        "(" * 40 + "a" + ")" * 40,
-    ],
-)
+@pytest.mark.parametrize("text", ["", " ", "(", "(a", "a)", "()", "NOT ()", '"a', "(" * 40 + "a" + ")" * 40])
 def test_what_is_no_search_is_refused(text: str) -> None:
     with pytest.raises(BadQuery) as refused:
         parse_search(text)

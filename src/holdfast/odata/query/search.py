@@ -60,20 +60,29 @@ class _Parser:
         self._at += taken
         return taken
 
+    def _operator(self, name: str) -> bool:
+        """Take an operator; where no operand follows, it is a word to look for (4.01)."""
+        return self._next == ("word", name) and self._tokens[self._at + 1] not in _ENDS and self._takes("word", name)
+
     def _or(self) -> Search:
         operands = [self._and()]
-        while self._takes("word", "OR"):
+        while self._operator("OR"):
             operands.append(self._and())
         return operands[0] if len(operands) == 1 else Search("or", operands=tuple(operands))
 
     def _and(self) -> Search:
         operands = [self._not()]
-        while self._takes("word", "AND") or self._next not in _BEHIND_AND:
+        while self._operator("AND") or self._more():
             operands.append(self._not())
         return operands[0] if len(operands) == 1 else Search("and", operands=tuple(operands))
 
+    def _more(self) -> bool:
+        """Whether another operand stands side by side with the last one."""
+        is_or = self._next == ("word", "OR") and self._tokens[self._at + 1] not in _ENDS
+        return self._next not in _ENDS and not is_or
+
     def _not(self) -> Search:
-        if self._takes("word", "NOT"):
+        if self._operator("NOT"):
             return Search("not", operands=(self._primary(),))
         return self._primary()
 
@@ -81,7 +90,7 @@ class _Parser:
         if self._takes("mark", "("):
             return self._bracketed()
         kind, text = self._next
-        if kind not in ("word", "phrase") or (kind == "word" and text in _OPERATORS):
+        if kind not in ("word", "phrase"):
             raise BadQuery("a word or a phrase is missing in the search")
         self._at += 1
         return Search("term", text)
@@ -97,8 +106,7 @@ class _Parser:
         return inner
 
 
-_OPERATORS: Final = ("AND", "OR", "NOT")
-_BEHIND_AND: Final = (("end", ""), ("mark", ")"), ("word", "OR"))
+_ENDS: Final = (("end", ""), ("mark", ")"))
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
