@@ -184,12 +184,13 @@ async def test_a_set_without_the_annotation_has_the_usual_methods() -> None:
         ({"Note": "x" * 41}, "wrong_value", "Note"),
         ({"Amount": 2**31}, "wrong_value", "Amount"),
         ({"Amount": "7"}, "wrong_value", "Amount"),
+        ({"Price": "INF"}, "wrong_value", "Price"),
         ({"Due": "2026-13-01"}, "wrong_value", "Due"),
         ({"Status": "Closed"}, "wrong_value", "Status"),
         ({"Ship": {"Town": "x"}}, "wrong_value", "Ship/Town"),
         ({"Tags": "x"}, "wrong_value", "Tags"),
         ({"Tags": ["x", None]}, "wrong_value", "Tags/1"),
-        ({"Items": [{"Text": "no key"}]}, "wrong_value", "Items/0"),
+        ({"Items": [{"Text": "no key"}]}, "wrong_value", "Items/0/Pos"),
         ({"Customer@odata.bind": "Customers(1)"}, "not_supported", "Customer@odata.bind"),
         (b"{", "bad_request", None),
         (b"[]", "bad_request", None),
@@ -272,6 +273,8 @@ async def test_other_formats_and_versions_are_refused() -> None:
         assert (await tab.send("GET", "Orders", Accept="application/atom+xml")).status_code == 406
         assert (await tab.send("GET", "Orders?$format=xml")).status_code == 406
         assert (await tab.send("GET", "Orders", OData_Version="3.0")).status_code == 400
+        assert (await tab.send("GET", "Orders", OData_MaxVersion="3.0")).status_code == 400
+        assert (await tab.send("POST", "Frees", {"ID": 1}, Content_Encoding="gzip")).status_code == 415
         assert (await tab.send("POST", "Frees", b"<a/>", Content_Type="application/xml")).status_code == 415
         assert (await tab.send("OPTIONS", "Orders")).status_code == 405
 

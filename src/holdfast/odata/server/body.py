@@ -121,6 +121,8 @@ def _read_plain(slot: Slot, value: Any, *, ieee754: bool, path: str) -> Any:
         edm.check_facets(slot.edm, found, max_length=slot.max_length)
     except edm.EdmError as exc:
         raise WrongValue(str(exc), target=path) from exc
+    if isinstance(found, Decimal) and not found.is_finite():  # CSDL §7.2.4: only with Scale="floating"
+        raise WrongValue(f"{edm.shown(value)} is no finite number", target=path)
     return found
 
 

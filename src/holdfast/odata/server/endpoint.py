@@ -81,7 +81,7 @@ class Endpoint:
         refusal = self._guard.refusal(headers.get("origin"), headers.get("host"), str(server[0]) if server else "")
         if refusal is not None:
             return Answer(status=403, body=refusal.encode(), headers=((b"content-type", b"text/plain"),))
-        context_id = headers.get(CONTEXT) or None
+        context_id = _joined(scope, CONTEXT) or None
         try:
             if scope["method"] not in METHODS:
                 raise MethodNotAllowed(f"{scope['method']} is not served")
@@ -148,6 +148,11 @@ class Endpoint:
             return Answer(body=described.xml, headers=((b"content-type", b"application/xml"), VERSION))
         form_of(wanted, None if wanted != "json" else "json")
         return Answer(body=described.json, headers=((b"content-type", JSON.encode()), VERSION))
+
+
+def _joined(scope: Scope, name: str) -> str:
+    """Return a header as RFC 9110 §5.3 reads one that comes twice: two ids are one that nobody knows."""
+    return ", ".join(value.decode("latin-1") for key, value in scope["headers"] if key == name.encode())
 
 
 def _with(answer: Answer, headers: Iterable[Header]) -> Answer:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import HoldfastError
-from holdfast.odata.errors import BadRequest, ODataError, error_body, status_of
+from holdfast.odata.errors import BadRequest, ODataError, UnsupportedType, error_body, status_of
 from holdfast.web.reply import Header, come_back
 
 logger = logging.getLogger(__name__)
@@ -17,6 +17,7 @@ JSON: Final = "application/json"
 REMEMBERED: Final = 200
 METADATA: Final = ("minimal", "none", "full")
 VERSIONS: Final = ("4.0", "4.01")
+OLDEST: Final = VERSIONS[0]
 
 
 class NotAcceptable(ODataError):
@@ -46,10 +47,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     root: str = "/"
 
     def check(self) -> None:
-        """Raise BadRequest if the request is of another version of OData."""
+        """Raise what is wrong with a request of another version of OData, or whose body is packed."""
         version = self.headers.get("odata-version")
         if version is not None and version not in VERSIONS:
             raise BadRequest(f"OData-Version {version[:10]} is not spoken here")
+        if self.headers.get("odata-maxversion", OLDEST) < OLDEST:
+            raise BadRequest(f"there is no answer in a version before {OLDEST}", target="OData-MaxVersion")
+        packed = self.headers.get("content-encoding", "identity")
+        if self.body and packed != "identity":
+            raise UnsupportedType(f"a body that is {packed[:20]!r} is not unpacked here")
 
     @property
     def content_type(self) -> str:

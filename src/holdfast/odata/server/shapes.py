@@ -14,6 +14,7 @@ it is for the handler alone, such as what `edit` has taken, and is kept where th
 """
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
@@ -173,14 +174,17 @@ def enums_in(shapes: Mapping[str, Shape[Any]]) -> Iterator[type[Enum]]:
 
 def wrong(exc: msgspec.ValidationError) -> WrongValue:
     """Return what msgspec found wrong as an error with its target: `$.Items[0].Price` is `Items/0/Price`."""
-    message, _, path = str(exc).rpartition(" - at `$")
-    target = path.rstrip("`").lstrip(".").replace("[", "/").replace("]", "").replace(".", "/")
-    return WrongValue(message or str(exc), target=target.lstrip("/"))
+    told = str(exc)
+    message, path = told.rsplit(" - at `$", 1) if " - at `$" in told else (told, "")
+    missing = _MISSING.search(message)
+    steps = re.split(r"[.\[]", path.rstrip("`").replace("]", "")) + ([missing[1]] if missing else [])
+    return WrongValue(message, target="/".join(filter(None, steps)))
 
 
 # -- inside
 
 
+_MISSING: Final = re.compile(r"missing required field `(.+)`")
 _KNOWN: Final[dict[type, Shape[Any]]] = {}
 
 
