@@ -21,8 +21,8 @@ class Callers:
     def __init__(self, manager: Manager, bearer: Bearer, *, proxies: Proxies, cookie: Cookie) -> None:
         self._logons, self._bearer, self._proxies, self.cookie = Logons(manager), bearer, proxies, cookie
 
-    async def of(self, scope: Scope) -> Caller:
-        """Return whose request it is.
+    async def of(self, scope: Scope, *, secrets: bool = True) -> Caller:
+        """Return whose request it is; with its `secrets`, if they are needed.
 
         Raises:
             InvalidToken, InsufficientScope: Nobody's who may come in.
@@ -36,7 +36,7 @@ class Callers:
             logon = await self._logons.of_bearer(identity)
             return Caller(identity.principal, identity.principal, logon, (authorization.decode("latin-1"),))
         address = network_of(self._proxies.client_of(scope))
-        return Caller(client=address, secrets=self._secrets(scope))
+        return Caller(client=address, secrets=self._secrets(scope) if secrets else ())
 
     async def _of_visit(self, visit: Visit, principal: str) -> Caller:
         return Caller(principal, principal, await visit.of_logon(), tuple(visit.ids) or self._secrets(visit.scope))

@@ -1,7 +1,5 @@
 """What a handler may ask about the call that it is in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 import msgspec
@@ -39,11 +37,16 @@ def calling() -> Calling:
     return _CALLING.get() or Calling()
 
 
-@contextmanager
-def called_by(calling: Calling) -> Iterator[None]:
+class called_by:  # noqa: N801 - it is used as a function; contextlib's own takes twice as long
     """Let `calling()` say this in the block."""
-    token = _CALLING.set(calling)
-    try:
-        yield
-    finally:
-        _CALLING.reset(token)
+
+    __slots__ = ("_calling", "_token")
+
+    def __init__(self, calling: Calling) -> None:
+        self._calling = calling
+
+    def __enter__(self) -> None:
+        self._token = _CALLING.set(self._calling)
+
+    def __exit__(self, *error: object) -> None:
+        _CALLING.reset(self._token)

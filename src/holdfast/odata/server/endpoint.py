@@ -89,7 +89,8 @@ class Endpoint:
                 return self._metadata(scope, headers)
             length = headers.get("content-length", "")
             body = await read_body(receive, self._most, int(length) if length.isdigit() else None)
-            caller = await self._callers.of(scope)
+            tokens_asked = scope["method"] not in SAFE or "x-csrf-token" in headers
+            caller = await self._callers.of(scope, secrets=tokens_asked)
             request = Request(
                 method=scope["method"],
                 path=path,

@@ -31,7 +31,9 @@ def sticky_kind(services: Sequence[Service], *, timeout: float = TIMEOUT_S) -> K
 
     async def close(duty: Duty) -> None:
         buffer = Buffer.load(duty.session.content)
-        with called_by(Calling(duty.session.owner, duty.session.key.hex())):
+        calling = Calling(duty.session.owner)
+        calling.enter(duty.session)
+        with called_by(calling):
             failure = await discard_all(by_name.get(str(duty.session.content.get(SERVICE))), buffer)
         duty.session.content = {**duty.session.content, **buffer.dump()}
         duty.held.put(duty.session)
