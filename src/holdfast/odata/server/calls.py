@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from holdfast.odata.errors import BadRequest, MethodNotAllowed, NoSuchResource, NotSupported
+from holdfast.odata.errors import MethodNotAllowed, NoSuchResource, NotSupported, WrongValue
 from holdfast.odata.query import Call, Key, Path, Root
 from holdfast.odata.server import acts
 from holdfast.odata.server.body import as_argument, is_ieee754, read_object, read_parameters
@@ -124,4 +124,4 @@ def _no_parameters(request: Request, name: str) -> None:
     given = read_object(request.body, request.content_type)
     unknown = next((each for each in given if "@" not in each), None)
     if unknown is not None:
-        raise BadRequest(f"{name} has no parameter {unknown[:60]!r}", target=unknown[:60])
+        raise WrongValue(f"{name} has no parameter {unknown[:60]!r}", target=unknown[:60])
