@@ -6,7 +6,8 @@ at its end, with all that is in it; or before a handler takes something that has
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -61,8 +62,7 @@ class Sessions:
         self.manager, self.service, self.wait = manager, service, wait
         self._places: dict[tuple[bytes, str], Ref] = {}  # where sessions are: their ids name them, leases need that
 
-    @asynccontextmanager
-    async def stay(self, caller: Caller, context_id: str | None, *, reads: bool = False) -> AsyncIterator["Stay"]:
+    def stay(self, caller: Caller, context_id: str | None, *, reads: bool = False) -> "Staying":
         """Be in the session with this id, alone; or outside, without one. The caller settles it.
 
         What only `reads` waits for its turn like others. Where no other process uses the store it needs no lease.
@@ -71,30 +71,16 @@ class Sessions:
             ContextGone: There is no such session for this caller; nothing was done.
             Busy: Another request has it for longer than `wait` seconds.
         """
-        if context_id is None:
-            stay = Stay(self, caller)
-            with called_by(stay.calling):
-                yield stay
-        elif reads and not self.manager.store.shared:
-            async with self.manager.turn(await self._place(caller, context_id), wait=self.wait):
-                stay = Stay(self, caller, node=await self._load(caller, context_id))
-                with called_by(stay.calling):
-                    yield stay
-        else:
-            async with self._alone(caller, context_id) as stay:
-                with called_by(stay.calling):
-                    yield stay
-        if stay.leaving is not None:
-            await self.manager.gone(stay.leaving, timeout=GONE_S)
+        return Staying(self, caller, context_id, reads=reads)
 
     @asynccontextmanager
-    async def _alone(self, caller: Caller, context_id: str) -> AsyncIterator["Stay"]:
+    async def alone(self, caller: Caller, context_id: str) -> AsyncIterator["Stay"]:
         """Be in a session under its lease."""
-        ref = await self._place(caller, context_id)
+        ref = await self.place(caller, context_id)
         stay: Stay | None = None
         try:
             async with self.manager.hold(ref, wait=self.wait) as held:
-                stay = Stay(self, caller, node=await self._load(caller, context_id), held=held)
+                stay = Stay(self, caller, node=await self.load(caller, context_id), held=held)
                 yield stay
         except SessionEnded as exc:
             if stay is not None:
@@ -112,17 +98,19 @@ class Sessions:
         seconds = int((clocks.idle or clocks.absolute) - (clocks.touch_after or 0.0))
         return _headers(context_id, seconds)
 
-    async def _place(self, caller: Caller, context_id: str) -> Ref:
+    async def place(self, caller: Caller, context_id: str) -> Ref:
+        """Return where the session with this id is kept."""
         known = (alias_of(context_id), caller.owner)
         ref = self._places.get(known)
         if ref is None:
-            ref = (await self._load(caller, context_id)).ref
+            ref = (await self.load(caller, context_id)).ref
             if len(self._places) >= REMEMBERED:
                 del self._places[next(iter(self._places))]
             self._places[known] = ref
         return ref
 
-    async def _load(self, caller: Caller, context_id: str) -> Session:
+    async def load(self, caller: Caller, context_id: str) -> Session:
+        """Return this caller's session with this id; raise ContextGone if there is none."""
         try:
             node = await self.manager.load(context_id, kind=STICKY, owner=caller.owner)
         except SessionNotFound as exc:
@@ -130,6 +118,48 @@ class Sessions:
         if node.content.get(SERVICE) != self.service.name:
             raise ContextGone("Session not found")
         return node
+
+
+class Staying:
+    """A stay for as long as a block runs; see `Sessions.stay`."""
+
+    __slots__ = ("_asked", "_called", "_inside", "_reads", "_sessions", "_stay")
+
+    def __init__(self, sessions: Sessions, caller: Caller, context_id: str | None, *, reads: bool) -> None:
+        self._sessions, self._asked, self._reads = sessions, (caller, context_id), reads
+        self._inside: AbstractAsyncContextManager[Stay | None] | None = None
+
+    async def __aenter__(self) -> "Stay":
+        caller, context_id = self._asked
+        if context_id is None:
+            self._stay = Stay(self._sessions, caller)
+        elif self._reads and not self._sessions.manager.store.shared:
+            await self._read(caller, context_id)
+        else:
+            self._inside = alone = self._sessions.alone(caller, context_id)
+            self._stay = await alone.__aenter__()
+        self._called = called_by(self._stay.calling)
+        self._called.__enter__()
+        return self._stay
+
+    async def _read(self, caller: Caller, context_id: str) -> None:
+        sessions = self._sessions
+        self._inside = turn = sessions.manager.turn(await sessions.place(caller, context_id), wait=sessions.wait)
+        await turn.__aenter__()
+        try:
+            self._stay = Stay(sessions, caller, node=await sessions.load(caller, context_id))
+        except BaseException:
+            await turn.__aexit__(None, None, None)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._called.__exit__()
+        if self._inside is not None:
+            await self._inside.__aexit__(kind, error, trace)
+        if error is None and self._stay.leaving is not None:
+            await self._sessions.manager.gone(self._stay.leaving, timeout=GONE_S)
 
 
 class Stay:
