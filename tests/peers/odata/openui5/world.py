@@ -71,7 +71,7 @@ class World:
         """Open a page; `beside` another one it has the same cookies. With `clock` its time is the test's."""
         if beside is None:
             context = await self._chromium.new_context(locale="en")
-            await context.route("**/resources/**", _file)
+            await context.route("**/resources/**", serve_files)
             self._contexts.append(context)
         else:
             context = beside.page.context
@@ -113,7 +113,7 @@ class World:
             yield engine.manager
 
 
-async def _file(route: Route) -> None:
+async def serve_files(route: Route) -> None:
     """Answer with one of OpenUI5's files, from the disk: a page asks for more than a hundred."""
     path = OPENUI5 / urlsplit(route.request.url).path.removeprefix("/resources/")
     if path.is_file():
