@@ -81,7 +81,9 @@ class Endpoint:
         refusal = self._guard.refusal(headers.get("origin"), headers.get("host"), str(server[0]) if server else "")
         if refusal is not None:
             return Answer(status=403, body=refusal.encode(), headers=((b"content-type", b"text/plain"),))
-        context_id = _joined(scope, CONTEXT) or None
+        context_id = headers.get(CONTEXT) or None
+        if context_id and len(headers) < len(scope["headers"]):
+            context_id = _joined(scope, CONTEXT)
         try:
             if scope["method"] not in METHODS:
                 raise MethodNotAllowed(f"{scope['method']} is not served")
