@@ -10,7 +10,8 @@ from typing import Final
 from holdfast.core.duty import Duty
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
-from holdfast.core.model import Policy, Record
+from holdfast.core.model import Policy, Reason, Record
+from holdfast.core.policy import expires_at
 from holdfast.odata.server.buffer import SERVICE, Buffer
 from holdfast.odata.server.context import Calling, called_by
 from holdfast.odata.server.service import Service
@@ -43,10 +44,20 @@ def sticky_kind(services: Sequence[Service], *, timeout: float = TIMEOUT_S) -> K
     return Kind(
         name=STICKY,
         closer=close,
+        upkeep=_end_in_time,
         outside=True,
         clocks=Clocks(idle=timeout + touch, absolute=ABSOLUTE_S, touch_interval=touch),
         limits=Limits(per_client=1000, policy=Policy.REJECT),
     )
+
+
+async def _end_in_time(duty: Duty) -> float | None:
+    """End a session as soon as its time is up: what its handlers hold is not to wait for a sweep."""
+    record = duty.session.record
+    if expires_at(record) > duty.now:
+        return expires_at(record)
+    await duty.manager.end(record.ref, Reason.IDLE)
+    return None
 
 
 async def discard_all(service: Service | None, buffer: Buffer) -> Exception | None:

@@ -272,14 +272,16 @@ class Stay:
         return self.node
 
     async def _opened(self, buffer: Buffer) -> Session:
-        caller = self.caller
-        return await self.sessions.manager.open(
+        caller, manager = self.caller, self.sessions.manager
+        idle = manager.rules(STICKY)[0].idle
+        return await manager.open(
             STICKY,
             {SERVICE: self.sessions.service.name, **buffer.dump()},
             parent=caller.logon,
             owner=caller.owner,
             client=caller.client,
             label=next(iter(buffer), "")[:LABEL_CHARACTERS],
+            due_at=None if idle is None else manager.clock() + idle,
         )
 
     async def _write(self, node: Session) -> None:

@@ -1,0 +1,36 @@
+"""What becomes of a sticky session whose client does not come back (O9; odata-sticky.md §11, server 9)."""
+
+from holdfast.engine import open_engine
+from holdfast.odata.server import Service, sticky_kind
+from holdfast.odata.server.acts import edit
+from holdfast.odata.server.kind import STICKY
+from holdfast.odata.server.stay import Caller, Sessions
+from holdfast.testing import Clock
+from odata.server.world import Orders
+
+START = 1_800_000_000.0
+TIMEOUT = 300.0
+LATE = 30.0  # how late a use may be recorded
+
+
+async def test_what_a_session_holds_is_let_go_when_its_time_is_up_and_not_by_the_next_sweep() -> None:
+    orders, clock = Orders(), Clock(START)
+    service = Service("Demo", orders)
+    kinds = [sticky_kind([service], timeout=TIMEOUT)]
+    async with open_engine("memory://", kinds=kinds, clock=clock, keeper=False) as engine:
+        sessions, keeper = Sessions(engine.manager, service), engine.keeper
+        async with sessions.stay(Caller(owner="ann", client="ann"), None) as stay:
+            await edit(stay, orders, ("1",), None)
+            told = dict(await stay.settle())
+        assert list(orders.locks) == ["1"]
+        clock.now = START + 200.0
+        async with sessions.stay(Caller(owner="ann", client="ann"), told[b"sap-contextid"].decode()) as stay:
+            await stay.settle()
+        clock.now = START + TIMEOUT + LATE
+        await keeper.turn()
+        assert list(orders.locks) == ["1"]  # it was used meanwhile
+        clock.now = START + 200.0 + TIMEOUT + LATE
+        await keeper.turn()
+        await keeper.turn()
+        assert not orders.locks
+        assert [one async for one in engine.manager.each("kind", STICKY)] == []
