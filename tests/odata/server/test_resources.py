@@ -286,3 +286,13 @@ async def test_a_body_over_the_limit_is_refused_and_the_session_stays() -> None:
         answer = await tab.send("PATCH", "Orders('1')", b'{"Note": "' + b"x" * (4 * 1024 * 1024) + b'"}')
         assert (answer.status_code, answer.headers["sap-contextid"]) == (413, tab.id)
         assert msgspec.json.decode(answer.content)["error"]["code"] == "body_too_large"
+
+
+async def test_a_head_tells_the_length_of_what_it_leaves_out_and_no_content_has_none() -> None:
+    async with opened() as world:
+        tab = world.tab()
+        whole, head = await tab.send("GET", "Orders('1')"), await tab.send("HEAD", "Orders('1')")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(whole.content))
+        assert head.headers["etag"] == whole.headers["etag"]
+        assert "content-length" not in (await tab.send("GET", "Orders('1')/Due")).headers

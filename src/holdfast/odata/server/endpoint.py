@@ -26,7 +26,7 @@ from holdfast.web.bearer import Bearer
 from holdfast.web.body import BodyTooLarge, ClientGone, read_body
 from holdfast.web.csrf import SAFE
 from holdfast.web.guard import Guard
-from holdfast.web.reply import Header, come_back, reply
+from holdfast.web.reply import Header, come_back
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ NO_SESSION: Final = Answer(
     headers=((b"sap-err-id", b"ICMENOSESSION"), (b"content-type", b"text/plain;charset=utf-8")),
 )
 ROOTS: Final = 100
+NO_LENGTH: Final = (204, 304)
 NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"})
 
@@ -70,8 +71,7 @@ class Endpoint:
             answer = await self._answered(scope, receive, headers, path, root)
         except ClientGone:
             return
-        body = b"" if scope["method"] == "HEAD" else answer.body
-        await reply(send, answer.status, body, answer.headers)
+        await _send(send, answer, head=scope["method"] == "HEAD")
 
     # -- inside
 
@@ -151,6 +151,14 @@ class Endpoint:
             return Answer(body=described.xml, headers=((b"content-type", b"application/xml"), VERSION))
         form_of(wanted, None if wanted != "json" else "json")
         return Answer(body=described.json, headers=((b"content-type", JSON.encode()), VERSION))
+
+
+async def _send(send: Send, answer: Answer, *, head: bool) -> None:
+    """Send an answer; `head` leaves out its body, not what is told of it. Some have no length (RFC 9110 §8.6)."""
+    length = (b"content-length", str(len(answer.body)).encode())
+    headers = [*answer.headers] if answer.status in NO_LENGTH else [length, *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
 
 def _joined(scope: Scope, name: str) -> str:
