@@ -15,6 +15,7 @@ import pytest
 
 from e2e.abap_world import CLASS, PROGRAM, AbapWorld, abap_world
 from e2e.test_abap_logout import worlds
+from holdfast.odata.client import StickyClient
 from holdfast.web.security import Logon
 from odata.server.world import Tab
 
@@ -83,6 +84,12 @@ async def test_a_class_is_edited_checked_and_saved(world: AbapWorld) -> None:  #
         assert saved["@odata.etag"] != before["@odata.etag"]
     assert await source(world) == text("ours")
     assert await world.sap.locked() == []
+
+
+async def test_our_client_edits_a_class_as_the_manual_says(world: AbapWorld) -> None:  # O15, O19
+    async with StickyClient(f"{world.workers.url}/odata/abap/") as client, client.edit(GREETER) as greeter:
+        greeter["Source"] = greeter["Source"].replace("Hello", "Good morning")
+    assert "Good morning" in await source(world)
 
 
 async def test_what_is_discarded_is_unlocked_and_never_written(world: AbapWorld) -> None:

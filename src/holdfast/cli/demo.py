@@ -16,6 +16,7 @@ import anyio
 import httpx2
 import typer
 
+from holdfast.app import MCP_PATH
 from holdfast.cli.drawing import draw
 from holdfast.cli.output import reported
 from holdfast.cli.processes import free_port, started
@@ -153,6 +154,13 @@ def _cut(name: str, value: Any) -> str:
     return first if first == text else f"{first} …"
 
 
+def _for_pages(url: str) -> str:
+    path = load_settings().odata_path
+    if not path:
+        return ""
+    return f"\nEdit from a page (sticky OData, docs/abap-odata.md):\n  {url.removesuffix(MCP_PATH)}{path}/\n"
+
+
 def _stay_up(url: str) -> None:
     entry = {"url": url, "type": "http"}
     token = load_settings().token.get_secret_value()
@@ -163,7 +171,7 @@ Connect an agent:
   Cursor       .cursor/mcp.json   {json.dumps({"mcpServers": {"holdfast": {"url": url}}})}
   VS Code      .vscode/mcp.json   {json.dumps({"servers": {"holdfast": entry}})}
   Python       async with mcp.Client("{url}") as client: await client.call_tool("GetSession", {{}})
-
+{_for_pages(url)}
 Look inside:   holdfast sessions list --tree    holdfast locks list
 Stop:          Ctrl-C""")
     try:
