@@ -42,20 +42,28 @@ class Jar:
     def absorb(self, url: str, lines: Iterable[str], *, now: float) -> bool:
         """Take the Set-Cookie lines of an answer, whatever its status; say whether a value changed."""
         before = self._values()
-        origin = origin_of(url)
-        for line in lines:
-            cookie = parse(line, origin, now=now, shared_domains=self._shared_domains)
-            if cookie is not None:
-                self._store(cookie, origin, now)
-        self._trim(now)
+        self.take(url, lines, now=now)
         return self._values() != before
 
-    def header(self, url: str, *, now: float) -> str:
-        """Return the Cookie header for a request, empty if no cookie belongs to it; longer paths come first."""
+    def take(self, url: str, lines: Iterable[str], *, now: float) -> list[Cookie]:
+        """Take the Set-Cookie lines of an answer and return the cookies they set or delete, as far as they may."""
+        origin = origin_of(url)
+        read = [cookie for line in lines if (cookie := self._read(line, origin, now)) is not None]
+        taken = [cookie for cookie in read if self._store(cookie, origin, now)]
+        self._trim(now)
+        return taken
+
+    def belonging(self, url: str, *, now: float) -> list[Cookie]:
+        """Return the cookies that go with a request; longer paths come first."""
         origin = origin_of(url)
         self._trim(now)
-        chosen = [cookie for cookie in self._cookies.values() if cookie.belongs_to(origin)]
+        chosen = [cookie for cookie in self._cookies.values() if self._belongs(cookie, origin)]
         chosen.sort(key=lambda cookie: -len(cookie.path))  # stable: older first among equals
+        return chosen
+
+    def header(self, url: str, *, now: float) -> str:
+        """Return the Cookie header for a request, empty if no cookie belongs to it."""
+        chosen = self.belonging(url, now=now)
         return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in chosen)
 
     def get(self, name: str) -> str | None:
@@ -70,13 +78,20 @@ class Jar:
         """Forget the cookies of this name on every path."""
         self._cookies = {place: cookie for place, cookie in self._cookies.items() if cookie.name != name}
 
-    def _store(self, cookie: Cookie, origin: Origin, now: float) -> None:
+    def _read(self, line: str, origin: Origin, now: float) -> Cookie | None:
+        return parse(line, origin, now=now, shared_domains=self._shared_domains)
+
+    def _belongs(self, cookie: Cookie, origin: Origin) -> bool:
+        return cookie.belongs_to(origin)
+
+    def _store(self, cookie: Cookie, origin: Origin, now: float) -> bool:
         if not origin.secure and self._covers_secure(cookie):
-            return
+            return False
         if cookie.expires_at is not None and cookie.expires_at <= now:
             self._cookies.pop(cookie.place, None)
         else:
             self._cookies[cookie.place] = cookie
+        return True
 
     def _covers_secure(self, cookie: Cookie) -> bool:
         """Say whether a cookie from an insecure place would stand before a secure one (RFC 6265bis §5.7 step 16)."""
