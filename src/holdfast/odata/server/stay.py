@@ -104,10 +104,14 @@ class Sessions:
         ref = self._places.get(known)
         if ref is None:
             ref = (await self.load(caller, context_id)).ref
-            if len(self._places) >= REMEMBERED:
-                del self._places[next(iter(self._places))]
-            self._places[known] = ref
+            self.remember(caller, context_id, ref)
         return ref
+
+    def remember(self, caller: Caller, context_id: str, ref: Ref) -> None:
+        """Keep in mind where a session is: the lease of its next request needs no look for it."""
+        if len(self._places) >= REMEMBERED:
+            del self._places[next(iter(self._places))]
+        self._places[alias_of(context_id), caller.owner] = ref
 
     async def load(self, caller: Caller, context_id: str) -> Session:
         """Return this caller's session with this id; raise ContextGone if there is none."""
@@ -267,6 +271,7 @@ class Stay:
 
     async def _open(self) -> Session:
         self.node = await self._opened(self.buffer)
+        self.sessions.remember(self.caller, str(self.node.id), self.node.ref)
         self.calling.enter(self.node)
         self._stored = self.buffer.state
         return self.node
