@@ -6,7 +6,7 @@ import pytest
 
 from core.world import TUNING, World, opened
 from holdfast.core.manager import ENDED_TOPIC, Manager
-from holdfast.core.model import Message, Reason
+from holdfast.core.model import Message, Reason, Record, Ref
 from holdfast.core.together import together
 from holdfast.errors import (
     SessionEnded,
@@ -148,6 +148,27 @@ async def test_a_call_in_a_session_that_moved_to_another_tree_goes_on(manager: M
     logon = await manager.open("security", owner="ann")
     async with manager.running(session):
         await manager.rotate(elsewhere, parent=logon)
+        await manager.touch_running()
+        await anyio.sleep(0)
+    assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl
+
+
+async def test_a_call_in_a_session_that_moves_while_its_use_is_recorded_goes_on(
+    manager: Manager, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E18, E20
+    session = await opened(manager)
+    elsewhere = await manager.get(session.ref)
+    logon = await manager.open("security", owner="ann")
+    current = manager.current
+
+    async def then_it_moves(ref: Ref) -> Record | None:
+        found = await current(ref)
+        if elsewhere.record.parent is None:
+            await manager.rotate(elsewhere, parent=logon)
+        return found
+
+    async with manager.running(session):
+        monkeypatch.setattr(manager, "current", then_it_moves)
         await manager.touch_running()
         await anyio.sleep(0)
     assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl

@@ -563,13 +563,21 @@ class Manager:
     async def _touch_call(self, call: Running) -> None:
         session = call.session
         try:
-            stored = await self.current(session.ref)  # it may have moved to another tree
-            if stored is None or not await self._touch(stored, busy=True, counts=call.counts):
+            if not await self._touch_there(session.ref, counts=call.counts):
                 self._cancel(session.key)
         except StoreUnavailable:
             after = self._touch_after(session.record) if call.counts else None
             if after is not None:
                 self.missed.add(Use(session.ref, None), now=self.clock(), touch_after=after)
+
+    async def _touch_there(self, ref: Ref, *, counts: bool) -> bool:
+        """Record the use of a node in whichever tree it is, also if it moves meanwhile; return whether it is live."""
+        tree = b""
+        while (stored := await self.current(ref)) is not None and stored.tree != tree:
+            if await self._touch(stored, busy=True, counts=counts):
+                return True
+            tree = stored.tree
+        return False
 
     async def _announce_end(self, record: Record, fact: Fact) -> None:
         self.tell(fact, record)
