@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -22,6 +23,7 @@ from stores.stores import Servers
 
 SHARDS = 7
 _numbers = itertools.count(1)
+MOVING: ContextVar[bool] = ContextVar("moving", default=False)
 
 
 class Bench:
@@ -258,3 +260,111 @@ async def test_the_first_of_all_shards_are_found_however_they_are_spread(bench: 
             assert found["all"] == sorted(nodes, key=lambda row: row.key)[:count]
             assert found["due"] == sorted(nodes, key=lambda row: (row.due_at, row.key))[:count]
             assert expired == sorted(nodes, key=lambda row: (row.idle, row.key))[:count]
+
+
+async def _tracked(store: Store, node: Record, lock: Record) -> None:
+    """See that a node below the one that moves is found in each of the ways that do not name its tree."""
+    found = await store.sessions.load(alias_of("tool"), now=NOW)
+    assert found is not None
+    assert found.above[0] == node.key
+    for key in (node.key, found.record.key, lock.key):
+        assert [row.key for row in await store.sessions.find("key", key)] == [key]
+    assert {row.key for row in await store.sessions.find("owner", "ann")} == {node.key, found.record.key}
+    assert {row.key for row in await store.sessions.find("parent", node.key)} == {found.record.key, lock.key}
+    with refused(SessionExists):
+        await store.sessions.create(in_shard(5, name="tool"), now=NOW)
+
+
+class Pause:
+    """Lets the worker of a move stand still before one of its trips, until it is woken."""
+
+    def __init__(self, store: Store, trip: int) -> None:
+        self._store, self._left = store, trip
+        self.asleep, self.woken, self.happened = anyio.Event(), anyio.Event(), False
+
+    async def move(self, node: Record, target: Record) -> None:
+        MOVING.set(True)
+        await self._store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=target.ref)
+        self.asleep.set()
+
+    def begin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run: Callable[..., Awaitable[Any]] = Shards.run
+
+        async def sleepy(shards: Shards, script: str, *arguments: Any, **named: Any) -> Any:
+            if MOVING.get():
+                self._left -= 1
+                if self._left < 0:
+                    self.happened = True
+                    self.asleep.set()
+                    await self.woken.wait()
+            return await run(shards, script, *arguments, **named)
+
+        monkeypatch.setattr(Shards, "run", sleepy)
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+async def test_a_node_is_found_at_every_instant_of_a_move_that_stands_still(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, is_root: bool
+) -> None:  # S2, E10, E25
+    for trip in itertools.count():
+        bench.namespace = f"shards{next(_numbers)}"
+        async with bench.open() as store, bench.open() as other, bench.open() as third:
+            top, target = in_shard(1), in_shard(2)
+            node = in_shard(1, name="old", owner="ann") if is_root else below(top, name="old", owner="ann")
+            tool, lock = below(node, name="tool", owner="ann"), below(node, kind="lock", holds=True, due_at=NOW)
+            await chain(store, top, target, node, tool, lock)
+            await _tracked(third, node, lock)  # it remembers where the tool was
+            pause = Pause(store, trip)
+            with anyio.fail_after(20), monkeypatch.context() as patched:
+                pause.begin(patched)
+                async with anyio.create_task_group() as group:
+                    group.start_soon(pause.move, node, target)
+                    await pause.asleep.wait()
+                    for reader in (other, third):
+                        await _tracked(reader, node, lock)
+                    pause.woken.set()
+            await _tracked(other, node, lock)
+            moved = await other.sessions.load(alias_of("new"), now=NOW)
+            assert moved is not None
+            assert moved.above == (target.key,)
+            assert await other.sessions.load(alias_of("old"), now=NOW) is None
+            assert len(await other.sessions.find("all", b"")) == 5
+            assert await bench.wrong() == set()
+        if not pause.happened:
+            assert trip > 8, "the move makes some trips"
+            return
+
+
+@pytest.mark.parametrize("step", ["import", "restore", "settle"])
+async def test_who_looks_for_a_node_finishes_the_move_of_a_worker_that_died(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:  # E15, E25
+    async with bench.open() as store, bench.open() as other:
+        top, target = in_shard(1), in_shard(2)
+        node = below(top, name="old", owner="ann")
+        tool, lock = below(node, name="tool", owner="ann"), below(node, kind="lock", holds=True, due_at=NOW)
+        await chain(store, top, target, node, tool, lock)
+        dies_before(monkeypatch, step)
+        with refused(StoreUnavailable):
+            await store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=target.ref)
+        await _tracked(other, node, lock)
+        assert await lives(other, replace(lock, tree=target.key))
+        assert await other.sessions.load(alias_of("new"), now=NOW) is not None
+        assert await other.sessions.load(alias_of("old"), now=NOW) is None
+        assert await bench.wrong() == set()
+
+
+async def test_who_looks_for_a_node_whose_move_is_refused_finds_it_where_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:  # E17
+    async with bench.open() as store, bench.open() as other:
+        top, target, node, lock = await subtree(store)
+        dies_before(monkeypatch, "import")
+        with refused(StoreUnavailable):
+            await store.sessions.rekey(node, alias=alias_of("new"), mark="", now=NOW, parent=target.ref)
+        assert not await bench.wrong() - {"index_dangles"}, "homes may name what is on its way"
+        await other.sessions.end(target.ref, Reason.LOGOUT, now=NOW)
+        loaded = await other.sessions.load(alias_of("old"), now=NOW)
+        assert loaded is not None
+        assert loaded.above == (top.key,)
+        assert await lives(other, lock)

@@ -4,13 +4,14 @@
 2. In the new shard, one step unpacks the parcel below the new parent, or refuses it, and remembers what it decided.
 3. In the old shard, one step forgets the parcel, or unpacks it where it was if it was refused.
 
-Between 1 and 2 the nodes cannot be loaded, for one round trip. If the worker dies in between, whoever looks for what is
-due finds the parcel after `LAPSE_S` and goes on with 2; a worker that wakes up later is told what was decided.
+Until 3, homes go on naming the old shard. Who looks there for one of the nodes and finds the parcel takes steps 2 and 3
+itself, so a node is found at any instant. If nobody does and the worker dies, whoever looks for what is due goes on
+with 2 after `LAPSE_S`. A worker that wakes up later is told what was decided.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from secrets import token_bytes
-from typing import Final
+from typing import Any, Final
 
 from holdfast.core.model import Record, Ref
 from holdfast.errors import BadInput, SessionConflict, SessionEnded
@@ -37,11 +38,25 @@ class Moves:
         lapse = numbers(self._clock() + LAPSE_S) + TARGET.pack(target) + name
         parcel, *keys = await self._send(record, (alias, mark, numbers(now), parent.key, parent.tree, lapse), source)
         row = await self._deliver(source, target, parcel, name, keys, now)
-        if row is None:
-            [row] = await self._shards.run("rows_of", target, record.key)
-        if row is None:
-            raise SessionConflict(f"node {record.hex} is gone")
-        return record_of(record.key, row)
+        if row is not None:
+            return record_of(record.key, row)
+        if arrived := await self.rows([(record.key, target)]):
+            return arrived[0]
+        raise SessionConflict(f"node {record.hex} is gone")
+
+    async def rows(self, nodes: Iterable[tuple[bytes, int]]) -> list[Record]:
+        """Return the rows of nodes in several shards, those that are there; one on its way is brought where it goes."""
+        by_shard: dict[int, list[bytes]] = {}
+        for key, shard in nodes:
+            by_shard.setdefault(shard, []).append(key)
+        found: dict[bytes, Record] = {}
+        for (shard, keys), rows in zip(by_shard.items(), await self._shards.each("rows_of", by_shard), strict=True):
+            for key, row in zip(keys, rows, strict=True):
+                if isinstance(row, bytes):
+                    found[key] = record_of(key, row)
+                elif row is not None and (brought := await self._brought(key, shard, row)):
+                    found[key] = brought
+        return list(found.values())
 
     async def finish(self) -> None:
         """Deliver what workers that died have left on its way; look for it twice in the time that takes to lapse."""
@@ -49,12 +64,23 @@ class Moves:
         if now - self._looked_at < LAPSE_S / 2:
             return
         self._looked_at = now
-        for source, overdue in enumerate(await self._shards.everywhere("parcels", numbers(now))):
-            for target, parcel, name, *keys in overdue:
-                try:
-                    await self._deliver(source, target, parcel, name, keys, now)
-                except (SessionEnded, BadInput):
-                    continue  # it was refused, and is back where it came from
+        for source, overdue in enumerate(await self._shards.everywhere("overdue", numbers(now))):
+            for address in overdue:
+                await self._forward(source, address)
+
+    async def _brought(self, key: bytes, source: int, address: Sequence[Any]) -> Record | None:
+        shard = await self._forward(source, address)
+        [row] = await self._shards.run("rows_of", shard, key)
+        return record_of(key, row) if isinstance(row, bytes) else None
+
+    async def _forward(self, source: int, address: Sequence[Any]) -> int:
+        """Deliver somebody else's parcel; return the shard in which its nodes are then."""
+        target, parcel, name, *keys = address
+        try:
+            await self._deliver(source, target, parcel, name, keys, self._clock())
+        except (SessionEnded, BadInput):
+            return source  # it was refused, and is back where it came from
+        return int(target)
 
     async def _send(self, record: Record, where: Sequence[bytes | str], source: int) -> list[bytes]:
         for _ in range(TURNS):
@@ -84,7 +110,7 @@ class Moves:
         try:
             rows = await self._shards.step("import", target, parcel, numbers(now), keys=[*logs[1], decision])
         except (SessionEnded, BadInput):
-            await self._shards.step("restore", source, keys[0], 1, keys=logs[0])
+            await self._shards.step("restore", source, keys[0], name, 1, keys=logs[0])
             raise
-        await self._shards.step("restore", source, keys[0], 0, keys=logs[0])
+        await self._shards.step("restore", source, keys[0], name, 0, keys=logs[0])
         return rows[0] if rows else None

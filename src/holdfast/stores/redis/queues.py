@@ -8,7 +8,7 @@ whoever dies when, and a limit is never exceeded. The place of a worker that die
 than the limit may be open.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -57,8 +57,10 @@ class Room:
 class Queues:
     """Makes room for new nodes, one after the other within each scope."""
 
-    def __init__(self, shards: Shards, clock: Callable[[], float]) -> None:
-        self._shards, self._clock = shards, clock
+    def __init__(
+        self, shards: Shards, clock: Callable[[], float], rows: Callable[[Rivals], Awaitable[list[Record]]]
+    ) -> None:
+        self._shards, self._clock, self._rows = shards, clock, rows
 
     @asynccontextmanager
     async def room(
@@ -155,7 +157,7 @@ class Queues:
             value = getattr(record, limit.scope)
             living = [
                 row
-                for row in await self.rows(rivals)
+                for row in await self._rows(rivals)
                 if (row.kind, getattr(row, limit.scope), row.state) == (record.kind, value, State.LIVE)
                 and expires_at(row) > now
                 and row.key not in leaving
@@ -170,19 +172,6 @@ class Queues:
         answers = await self._shards.everywhere("total", record.kind, numbers(now), needed, b"".join(limit.spare))
         candidates = [row for answer in answers for row in records(answer[1:]) if row.key not in leaving]
         return victims(replace(limit, most=len(candidates) + 1 - excess), candidates, now)
-
-    async def rows(self, nodes: Iterable[tuple[bytes, int]]) -> list[Record]:
-        """Return the rows of nodes in several shards, those that are there."""
-        by_shard: dict[int, list[bytes]] = {}
-        for key, shard in nodes:
-            by_shard.setdefault(shard, []).append(key)
-        found = await self._shards.each("rows_of", by_shard)
-        return [
-            record_of(key, row)
-            for keys, rows in zip(by_shard.values(), found, strict=True)
-            for key, row in zip(keys, rows, strict=True)
-            if row is not None
-        ]
 
     async def _mark(self, victim: Record, now: float) -> Record | None:
         """Mark a node `replaced`, if it is still as it was when it was chosen."""

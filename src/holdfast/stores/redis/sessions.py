@@ -101,14 +101,14 @@ class RedisSessions:
             if answer != 0:
                 return answer
             self._places.pop(alias, None)
-        shard = self._shards.of_key(alias)
-        answer = await self._load(shard, NOWHERE, alias, NOWHERE, ours, times)
-        if answer and answer[0] == NOWHERE:
-            _, key, shard = answer
-            answer = await self._load(shard, key, alias, NOWHERE, ours, times)
+        answer, shard = await self._search(alias, ours, times)
         if answer:
             self._remember(alias, shard, answer[0])
         return answer
+
+    async def _search(self, alias: bytes, ours: bytes, times: bytes) -> tuple[Any, int]:
+        """Return what loading by alias answers, and the shard in which the node is."""
+        return await self._load(0, NOWHERE, alias, NOWHERE, ours, times), 0
 
     def _remember(self, alias: bytes, shard: int, key: bytes) -> None:
         if len(self._places) >= REMEMBERED:

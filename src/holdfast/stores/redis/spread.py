@@ -22,13 +22,13 @@ from holdfast.core.policy import expires_at
 from holdfast.core.ports import Index
 from holdfast.errors import BadInput, SessionEnded, SessionExists
 from holdfast.stores.redis.codec import numbers, record_of
-from holdfast.stores.redis.entries import alias_entry, names_of
+from holdfast.stores.redis.entries import alias_entry, names_of, places
 from holdfast.stores.redis.moving import Moves
 from holdfast.stores.redis.queues import LAPSE_S, REFUSALS, Queues
-from holdfast.stores.redis.sessions import RedisSessions, records, sought
+from holdfast.stores.redis.sessions import NOWHERE, RedisSessions, records, sought
 from holdfast.stores.redis.shards import Shards, gathered
 
-FEW = 8  # nodes that a shard is asked for at least, where all are asked
+FEW = 8  # nodes that a shard is asked for at least, where all are asked; entries of one name
 
 
 class SpreadSessions(RedisSessions):
@@ -37,8 +37,8 @@ class SpreadSessions(RedisSessions):
     def __init__(self, shards: Shards, clock: Callable[[], float]) -> None:
         super().__init__(shards)
         self._clock = clock
-        self._queues = Queues(shards, clock)
         self._moves = Moves(shards, clock)
+        self._queues = Queues(shards, clock, self._moves.rows)
 
     async def create(self, record: Record, limits: Sequence[Limit] = (), *, now: float) -> Created:
         """See `SessionStore.create`."""
@@ -103,8 +103,7 @@ class SpreadSessions(RedisSessions):
             return []
         match index, value:
             case "key", bytes():
-                _, found = await self._page(self._shards.of_key(value), index, value, after, count)
-                return found
+                return await self._of_key(value) if not after or after < value else []
             case "tree", bytes():
                 return records(await self._shards.run("find", self._shards.of_key(value), index, value, after, count))
             case "parent", bytes():
@@ -131,6 +130,33 @@ class SpreadSessions(RedisSessions):
         return sorted(claims, key=lambda claim: _by_due(claim.record))
 
     # -- inside
+
+    async def _search(self, alias: bytes, ours: bytes, times: bytes) -> tuple[Any, int]:
+        """See `RedisSessions`. The shards that the home names are asked, until it names no others and nothing moves."""
+        home, before, arrived = self._shards.of_key(alias), None, False
+        while True:
+            answer = await self._load(home, NOWHERE, alias, NOWHERE, ours, times)
+            if not answer or answer[0] != NOWHERE:
+                return answer, home
+            if answer == before and not arrived:
+                return 0, home
+            named, before = places(answer[1:]), answer
+            for key, shard in named:
+                found = await self._load(shard, key, alias, NOWHERE, ours, times)
+                if found != 0:
+                    return found, shard
+            arrived = any(row.alias == alias for row in await self._moves.rows(named))
+
+    async def _of_key(self, key: bytes) -> list[Record]:
+        """Return the node with a key, in whichever shard; its home is asked until it names no others."""
+        home, before = self._shards.of_key(key), None
+        while (found := await self._shards.run("find", home, "key", key, b"", FEW)) != before:
+            if found and isinstance(found[1], bytes):
+                return records(found)
+            if rows := await self._moves.rows(places(found) or [(key, home)]):
+                return rows
+            before = found
+        return []
 
     async def _claim_there(self, due: Iterable[Record], kinds: Collection[str], **named: Any) -> list[Claim]:
         """Claim nodes in their shards, as far as nobody else has in between."""
@@ -173,7 +199,7 @@ class SpreadSessions(RedisSessions):
         key, shard, reserved, _ = other
         if reserved:
             return True
-        return any(name.startswith(b"k") or row.alias == alias for row in await self._queues.rows([(key, shard)]))
+        return any(name.startswith(b"k") or row.alias == alias for row in await self._moves.rows([(key, shard)]))
 
     async def _page(
         self, home: int, index: Index, value: bytes | str, after: bytes, count: int
@@ -181,9 +207,10 @@ class SpreadSessions(RedisSessions):
         """Return the keys that a home names, in order, and the rows of those that are there."""
         found = await self._shards.run("find", home, index, value, after, count)
         pairs = list(zip(found[::2], found[1::2], strict=True))
-        here = [record_of(key, row) for key, row in pairs if isinstance(row, bytes)]
-        there = await self._queues.rows((key, row) for key, row in pairs if isinstance(row, int))
-        return [key for key, _ in pairs], sorted([*here, *there], key=_by_key)
+        there = await self._moves.rows((key, row) for key, row in pairs if isinstance(row, int))
+        rows = {row.key: row for row in there}
+        rows.update((key, record_of(key, row)) for key, row in pairs if isinstance(row, bytes))
+        return [key for key, _ in pairs], sorted(rows.values(), key=_by_key)
 
     async def _merged(self, index: Index, value: bytes | str, after: bytes, count: int) -> list[Record]:
         """Return the first nodes of all shards: a few of each, and more of those that may have more of the first."""

@@ -1,4 +1,4 @@
--- uses: rows list clocks nodes; keys: 6
+-- uses: rows list clocks nodes parcels; keys: 7
 -- Compare a part of a shard's nodes, or of its list, with what there should be.
 -- ARGV: shard, `nodes` or `list`, cursor; or `have` or `bear` and entries
 -- Answer: of nodes, the next cursor, entries missing here, entries that belong to other shards' homes, and the keys of
@@ -18,7 +18,7 @@ local function all_of(node)
 end
 
 local function bears(entry)
-  local node = read(key_of(entry))
+  local node = read(key_of(entry)) or sent(key_of(entry))
   if not node then return false end
   for _, own in ipairs(all_of(node)) do
     if own == entry then return true end

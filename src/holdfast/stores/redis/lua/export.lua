@@ -33,7 +33,7 @@ return answer(function()
   for number, moved in ipairs(all) do
     local log = call('HGETALL', logs[moved.key])
     packed_nodes[number] = {moved.key, moved.row, call('HGET', LEASES, moved.key) or '', log}
-    remove(moved)
+    remove(moved, true)
     call('UNLINK', logs[moved.key])
   end
   local parcel = cmsgpack.pack({key, ARGV[5], ARGV[6], ARGV[8], ARGV[9], weight, packed_nodes})

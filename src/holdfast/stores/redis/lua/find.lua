@@ -1,5 +1,5 @@
 -- uses: rows list clocks nodes; keys: 3
--- Return nodes of one index: key and row of each, or key and shard where its row is not in this shard.
+-- Return nodes of one index: key and row of each, or key and shard where its row is in another shard or on its way there.
 -- ARGV: shard, index, value, after, count
 -- Answer: what is ordered by key comes in order, after the key `after`; what is ordered by time earliest first.
 
@@ -63,7 +63,7 @@ end
 
 -- An owner's or a client's nodes stand by kind, and by key within a kind: take the first of each kind.
 local function by_scope(letter, field)
-  local prefix, list, places = letter .. digest(value, 5), {}, {}
+  local prefix, list = letter .. digest(value, 5), {}
   local from = first(prefix)
   while from do
     local kind
@@ -73,18 +73,17 @@ local function by_scope(letter, field)
     scan(kind, behind(kind), function(entry)
       local key, shard = key_of(entry), shard_of(entry)
       local node = shard == HERE and read(key)
-      if shard ~= HERE or node and text(node, field) == value then
+      if not node and SHARDS > 1 or node and text(node, field) == value then
         number = number + 1
-        list[#list + 1] = key
-        places[key] = node and node.row or shard
+        list[#list + 1] = {key, node and node.row or shard}
       end
       return number >= count
     end)
     from = kind .. string.rep('\255', 18)
   end
-  table.sort(list, by_key)
-  for _, key in ipairs(list) do
-    if add(key, places[key]) then return end
+  table.sort(list, function(one, other) return by_key(one[1], other[1]) end)
+  for _, own in ipairs(list) do
+    if add(own[1], own[2]) then return end
   end
 end
 

@@ -1,7 +1,8 @@
 -- uses: rows list clocks nodes steps; keys: 7
 -- Unpack a parcel below its new parent. What is decided here, once, holds: the last key remembers it for an hour.
 -- ARGV: shard, parcel, now; the keys after the shard's are the event logs of its nodes in order, then the decision
--- Answer: the moved node's row.
+-- Answer: the moved node's row; nothing if it was unpacked before. Then homes are told once more what is here, since who
+-- unpacked it may have died.
 
 local key, alias, name, target, target_root, weight, nodes = unpack(cmsgpack.unpack(ARGV[2]))
 local now, decision, fixed = unpacked('<d', ARGV[3]), KEYS[#KEYS], #KEYS - #nodes - 1
@@ -30,9 +31,16 @@ local function arrive(number, node)
   for field = 1, #log, 2 do call('HSET', KEYS[fixed + number], log[field], log[field + 1]) end
 end
 
+local function tell_homes()
+  for _, kept in ipairs(nodes) do
+    local node = at(kept[1], target_root)
+    if node then carry_all('+', by_text(node)) end
+  end
+end
+
 return answer(function()
   local decided = call('GET', decision)
-  if decided == 'yes' then return {} end
+  if decided == 'yes' then return tell_homes() end
   if decided then refuse('ended', target) end
   local moved = {}
   for number, kept in ipairs(nodes) do moved[number] = decode(kept[1], kept[2]) end

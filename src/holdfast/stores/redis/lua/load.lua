@@ -1,7 +1,8 @@
 -- uses: rows; keys: 3
 -- Return a node of a live chain and its ancestors' keys; record the use if that is asked for and due.
 -- ARGV: shard, key or '', alias or '', tree or '', owner (with a letter before it) or '', now, touch_after, busy_until
--- Answer: nil, or {key, row, ancestors…}; 0 if there is no such node here; {'', key, shard} if it is in another shard.
+-- Answer: nil, or {key, row, ancestors…}; 0 if there is no such node here; {'', key, shard…} if it may be in other
+-- shards, or on its way from here to one.
 
 local key, alias, root, owner = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local now, after, busy = unpacked('<ddd', ARGV[6])
@@ -15,10 +16,13 @@ local function look_up()
   -- includes: list
   local node, elsewhere
   scan('a' .. sub(alias, 1, 7), first('a' .. sub(alias, 1, 7)), function(entry)
-    if shard_of(entry) == HERE then
-      node = fits(read(key_of(entry)))
-    else
-      elsewhere = {'', key_of(entry), shard_of(entry)}
+    local here = shard_of(entry) == HERE and read(key_of(entry))
+    if here then
+      node = fits(here)
+    elseif SHARDS > 1 then
+      elsewhere = elsewhere or {''}
+      elsewhere[#elsewhere + 1] = key_of(entry)
+      elsewhere[#elsewhere + 1] = shard_of(entry)
     end
     return node
   end)

@@ -53,11 +53,14 @@ local function insert(node)
   count_living(node, 1)
 end
 
--- Remove a row, with its lease; its event log is a key of its own, which the caller names.
-local function remove(node)
+-- Remove a row, with its lease; its event log is a key of its own, which the caller names. Homes name one that leaves for
+-- another shard until it has arrived there.
+local function remove(node, leaves)
   call('HDEL', NODES, node.key)
   call('HDEL', LEASES, node.key)
-  carry_all('-', by_text(node))
+  for _, entry in ipairs(by_text(node)) do
+    if not (leaves and AT_HOME[sub(entry, 1, 1)]) then carry('-', entry) end
+  end
   carry_all('-', by_clock(node))
   count_living(node, -1)
 end

@@ -1,16 +1,19 @@
--- uses: ; keys: 7
--- Return the parcels that lie in a shard and whose time is over. ARGV: shard, now
--- Answer: of each the shard it goes to, the parcel, its name, and the keys of all its nodes.
+-- Parcels: nodes on their way into a tree of another shard. Each lies in the shard they leave, until they have arrived.
 
-local now, found = unpacked('<d', ARGV[2]), {}
-local kept = call('HGETALL', KEYS[7])
-for number = 2, #kept, 2 do
-  local lapse, shard, name = unpacked('<dHc8', kept[number])
-  if lapse <= now then
-    local parcel = sub(kept[number], 19)
-    local overdue = {shard, parcel, name}
-    for _, node in ipairs(cmsgpack.unpack(parcel)[7]) do overdue[#overdue + 1] = node[1] end
-    found[#found + 1] = overdue
+-- Return a node that is on its way, as it was when it left, and its parcel.
+local function sent(key)
+  for _, kept in ipairs(call('HVALS', KEYS[7])) do
+    for _, node in ipairs(cmsgpack.unpack(sub(kept, 19))[7]) do
+      if node[1] == key then return decode(key, node[2]), kept end
+    end
   end
 end
-return found
+
+-- Return the shard a parcel goes to, what is in it, its name, and the keys of all its nodes.
+local function opened(kept)
+  local _, shard, name = unpacked('<dHc8', kept)
+  local parcel = sub(kept, 19)
+  local address = {shard, parcel, name}
+  for _, node in ipairs(cmsgpack.unpack(parcel)[7]) do address[#address + 1] = node[1] end
+  return address
+end
