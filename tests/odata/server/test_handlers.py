@@ -29,7 +29,7 @@ class Things(EntitySet[Thing]):
         return [Thing("1", "one")]
 
     def read(self, key: str) -> Thing:
-        return Thing(key, "one", "v1")
+        return Thing(key, "one", {"1": "v1", "2": None}.get(key, key))
 
     def edit(self, row: Thing) -> Thing:
         self.nodes.append(calling().node)
@@ -72,6 +72,29 @@ async def test_an_entity_whose_version_is_not_known_in_a_list_has_no_etag_there(
         listed = (await tab.send("GET", "Things")).json()["value"]
         assert "@odata.etag" not in listed[0]
         assert (await tab.send("GET", "Things('1')")).json()["@odata.etag"] == 'W/"v1"'
+
+
+async def test_an_entity_whose_version_is_not_known_is_read_all_the_same() -> None:  # O11
+    async with served(Things()) as tab:
+        for known in ({}, {"If_None_Match": ""}, {"If_None_Match": 'W/""'}):
+            read = await tab.send("GET", "Things('2')", **known)
+            assert (read.status_code, read.json()["ID"]) == (200, "2")
+            assert "etag" not in read.headers
+
+
+async def test_a_version_of_any_text_is_one_etag_and_one_line() -> None:  # O11
+    async with served(Things()) as tab:
+        for key, version in (
+            ("a%0D%0AX-More:%20b", "a%0D%0AX-More:%20b"),
+            ("a,b", "a%2Cb"),
+            ('"', "%22"),
+            ("ö", "%C3%B6"),
+        ):
+            read = await tab.send("GET", f"Things('{key}')")
+            assert read.headers["etag"] == read.json()["@odata.etag"] == f'W/"{version}"'
+            assert "x-more" not in read.headers
+            again = await tab.send("GET", f"Things('{key}')", If_None_Match=f'W/"x", {read.headers["etag"]}')
+            assert again.status_code == 304
 
 
 async def test_a_handler_is_told_the_node_of_its_session_from_the_edit_on() -> None:  # S6

@@ -18,6 +18,7 @@ from holdfast.odata.server.stay import Stay
 NEW_ETAG: Final = 'W/"0"'
 ETAG_BYTES: Final = 9
 REMEMBERED: Final = 10_000  # names of entities
+IN_ETAGS: Final = ":+/=@!*"  # what need not be encoded there: no comma, which divides them
 IN_KEYS: Final = "'(),!*@:$"  # what need not be encoded in a key, besides letters, digits and -._~
 
 
@@ -59,7 +60,9 @@ def etag_of(shape: Shape[Any], row: Any) -> str:
     """
     if shape.version:
         version = getattr(row, shape.properties[shape.version].attribute)
-        return "" if version is None else f'W/"{version}"'
+        if version is None:
+            return ""
+        return f'W/"{version if isinstance(version, int) else quote(str(version), safe=IN_ETAGS)}"'
     return f'W/"{hashlib.blake2b(msgspec.json.encode(row), digest_size=ETAG_BYTES).hexdigest()}"'
 
 
@@ -93,7 +96,7 @@ def check_match(found: Found, if_match: str | None) -> None:
 def matches(field: str, etag: str) -> bool:
     """Say whether an ETag is among those of `If-Match` or `If-None-Match`; weak ones are compared as such."""
     told = [one.strip().removeprefix("W/") for one in field.split(",")]
-    return "*" in told or etag.removeprefix("W/") in told
+    return "*" in told or (etag != "" and etag.removeprefix("W/") in told)
 
 
 def held_rows(stay: Stay, handler: EntitySet[Any]) -> dict[str, Found]:

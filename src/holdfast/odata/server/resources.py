@@ -108,8 +108,9 @@ class _Task:
         method, if_match = self.request.method, self.request.headers.get("if-match")
         if method in ("GET", "HEAD"):
             found = await find(self.stay, handler, key)
-            if matches(self.request.headers.get("if-none-match", ""), found.etag):
-                return Answer(status=304, headers=(VERSION, (b"etag", found.etag.encode())))
+            known = self.request.headers.get("if-none-match")
+            if known is not None and matches(known, found.etag):
+                return Answer(status=304, headers=(VERSION, *_etag(found)))
             return await self._shown(found)
         if method == "DELETE":
             await acts.delete(self.stay, handler, key, if_match)
@@ -126,7 +127,7 @@ class _Task:
         prefer = self.request.headers.get("prefer", "").replace(" ", "").lower()
         where = (b"location", f"{self.request.root}{found.name}".encode()) if status == 201 else None
         if "return=minimal" in prefer:
-            more: list[Header] = [(b"preference-applied", b"return=minimal"), (b"etag", found.etag.encode())]
+            more: list[Header] = [(b"preference-applied", b"return=minimal"), *_etag(found)]
             more += [where, (b"odata-entityid", where[1])] if where else []
             return Answer(status=204, headers=(VERSION, *more))
         return await self._shown(found, status=status, more=(where,) if where else ())
@@ -135,7 +136,7 @@ class _Task:
         told = self.writer.context(found.handler.name, self.options, entity=True)
         record = Record(found.row, found.etag)
         told |= await self.writer.entity(found.handler.shape, record, self.options, found.handler)
-        return self._json(told, status=status, more=((b"etag", found.etag.encode()), *more))
+        return self._json(told, status=status, more=(*_etag(found), *more))
 
     # -- what is below an entity
 
@@ -240,6 +241,10 @@ class _Task:
         kept.append(("$skiptoken", str(following)))
         query = "&".join(f"{quote(name, safe='$@')}={quote(text, safe=_SAFE)}" for name, text in kept)
         return f"{self.request.root}{self.request.path}?{query}"
+
+
+def _etag(found: Found) -> tuple[Header, ...]:
+    return ((b"etag", found.etag.encode()),) if found.etag else ()
 
 
 _SAFE: Final = "$(),'/:;*@ ".strip()
