@@ -298,10 +298,13 @@ class Stay:
         self._stored = self.buffer.state
 
     async def _end(self, node: Session) -> None:
-        """Remove the node; if something is left that was not let go, or hangs below it, the keeper does."""
+        """Remove the node. The keeper does, if something is left that was not let go, or hangs below it, and if a logon
+        above is to hear that its last session may have gone.
+        """
         manager, fence = self.sessions.manager, self._held.lease.fence if self._held else None
         self.node = None
-        if not len(self.buffer) and await manager.store.sessions.delete([node.ref], fence=fence):
+        alone = node.record.parent is None and not len(self.buffer)
+        if alone and await manager.store.sessions.delete([node.ref], fence=fence):
             if self._held is not None:
                 self._held.forget()
             manager.tell(Fact.ENDED, node.record, reason=Reason.CLIENT, gone=True)
