@@ -362,8 +362,10 @@ class Settings(BaseSettings):
     """Requests a minute in one session, counted over all workers; 0: no limit."""
     rate_limit_per_client: float = Field(default=0, ge=0)
     """Requests a minute of one principal, or of one address without authentication; 0: no limit."""
+    rate_limit_unknown_ids: float = Field(default=600, ge=0)
+    """Requests a minute of one address whose cookies name no session, such as guesses; 0: no limit."""
     rate_burst: int = Field(default=1000, ge=1)
-    """Requests that may come at once after a pause, in a session or of a client."""
+    """Requests that may come at once after a pause: in a session, of a client, or with ids that nobody issued."""
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     """Bytes of the largest request body."""
     max_payload_bytes: int = Field(default=1024 * 1024, gt=0)

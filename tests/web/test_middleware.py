@@ -89,7 +89,7 @@ class Browser:
 
 
 @asynccontextmanager
-async def site_on(store: Store) -> AsyncIterator[Site]:
+async def site_on(store: Store, settings: Settings | None = None) -> AsyncIterator[Site]:
     """Two applications under one logon, on a store."""
     clock, sink = Clock(1000.0), RecordingSink()
     routes = [
@@ -99,7 +99,9 @@ async def site_on(store: Store) -> AsyncIterator[Site]:
         Route("/logout", log_out),
         Route("/orders", orders),
     ]
-    async with open_engine(store, kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False) as engine:
+    async with open_engine(
+        store, kinds=KINDS, settings=settings or Settings(), clock=clock, sink=sink, keeper=False
+    ) as engine:
         security = Security(engine=engine)
         apps: dict[str, SessionMiddleware | Starlette] = {
             name: Starlette(

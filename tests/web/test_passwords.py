@@ -16,7 +16,6 @@ from holdfast.testing.sink import RecordingSink
 from holdfast.web.account import Account
 from holdfast.web.kinds import KINDS
 from holdfast.web.passwords import WrongPassword, password_logon, passwords_of
-from holdfast.web.security import Logons
 from holdfast.web.site import Running, Security
 
 SECRET = "correct horse"
@@ -39,7 +38,7 @@ async def test_the_settings_say_the_file_the_cost_and_the_limits(tmp_path: Path)
     async with open_engine(
         memory_store(), kinds=KINDS, settings=Settings(), clock=clock, sink=sink, keeper=False
     ) as engine:
-        running = Running(engine, Logons(engine.manager))
+        running = Running.on(engine)
         who = await logon.logon(running, "Ann", SECRET, address="2001:db8::1")
         assert (who.subject, who.method, who.at, who.address) == ("ann", "password", 1000.0, "2001:db8::1")
         for host in (1, 2):  # of one network

@@ -128,6 +128,10 @@ class SessionMiddleware:
             inner: Scope = dict(scope)
             inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
+            if visit.unknown and (limited := await visit.limited()) is not None:
+                await refuse(scope, send, limited, visit.headers())
+                visit.leave()
+                return
             by_credentials = self._ways.takes_any and await self._ways.enter(visit, self._application.name)
             inner[SESSION] = visit.data
             if not by_credentials and self._minds(scope, visit):

@@ -130,7 +130,10 @@ class RateLimit:
 
 
 class Rates:
-    """The limits of a server: per session and per client, which is the principal, or the address of one unknown."""
+    """The limits of a server: per session and per client, which is the principal, or the address of one unknown.
+
+    What comes with ids that name nothing is counted for each address (R75).
+    """
 
     def __init__(self, counters: Counters, settings: Settings, *, clock: Callable[[], float]) -> None:
         burst = settings.rate_burst
@@ -138,6 +141,9 @@ class Rates:
             counters, "session", per_minute=settings.rate_limit_per_session, burst=burst, clock=clock
         )
         self.client = RateLimit(counters, "client", per_minute=settings.rate_limit_per_client, burst=burst, clock=clock)
+        self.unknown = RateLimit(
+            counters, "address without a session", per_minute=settings.rate_limit_unknown_ids, burst=burst, clock=clock
+        )
 
 
 def _spent(purse: _Purse, cost: float, now: float) -> bool:

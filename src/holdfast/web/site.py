@@ -7,7 +7,7 @@ bank = SessionMiddleware(bank, security, application="bank")
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -24,6 +24,7 @@ from holdfast.web.federation import Federation
 from holdfast.web.kinds import KINDS, SECURITY
 from holdfast.web.listeners import Listener, Listeners, Occasion
 from holdfast.web.opened import Opened
+from holdfast.web.rates import Rates
 from holdfast.web.security import Logons
 
 COOKIE: Final = "holdfast-logon"
@@ -34,6 +35,13 @@ class Running(msgspec.Struct, frozen=True):
 
     engine: Engine
     logons: Logons
+    rates: Rates
+
+    @classmethod
+    def on(cls, engine: Engine) -> Self:
+        """Return what there is on an open engine."""
+        manager = engine.manager
+        return cls(engine, Logons(manager), Rates(engine.store.counters, engine.settings, clock=manager.clock))
 
     @property
     def manager(self) -> Manager:
@@ -107,7 +115,7 @@ class Security:
             manager = self._engine.manager
             theirs, manager.sink = manager.sink, Sinks(manager.sink, self._listeners)
             try:
-                yield Running(self._engine, Logons(manager))
+                yield Running.on(self._engine)
             finally:
                 manager.sink = theirs
             return
@@ -115,4 +123,4 @@ class Security:
         async with open_engine(
             self._store, kinds=self._kinds, keys=self._keys, settings=self.settings, sink=sink
         ) as engine:
-            yield Running(engine, Logons(engine.manager))
+            yield Running.on(engine)

@@ -19,12 +19,14 @@ from holdfast.core.holding import Running as Call
 from holdfast.core.model import Reason, Ref
 from holdfast.core.session import Session
 from holdfast.errors import BadInput, HoldfastError, NotLoggedOn, SessionConflict, SessionEnded, SessionNotFound
+from holdfast.web.address import network_of
 from holdfast.web.application import Application
 from holdfast.web.binding import MILD, Binding, Fingerprint, browser_at, difference, used
 from holdfast.web.caching import guarded, navigates
 from holdfast.web.cookies import CLEAR_SITE_DATA, Cookie, TwoCookies, read_both
 from holdfast.web.csrf import new_token
 from holdfast.web.kinds import HTTP
+from holdfast.web.rates import RateLimited
 from holdfast.web.reply import Header
 from holdfast.web.security import WITH, Logon, logon_of, mark_with
 from holdfast.web.session_data import SessionData
@@ -47,7 +49,6 @@ class Visit:
         "_logon_id",
         "_running",
         "_set",
-        "_unknown",
         "_verdict",
         "address",
         "call",
@@ -57,6 +58,7 @@ class Visit:
         "scope",
         "security",
         "site",
+        "unknown",
     )
 
     def __init__(self, scope: Scope, security: Security, running: Running, app: Application) -> None:
@@ -72,7 +74,7 @@ class Visit:
         self._doubted: Session | None = None  # what the request's cookie names, but its place and program do not match
         self._verdict: Binding = "off"  # what follows from that
         self._set: dict[Cookie, str | None] = {}  # cookies to set; None clears
-        self._unknown: list[Cookie] = []  # cookies that name nothing
+        self.unknown: list[Cookie] = []  # cookies that name nothing
         self._left = self._began = False
         self._counts = True
 
@@ -117,6 +119,18 @@ class Visit:
             self._logon_id = logon_id
         if self.http is not None and self.data.session is not self.http:
             self.data.show(self.http)
+
+    async def limited(self) -> RateLimited | None:
+        """Count cookies that name nothing, and return what to answer if too many come from this address (R75).
+
+        Whose cookies are good is served from there as before. What names nothing is cleared: it keeps nobody out.
+        """
+        try:
+            await self._running.rates.unknown.take(network_of(self.address))
+        except RateLimited as exc:
+            self._tell(Fact.RATE_LIMITED, str(exc))
+            return exc
+        return None
 
     async def log_in(self, logon: Logon, *, ends_at: float | None = None) -> None:
         """Begin a logon for this browser, or go on with the same person's under new ids (R8, S10, S14).
@@ -223,7 +237,7 @@ class Visit:
     def headers(self, given: Iterable[Header] = ()) -> list[Header]:
         """Return the headers of the answer: those given, and what goes with them (R13)."""
         self._began = True
-        cookies = self._cookies() if self._set or self._unknown else []
+        cookies = self._cookies() if self._set or self.unknown else []
         kept = guarded(given, cookies, personal=self.http is not None or self.security is not None)
         if self._left:
             kept.append(CLEAR_SITE_DATA)
@@ -231,8 +245,8 @@ class Visit:
 
     def _cookies(self) -> list[Header]:
         """Return the headers that set and clear cookies."""
-        if self._unknown and navigates(self.scope):
-            self._set |= {cookie: None for cookie in self._unknown if cookie not in self._set}
+        if self.unknown and navigates(self.scope):
+            self._set |= {cookie: None for cookie in self.unknown if cookie not in self._set}
         made = [
             cookie.clear(self.scope) if value is None else cookie.put(self.scope, value)
             for cookie, value in self._set.items()
@@ -246,13 +260,13 @@ class Visit:
             found = await self._running.logons.load_http(session_id, self._app.name, touch=self._touches)
             self.http = found if await self._fits(found, found.content.get(SEEN)) else None
         except (SessionNotFound, SessionEnded):
-            self._unknown.append(self._app.cookie)
+            self.unknown.append(self._app.cookie)
 
     async def _find_logon(self, session_id: str) -> None:
         try:
             security = await self._running.logons.load(session_id, touch=self._touches)
         except SessionNotFound:
-            self._unknown.append(self.site.cookie)
+            self.unknown.append(self.site.cookie)
             return
         logon = logon_of(security)
         if logon is None or not await self._fits(security, self._fingerprint(logon.address, logon.device.encode())):
