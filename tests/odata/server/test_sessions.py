@@ -109,6 +109,14 @@ async def test_metadata_needs_and_touches_nothing() -> None:
         assert "sap-contextid" not in answer.headers
 
 
+async def test_metadata_is_told_to_those_who_may_come_in() -> None:
+    async with opened(token="a-long-random-text") as world:
+        for said, status in ((None, 401), ("Bearer another-text", 401), ("Bearer a-long-random-text", 200)):
+            answer = await world.http.get("/$metadata", headers={"Authorization": said} if said else {})
+            assert answer.status_code == status
+            assert ("Demo" in answer.text) == (status == 200)
+
+
 async def test_two_tabs_have_two_sessions() -> None:
     # O7
     async with opened() as world:

@@ -30,13 +30,19 @@ class Callers:
         visit = scope.get(VISIT)
         if isinstance(visit, Visit) and visit.logon is not None:
             return await self._of_visit(visit, visit.logon.principal)
-        authorization = next((value for name, value in scope["headers"] if name == AUTHORIZATION), None)
+        authorization = _authorization(scope)
         identity = await self._bearer.identity_of(authorization)
         if identity.principal and authorization is not None:
             logon = await self._logons.of_bearer(identity)
             return Caller(identity.principal, identity.principal, logon, (authorization.decode("latin-1"),))
         address = network_of(self._proxies.client_of(scope))
         return Caller(client=address, secrets=self._secrets(scope) if secrets else ())
+
+    async def admit(self, scope: Scope) -> None:
+        """Let pass who may come in, and look for no more than that; raises what `of` raises."""
+        visit = scope.get(VISIT)
+        if not isinstance(visit, Visit) or visit.logon is None:
+            await self._bearer.identity_of(_authorization(scope))
 
     async def _of_visit(self, visit: Visit, principal: str) -> Caller:
         return Caller(principal, principal, await visit.of_logon(), tuple(visit.ids) or self._secrets(visit.scope))
@@ -47,3 +53,7 @@ class Callers:
         except TwoCookies:
             return ()
         return (secret,) if secret else ()
+
+
+def _authorization(scope: Scope) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == AUTHORIZATION), None)

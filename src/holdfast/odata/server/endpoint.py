@@ -90,6 +90,7 @@ class Endpoint:
             if scope["method"] not in METHODS:
                 raise MethodNotAllowed(f"{scope['method']} is not served")
             if path == "$metadata":
+                await self._callers.admit(scope)
                 return self._metadata(scope, headers)
             length = headers.get("content-length", "")
             body = await read_body(receive, self._most, int(length) if LENGTH.fullmatch(length) else None)
