@@ -1,0 +1,258 @@
+"""Where the sessions of a scope are stored: a node of kind `flow` or `exchange`, its cookies sealed in it.
+
+A flow's node is found by the flow's name, at every worker and after a restart, and written by compare-and-set (F13). An
+exchange's node belongs to the worker that processes the message: it is written whenever it changes, so that any keeper
+can log its sessions off when that worker has died, which shows within half a minute.
+"""
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+
+from holdfast.backend.wire import Call, Wire
+from holdfast.core.duty import Duty
+from holdfast.core.kinds import Clocks, Kind
+from holdfast.core.manager import Manager
+from holdfast.core.model import Reason, Ref
+from holdfast.core.policy import expires_at
+from holdfast.core.session import Session
+from holdfast.errors import (
+    BackendUnavailable,
+    Busy,
+    SessionConflict,
+    SessionEnded,
+    SessionExists,
+    SessionNotFound,
+    StoreUnavailable,
+)
+from holdfast.flows.kept import Content, Effect, Sessions
+from holdfast.flows.scopes import Opened
+
+FLOW: Final = "flow"
+EXCHANGE: Final = "exchange"
+YEAR_S: Final = 365 * 86_400.0
+DAY_S: Final = 86_400.0
+WORKER_GONE_S: Final = 30.0  # an exchange whose worker has not shown itself for so long ends
+ABSOLUTE: Final = Clocks(absolute=43_200.0)
+OPENING_S: Final = 10.0  # how long a node may be in the way that is being closed
+PAUSE_S: Final = 0.05
+TURN_S: Final = 30.0
+LABEL_CHARS: Final = 60
+log = logging.getLogger(__name__)
+
+Step = Callable[[Sessions], Effect]
+
+
+class Node(Protocol):
+    """Where the sessions of one scope are."""
+
+    async def read(self) -> Sessions:
+        """Return the sessions as they are now; raise StoreUnavailable before anything has been sent."""
+        ...
+
+    async def change(self, step: Step) -> Effect:
+        """Apply a step to what is stored. The call was answered already, so a store that is away is only logged."""
+        ...
+
+    def turn(self, receiver: str) -> AbstractAsyncContextManager[Any]:
+        """Return a block in which no other call of this scope opens a session at the receiver."""
+        ...
+
+
+class FlowNode:
+    """The sessions of a deployed flow, shared by all its messages and workers."""
+
+    def __init__(self, manager: Manager, flow: str, rules: Mapping[str, Any]) -> None:
+        self._manager, self._flow, self._rules = manager, flow, dict(rules)
+        self._alias = hashlib.sha256(f"{FLOW}\0{flow}".encode()).digest()
+        self._ref: Ref | None = None
+        self._turns: dict[str, anyio.Lock] = {}
+
+    async def read(self) -> Sessions:
+        """Return the sessions as all workers see them."""
+        return Sessions.load((await self.session()).content, **self._rules)
+
+    async def change(self, step: Step) -> Effect:
+        """Apply a step, again whenever another worker was faster."""
+        try:
+            while True:
+                session = await self.session()
+                sessions = Sessions.load(session.content, **self._rules)
+                effect = step(sessions)
+                if not effect.changed:
+                    return effect
+                session.content = sessions.dump()
+                with suppress(SessionConflict):
+                    await self._manager.save(session)
+                    return effect
+        except (StoreUnavailable, SessionEnded, Busy) as exc:
+            log.warning("flow %s: what a call changed in the session was not kept (%s)", self._flow, exc.code)
+            return Effect()
+
+    @asynccontextmanager
+    async def turn(self, receiver: str) -> AsyncIterator[None]:
+        """Wait behind calls of this worker, then behind other workers; who waited too long goes on without."""
+        async with self._turns.setdefault(receiver, anyio.Lock()), AsyncExitStack() as stack:
+            if self._manager.store.shared:
+                ref = (await self.session()).ref
+                with suppress(Busy, SessionEnded):
+                    await stack.enter_async_context(self._manager.hold(ref, wait=TURN_S))
+            yield
+
+    async def session(self) -> Session:
+        """Return the flow's node, opened if it is not there. Raises Busy while an old one is being closed."""
+        with anyio.move_on_after(OPENING_S):
+            while True:
+                if (found := await self._find()) is not None:
+                    return found
+                try:
+                    empty = Sessions(Content()).dump()
+                    return await self._manager.open(FLOW, empty, alias=self._alias, label=self._flow[:LABEL_CHARS])
+                except SessionExists:
+                    await anyio.sleep(PAUSE_S)
+        raise Busy(f"the sessions of flow {self._flow!r} are being closed")
+
+    async def end(self) -> bool:
+        """End the node: whoever keeps it logs off. False if there was none."""
+        found = await self._find()
+        return found is not None and await self._manager.end(found, Reason.CLIENT)
+
+    async def _find(self) -> Session | None:
+        manager = self._manager
+        if self._ref is None:
+            loaded = await manager.store.sessions.load(self._alias, now=manager.clock())
+            if loaded is None:
+                return None
+            self._ref = loaded.record.ref
+        try:
+            return await manager.get(self._ref)
+        except SessionNotFound:
+            self._ref = None
+            return None
+
+
+class ExchangeNode:
+    """The sessions of one message, or of a branch of it, which has a node as soon as a session is born in it."""
+
+    def __init__(
+        self, manager: Manager, flow: str, rules: Mapping[str, Any], above: "ExchangeNode | None" = None
+    ) -> None:
+        self._manager, self._flow, self._above = manager, flow, above
+        self.sessions = Sessions(Content(), **rules)
+        self.session: Session | None = None
+        self._writing = anyio.Lock()
+        self._unwritten = False
+        self._turns: dict[str, anyio.Lock] = {}
+
+    async def read(self) -> Sessions:
+        """Return the sessions of the message."""
+        return self.sessions
+
+    async def change(self, step: Step) -> Effect:
+        """Apply a step and write what it changed."""
+        async with self._writing:
+            effect = step(self.sessions)
+            self._unwritten |= effect.changed
+            if self._unwritten:
+                try:
+                    await self.write()
+                except StoreUnavailable as exc:
+                    log.warning("flow %s: a session of a message is not stored yet (%s)", self._flow, exc.code)
+            return effect
+
+    def turn(self, receiver: str) -> anyio.Lock:
+        """Wait behind other calls of this message."""
+        return self._turns.setdefault(receiver, anyio.Lock())
+
+    async def write(self) -> None:
+        """Write the sessions. Raises SessionNotFound or SessionEnded if the exchange was ended meanwhile."""
+        content = self.sessions.dump()
+        if self.session is None:
+            self.session = await self._open(content)
+        else:
+            self.session.content = content
+            await self._save(self.session)
+        self._unwritten = False
+
+    async def end(self) -> None:
+        """End what is stored; any keeper logs off. What the store cannot be told now it notices by itself."""
+        if self.session is not None:
+            try:
+                await self._manager.end(self.session, Reason.CLIENT)
+            except StoreUnavailable:
+                log.warning("flow %s: a message's session ends later: the store is away", self._flow)
+
+    async def _open(self, content: dict[str, Any]) -> Session:
+        manager, label = self._manager, self._flow[:LABEL_CHARS]
+        if self._above is None:
+            due_at = manager.clock() + WORKER_GONE_S
+            return await manager.open(EXCHANGE, content, named=False, label=label, due_at=due_at)
+        above = self._above.session
+        return await manager.open(EXCHANGE, content, parent=above, named=False, label=label, clocks=ABSOLUTE)
+
+    async def _save(self, session: Session) -> None:
+        while True:
+            try:
+                await self._manager.save(session)
+                return
+            except SessionConflict:  # a keeper has looked at it, or its use was recorded: the content is ours
+                session.record = (await self._manager.get(session.ref)).record
+
+
+# -- keeping and ending
+
+
+def flow_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind, ...]:
+    """Return the kinds of this face for `open_engine`; sessions are logged off over `transport`."""
+
+    async def log_off(duty: Duty) -> None:
+        await _log_off(duty, transport)
+
+    return (
+        Kind(name=FLOW, closer=log_off, outside=True, gone_after=DAY_S, clocks=Clocks(absolute=YEAR_S)),
+        Kind(
+            name=EXCHANGE,
+            closer=log_off,
+            upkeep=_end_if_alone,
+            outside=True,
+            gone_after=DAY_S,
+            clocks=Clocks(idle=WORKER_GONE_S, absolute=ABSOLUTE.absolute, touch_interval=WORKER_GONE_S / 6),
+        ),
+    )
+
+
+async def _end_if_alone(duty: Duty) -> float | None:
+    """End an exchange whose worker does not show itself any more."""
+    ends = expires_at(duty.session.record)
+    if duty.now < ends:
+        return ends
+    await duty.manager.end(duty.session, Reason.IDLE)
+    return None
+
+
+async def _log_off(duty: Duty, transport: httpx2.AsyncBaseTransport | None) -> None:
+    """Log off wherever a channel said how. A receiver that does not know the session (any more) is fine."""
+    sessions = Sessions.load(duty.session.content)
+    over = transport or httpx2.AsyncHTTPTransport()
+    try:
+        for session in (one for one in sessions.opened if one.log_off):
+            await _end_session(session, sessions, over, duty.now)
+    finally:
+        if transport is None:
+            await over.aclose()
+
+
+async def _end_session(session: Opened, sessions: Sessions, over: httpx2.AsyncBaseTransport, now: float) -> None:
+    parts = urlsplit(session.log_off)
+    wire = Wire(f"{parts.scheme}://{parts.netloc}", over)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    cookies = sessions.jar.header(session.log_off, now=now)
+    reply = await wire.send(Call(method="GET", path=target), {"cookie": cookies} if cookies else {}, shield=False)
+    if reply.status >= 500:
+        raise BackendUnavailable(f"{session.receiver} answered {reply.status} to the log-off")

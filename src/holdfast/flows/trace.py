@@ -1,0 +1,83 @@
+"""Which cookies travelled with a call, for whoever looks into re-use: names and hashes, never values (F10).
+
+The hash is keyed with a secret of the scope, so equal hashes mean the same cookie there, at every worker, and nobody
+can guess a value from one.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+HASH_DIGITS: Final = 12
+WIRE_LOGS: Final = ("httpcore2.http11", "httpcore2.http2")
+SET: Final = re.compile(r"""(\(b['"]set-cookie['"], b)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.IGNORECASE)
+log = logging.getLogger("holdfast.flows.cookies")
+
+Shown = tuple[str, str]  # a cookie's name and the hash of its value
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """One call: what was sent, what came back."""
+
+    flow: str
+    channel: str
+    method: str
+    url: str  # without its query
+    status: int
+    sent: tuple[Shown, ...]
+    set: tuple[Shown, ...]
+
+
+Tracer = Callable[[Traced], None]
+
+
+def shown(pairs: Iterable[tuple[str, str]], salt: bytes) -> tuple[Shown, ...]:
+    """Return cookies as they may be shown."""
+    return tuple(
+        (name, hmac.digest(salt, value.encode("latin-1"), hashlib.sha256).hex()[:HASH_DIGITS]) for name, value in pairs
+    )
+
+
+def pair_of(line: str) -> tuple[str, str]:
+    """Return name and value of a Set-Cookie line."""
+    name, equals, value = line.partition(";")[0].partition("=")
+    return (name.strip(), value.strip()) if equals else ("", name.strip())
+
+
+def debug_log() -> Tracer | None:
+    """Return what writes to the log, None while it takes nothing at DEBUG: then nothing is computed either."""
+    return _write if log.isEnabledFor(logging.DEBUG) else None
+
+
+def _write(traced: Traced) -> None:
+    log.debug(
+        "flow %s, %s: %s %s answered %d; sent %s; set %s",
+        traced.flow,
+        traced.channel,
+        traced.method,
+        traced.url,
+        traced.status,
+        _text(traced.sent),
+        _text(traced.set),
+    )
+
+
+def _text(cookies: Iterable[Shown]) -> str:
+    return ", ".join(f"{name} #{digest}" for name, digest in cookies) or "no cookie"
+
+
+def hide_values() -> None:
+    """Keep what the HTTP library logs of answers at DEBUG free of cookies' values."""
+    for name in WIRE_LOGS:
+        logging.getLogger(name).addFilter(_without_values)  # once, however often it is added
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    if "set-cookie" in (message := record.getMessage()).lower():
+        record.msg, record.args = SET.sub(r"\1'…'", message), ()
+    return True

@@ -1,0 +1,118 @@
+"""The receiver as a process, and flows that call it: what the end-to-end tests of flows share."""
+
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from e2e.cluster import free_port
+from holdfast.engine import open_engine
+from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
+
+RECEIVER = Path(__file__).with_name("flows_receiver.py")
+
+
+class Receiver:
+    """A running receiver; `url` and `other_url` are two hosts to a client, and one server."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url, self.other_url = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
+
+    def tell(self, what: str = "stats", value: Any = None) -> dict[str, Any]:
+        """Ask it what it has seen, or to do something."""
+        answer = httpx2.post(f"{self.url}/admin/{what}", json=value)
+        return dict(answer.json())
+
+    @property
+    def authentications(self) -> int:
+        return int(self.tell()["authentications"])
+
+    @property
+    def sessions(self) -> int:
+        return int(self.tell()["sessions"])
+
+    @property
+    def cookies(self) -> list[str | None]:
+        """The Cookie headers of all requests, in order."""
+        return [request["cookie"] for request in self.tell()["requests"]]
+
+    @property
+    def users(self) -> list[str]:
+        """Whose credentials each request carried."""
+        return [request["user"] for request in self.tell()["requests"]]
+
+    def idle_out(self) -> None:
+        """Let so much time pass that it drops every session."""
+        self.tell("advance", 601)
+
+
+@contextmanager
+def running_receiver() -> Iterator[Receiver]:
+    receiver = Receiver(free_port())
+    process = subprocess.Popen([sys.executable, str(RECEIVER), str(receiver.port)])
+    try:
+        until = time.monotonic() + 20
+        while True:
+            try:
+                receiver.tell()
+                break
+            except httpx2.TransportError:
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        yield receiver
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+class Flow:
+    """A deployed flow and clients for its channels."""
+
+    def __init__(self, deployment: Deployment, url: str) -> None:
+        self.deployment, self.url = deployment, url
+        self.exchange, self.split = deployment.exchange, deployment.split
+        self._clients: dict[tuple[str, str], httpx2.AsyncClient] = {}
+
+    def client(self, name: str = "erp", user: str = "anna", url: str = "", inner: Any = None, **channel: Any) -> Any:
+        """Return the client of a channel."""
+        key = name, user
+        if key not in self._clients:
+            transport = ReusingTransport(self.deployment, Channel(name=name, **channel), inner)
+            auth = (user, "secret") if user else None
+            self._clients[key] = httpx2.AsyncClient(transport=transport, auth=auth, base_url=url or self.url)
+        return self._clients[key]
+
+    async def get(self, path: str, **client: Any) -> Any:
+        """Call a channel's receiver and return what it answered; any status but 200 is an error."""
+        answer = await self.client(**client).get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    @property
+    def told(self) -> list[str]:
+        """The codes of what was reported."""
+        return [finding.code for finding in self.deployment.findings]
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+
+
+@asynccontextmanager
+async def flow(
+    reuse: str | None, url: str, store: Any = "memory://", name: str = "orders", **more: Any
+) -> AsyncIterator[Flow]:
+    """Run a flow on an engine of its own."""
+    async with open_engine(store, kinds=flow_kinds()) as engine:
+        made = Flow(Deployment(engine.manager, name, reuse, **more), url)
+        try:
+            yield made
+        finally:
+            await made.close()
