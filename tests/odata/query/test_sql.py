@@ -136,6 +136,11 @@ Weight eq 1.5
 Weight mul 2 eq 3.0
 Weight lt Quantity
 not (Weight lt Quantity)
+not (Quantity gt 1 and Quantity lt 10)
+not (Quantity gt 1 and not (Quantity lt 10)) and not (Done or Note eq 'a')
+not (not (Done or Quantity lt 5))
+not endswith(Note,'a')
+not (indexof(Note,'l') eq 2)
 contains(Note,'milk')
 contains(Note,'%')
 contains(Note,'_')

@@ -143,7 +143,7 @@ class _Exact:
         operand = of_kind(self._visit_within(node.operand), "truth")
         if self.within:  # as an operand NOT would join an IS before it
             return sa.case((operand, sa.false()), (sa.not_(operand), sa.true()))
-        return sa.not_(operand)
+        return sa.type_coerce(sa.not_(operand), sa.Boolean)  # NOT of more than a comparison has no type of its own
 
     def _visit_within(self, node: Any) -> Any:
         outer, self.within = self.within, True
