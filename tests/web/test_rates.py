@@ -121,6 +121,20 @@ async def test_what_a_worker_has_taken_and_not_used_lapses() -> None:
     assert served.count(0.0) == 11
 
 
+@pytest.mark.parametrize("outage", [False, True])
+async def test_a_clock_that_is_set_back_shuts_nobody_out_and_lifts_no_limit(outage: bool) -> None:  # R31
+    [limit], clock, switch, _ = limits(1)
+    switch.set("down" if outage else "up")
+    for jump in (0.0, -86_400.0, -30.0):  # what the clocks of workers differ by is no jump
+        clock.now += jump
+        waits = [await granted(limit) for _ in range(12)]
+        assert waits[:10] == [0.0 if jump != -30.0 else pytest.approx(31.0)] * 10
+        assert 0.0 < waits[10] <= 31.1
+    clock.advance(31.0)
+    assert await granted(limit) == 0.0
+    assert await granted(limit) > 0.0
+
+
 async def test_while_the_store_is_away_each_worker_counts_by_itself_and_does_not_wait_for_it() -> None:
     workers, clock, switch, _ = limits(2)
     switch.set("hanging")

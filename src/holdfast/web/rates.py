@@ -7,7 +7,8 @@ worker at most, and what a worker has taken but not handed out within a minute i
 32 is counted exactly, with a trip for each request. If workers' clocks differ, so does what they find in a bucket, by
 as many seconds' worth of tokens.
 
-While the store is out of reach each worker counts by itself: requests that need no store are served on.
+While the store is out of reach each worker counts by itself: requests that need no store are served on. So it does when
+its clock was set back by more than a minute, until what the store has counted lies in the past again.
 """
 
 import hashlib
@@ -26,6 +27,9 @@ from holdfast.stores.bucket import taken
 SHARE: Final = 16
 LAPSE_S: Final = 60.0
 AWAY_S: Final = 5.0  # how long the store is not asked after it was out of reach
+SET_BACK_S: Final = (
+    60.0  # a wait that is longer than a bucket takes to fill by this is due to a clock that was set back
+)
 PURSES: Final = 10_000
 
 
@@ -72,6 +76,7 @@ class RateLimit:
         self._purses: OrderedDict[str, _Purse] = OrderedDict()
         self._away_until = 0.0
         self.on = self._rate > 0  # there is a limit at all
+        self._longest = self._burst / self._rate + SET_BACK_S if self.on else 0.0
 
     async def take(self, key: str, cost: float = 1.0) -> None:
         """Count `cost` requests; more than a whole burst count as one.
@@ -89,7 +94,7 @@ class RateLimit:
             if _spent(purse, cost, now):
                 return
             barred = purse.barred_until - now if cost >= purse.barred_cost else 0.0
-            wait = barred if barred > 0 else await self._refill(purse, cost, now)
+            wait = barred if 0 < barred <= self._longest else await self._refill(purse, cost, now)
         if wait:
             raise RateLimited(f"too many requests of one {self._name}", retry_after=wait)
 
@@ -120,11 +125,15 @@ class RateLimit:
         return wait
 
     async def _asked(self, purse: _Purse, cost: float, now: float) -> float:
-        if now >= self._away_until:
+        if not now < self._away_until <= now + AWAY_S:
             try:
-                return await self._counters.take(purse.name, rate=self._rate, burst=self._burst, now=now, cost=cost)
+                wait = await self._counters.take(purse.name, rate=self._rate, burst=self._burst, now=now, cost=cost)
+                if wait <= self._longest:
+                    return wait
             except StoreUnavailable:
                 self._away_until = now + AWAY_S
+        if purse.full_at > now + self._longest:
+            purse.full_at = now
         wait, purse.full_at = taken(purse.full_at, rate=self._rate, burst=self._burst, now=now, cost=cost)
         return wait
 
