@@ -173,6 +173,8 @@ def test_facets_bound_texts_and_decimals() -> None:
     for name, value, facets in (
         ("Edm.String", "abcd", {"max_length": 3}),
         ("Edm.Decimal", Decimal("1.25"), {"scale": 1}),
+        ("Edm.Decimal", Decimal("123"), {"precision": 4, "scale": 2}),
+        ("Edm.Decimal", Decimal("1E3"), {"precision": 5, "scale": 2}),
         ("Edm.Decimal", Decimal("1E+3"), {"precision": 3}),
     ):
         with pytest.raises(EdmError, match=name):

@@ -351,8 +351,12 @@ def check_facets(
     decimals = max(0, -int(exponent))
     if scale is not None and decimals > scale:
         raise EdmError(f"the value has {decimals} of at most {scale} decimals of {type_name}")
-    if precision is not None and len(digits) + max(0, int(exponent)) > precision:
+    if precision is None:
+        return
+    if len(digits) + max(0, int(exponent)) > precision:
         raise EdmError(f"the value has more than {precision} digits of {type_name}")
+    if scale is not None and len(digits) + int(exponent) > precision - scale:
+        raise EdmError(f"the value has more than {precision - scale} digits of {type_name} before the point")
 
 
 def shown(value: object) -> str:

@@ -78,6 +78,19 @@ async def test_a_row_is_edited_in_a_session_and_saved(shop: tuple[Tab, sa.Engine
     assert (stored(engine, 1)["title"], stored(engine, 1)["price"]) == ("Faust II", Decimal("9.50"))
 
 
+async def test_a_number_with_more_decimals_than_the_column_is_refused_and_not_rounded(
+    shop: tuple[Tab, sa.Engine],
+) -> None:
+    tab, _ = shop
+    metadata = (await tab.http.get("/$metadata")).text
+    assert '<Property Name="price" Type="Edm.Decimal" Precision="10" Scale="2"/>' in metadata
+    await tab.send("POST", "Books(1)/Shop.Edit", {})
+    for wrong in ("9.505", "123456789.5"):
+        refused = await tab.send("PATCH", "Books(1)", f'{{"price":{wrong}}}'.encode())
+        assert (refused.status_code, refused.json()["error"]["target"]) == (400, "price")
+    assert (await tab.send("PATCH", "Books(1)", b'{"price":9.5}')).json()["price"] == 9.5
+
+
 async def test_a_new_row_gets_its_key_from_the_database(shop: tuple[Tab, sa.Engine]) -> None:
     tab, engine = shop
     made = await tab.send("POST", "Books/Shop.Create", {})

@@ -7,12 +7,13 @@ from holdfast.odata.server.entity_set import EntitySet, Page, Query, Sticky
 from holdfast.odata.server.kind import sticky_kind
 from holdfast.odata.server.operations import action, function, new_action
 from holdfast.odata.server.service import Service
-from holdfast.odata.server.shapes import Computed, ETag, Hidden, Int16, Int64, Key, Single
+from holdfast.odata.server.shapes import Computed, Digits, ETag, Hidden, Int16, Int64, Key, Single
 
 __all__ = [
     "Calling",
     "Computed",
     "Detail",
+    "Digits",
     "ETag",
     "EntitySet",
     "Hidden",

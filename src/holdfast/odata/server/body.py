@@ -118,7 +118,7 @@ def _read_plain(slot: Slot, value: Any, *, ieee754: bool, path: str) -> Any:
         return value
     try:
         found = edm.from_json(slot.edm, value, ieee754=ieee754)
-        edm.check_facets(slot.edm, found, max_length=slot.max_length)
+        edm.check_facets(slot.edm, found, max_length=slot.max_length, precision=slot.precision, scale=slot.scale)
     except edm.EdmError as exc:
         raise WrongValue(str(exc), target=path) from exc
     if isinstance(found, Decimal) and not found.is_finite():  # CSDL §7.2.4: only with Scale="floating"

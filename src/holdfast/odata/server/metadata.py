@@ -206,6 +206,8 @@ class _Maker:
             "collection": slot.collection,
             "nullable": slot.nullable,
             "max_length": slot.max_length,
+            "precision": slot.precision,
+            "scale": slot.scale,
         }
 
     def _type(self, slot: Slot) -> str:

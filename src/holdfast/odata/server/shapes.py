@@ -8,9 +8,9 @@ class Order(msgspec.Struct):
     Version: Annotated[int, ETag] = 1
     Items: list[Item] = []          # Item has a Key of its own: a navigation property; else a complex type
 
-`int` is Edm.Int32 and `Decimal` has any scale; `Annotated[int, Int64]` asks for another type. A property may be null if
-its type says so. Names are those of the Struct's fields, renamed as the Struct says. A field that is `Hidden` is none:
-it is for the handler alone, such as what `edit` has taken, and is kept where the entity is kept.
+`int` is Edm.Int32 and `Decimal` has any scale; `Annotated[int, Int64]` and `Annotated[Decimal, Digits(10, 2)]` ask for
+others. A property may be null if its type says so. Names are those of the Struct's fields, renamed as it says. A field
+that is `Hidden` is none: it is for the handler alone, such as what `edit` has taken, and is kept with the entity.
 """
 
 import datetime as dt
@@ -38,6 +38,7 @@ Single: Final = msgspec.Meta(extra={"edm": "Edm.Single"})
 ETag: Final = msgspec.Meta(extra={"version": True, "computed": True})
 Hidden: Final = msgspec.Meta(extra={"hidden": True})
 
+FACETS: Final = ("edm", "precision", "scale")
 PLAIN: Final = (bytes, dt.datetime, dt.date, dt.time, dt.timedelta, Decimal, UUID)
 EDM: Final[Mapping[type[inspect.Type], str]] = {
     inspect.StrType: "Edm.String",
@@ -54,6 +55,11 @@ EDM: Final[Mapping[type[inspect.Type], str]] = {
 }
 
 
+def Digits(precision: int, scale: int) -> msgspec.Meta:  # noqa: N802 - a mark like the others
+    """Return the mark of a `Decimal` that has this many digits, and this many of them behind the point."""
+    return msgspec.Meta(extra={"precision": precision, "scale": scale})
+
+
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """The type of a property, parameter or return value.
 
@@ -66,6 +72,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     collection: bool = False
     nullable: bool = False
     max_length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
 
     @property
     def is_entity(self) -> bool:
@@ -239,7 +247,7 @@ def _slot(found: inspect.Type, named: str) -> tuple[Slot, dict[str, Any]]:
     if isinstance(found, inspect.Metadata):
         slot, marks = _slot(found.type, named)
         marks = {**marks, **(found.extra or {})}
-        return (msgspec.structs.replace(slot, edm=marks["edm"]) if "edm" in marks else slot), marks
+        return msgspec.structs.replace(slot, **{name: marks[name] for name in FACETS if name in marks}), marks
     if isinstance(found, inspect.UnionType):
         others = [one for one in found.types if not isinstance(one, inspect.NoneType)]
         if len(others) == 1:

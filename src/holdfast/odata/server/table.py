@@ -23,7 +23,7 @@ from holdfast.odata.query import Search
 from holdfast.odata.query.sql import filtered, ordered_by
 from holdfast.odata.server.database import Database
 from holdfast.odata.server.entity_set import EntitySet, Outside, Page, Query, Sticky
-from holdfast.odata.server.shapes import ETag, Int64, Key
+from holdfast.odata.server.shapes import Digits, ETag, Int64, Key
 
 STANDARD: Final = Sticky()
 EMPTY: Final[dict[type, Any]] = {str: "", int: 0, float: 0.0, bool: False, bytes: b"", Decimal: Decimal(0)}
@@ -197,6 +197,8 @@ def _field(column: sa.Column[Any], version: str) -> tuple[str, Any, Any]:
     marks: list[Any] = []
     if isinstance(column.type, sa.BigInteger):
         marks.append(Int64)
+    if isinstance(column.type, sa.Numeric) and type_ is Decimal and column.type.precision:
+        marks.append(Digits(column.type.precision, column.type.scale or 0))
     length = getattr(column.type, "length", None)
     if type_ is str and length:
         marks.append(msgspec.Meta(max_length=length))
