@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import httpx2
 import msgspec
+import sqlalchemy as sa
 
 from holdfast.odata import batch
 from holdfast.odata.server import Computed, EntitySet, ETag, Key, Refused, action
@@ -108,6 +109,29 @@ class SalesOrders(EntitySet[SalesOrder]):
             raise Refused("it is confirmed already", target="Status")
         self.rows[row.ID] = msgspec.structs.replace(row, Status="C", Version=row.Version + 1)
         return self.rows[row.ID]
+
+
+TABLE = sa.Table(
+    "SalesOrders",
+    sa.MetaData(),
+    sa.Column("ID", sa.String(10), primary_key=True),
+    sa.Column("Note", sa.String(40), nullable=False, default=""),
+    sa.Column("Status", sa.String(1), nullable=False, default="N"),
+    sa.Column("BuyerID", sa.String(10), nullable=False, default=""),
+    sa.Column("NetAmount", sa.Numeric(10, 2), nullable=False, default=0),
+    sa.Column("ChangedAt", sa.DateTime(timezone=True)),
+    sa.Column("Version", sa.Integer, nullable=False, default=1),
+)
+
+
+def stored() -> sa.Engine:
+    """Return a database in memory with the same sales orders."""
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    TABLE.metadata.create_all(engine)
+    rows = [{name: getattr(one, name) for name in TABLE.columns.keys()} for one in SalesOrders().rows.values()]  # noqa: SIM118
+    with engine.begin() as connection:
+        connection.execute(TABLE.insert(), rows)
+    return engine
 
 
 class Page:
