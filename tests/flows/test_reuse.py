@@ -1,0 +1,188 @@
+"""Re-use for any client in two lines, and what nodes of flows and messages do when a keeper or an outage steps in."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from e2e.flows_receiver import app, world
+from holdfast.core.model import Reason, Record
+from holdfast.engine import Engine, open_engine
+from holdfast.errors import ConfigurationError, SessionEnded, StoreUnavailable
+from holdfast.flows import Channel, Deployment, ReusingTransport, SessionReuse, flow_kinds
+from holdfast.flows.nodes import WORKER_GONE_S
+from holdfast.testing import Clock
+
+AUTH = ("anna", "secret")
+ERP = "http://erp.example"
+
+
+@pytest.fixture(autouse=True)
+def receiver() -> Iterator[httpx2.AsyncBaseTransport]:
+    """The receiver of the end-to-end tests, in this process."""
+    world.__init__()  # type: ignore[misc]
+    yield httpx2.ASGITransport(app=app)
+    world.__init__()  # type: ignore[misc]
+
+
+# -- in two lines
+
+
+async def test_a_client_logs_on_once(receiver: httpx2.AsyncBaseTransport) -> None:
+    # F14, statement 9
+    reuse = SessionReuse("on_exchange", "memory://", inner=receiver)
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+        for _ in range(3):
+            answer = await client.get(f"{ERP}/whole/a")
+            assert answer.status_code == 200
+            assert "set-cookie" not in answer.headers
+        assert len(client.cookies) == 0
+    assert (world.authentications, world.begun) == (1, 1)
+
+
+async def test_blocks_have_sessions_of_their_own(receiver: httpx2.AsyncBaseTransport) -> None:
+    # F14
+    reuse = SessionReuse("on_exchange", "memory://", inner=receiver)
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+        seen = []
+        for _ in range(2):
+            async with reuse.exchange():
+                seen.append([(await client.get(f"{ERP}/blocks")).json()["block"] for _ in range(3)])
+    assert seen == [[1, 2, 3], [1, 2, 3]]
+    assert world.authentications == 2
+
+
+async def test_clients_one_after_the_other_go_on_with_the_flows_session(
+    receiver: httpx2.AsyncBaseTransport, tmp_path: Path
+) -> None:
+    # F13, F14
+    for _ in range(3):
+        reuse = SessionReuse("on_integration_flow", f"sqlite:///{tmp_path}/flows.db", inner=receiver)
+        async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+            await client.get(f"{ERP}/whole/a")
+    assert (world.authentications, world.begun) == (1, 1)
+
+
+async def test_a_cookie_of_the_callers_own_travels_along(receiver: httpx2.AsyncBaseTransport) -> None:
+    reuse = SessionReuse("on_exchange", inner=receiver)
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH, headers={"cookie": "mine=1"}) as client:
+        for _ in range(2):
+            await client.get(f"{ERP}/whole/a")
+    assert [request["cookie"].partition("; JSESSIONID=")[0] for request in world.requests] == ["mine=1"] * 2
+    assert world.begun == 1
+
+
+async def test_a_client_that_is_not_open_is_told_so(receiver: httpx2.AsyncBaseTransport) -> None:
+    reuse = SessionReuse("on_exchange", inner=receiver)
+    with pytest.raises(ConfigurationError, match="not open"):
+        await httpx2.AsyncClient(transport=reuse).get(ERP)
+
+
+# -- nodes
+
+
+@asynccontextmanager
+async def deployed(
+    reuse: str, inner: Any, *, keeper: bool = False, **more: Any
+) -> AsyncIterator[tuple[Engine, Deployment, httpx2.AsyncClient]]:
+    """Run a flow whose sessions are logged off at their end, by a keeper or by the test itself."""
+    channel = Channel(name="erp", log_off=f"{ERP}/logoff")
+    async with open_engine("memory://", kinds=flow_kinds(inner), keeper=keeper, **more) as engine:
+        deployment = Deployment(engine.manager, "orders", reuse)
+        transport = ReusingTransport(deployment, channel, inner)
+        async with httpx2.AsyncClient(transport=transport, auth=AUTH, base_url=ERP) as client:
+            yield engine, deployment, client
+
+
+async def records(engine: Engine) -> list[Record]:
+    return [record async for record in engine.manager.each("all", b"")]
+
+
+async def test_the_end_of_an_exchange_ends_its_nodes_and_logs_off(receiver: httpx2.AsyncBaseTransport) -> None:
+    # F1
+    async with deployed("on_exchange", receiver, keeper=True) as (engine, deployment, client):
+        async with deployment.exchange():
+            [top] = await records(engine)
+            async with deployment.split(2) as parts:
+                for part in parts:
+                    async with part:
+                        await client.get("/whole/a")
+                assert [record.kind for record in await records(engine)] == ["exchange"] * 3
+            await client.get("/whole/a")
+        assert await engine.manager.gone(top.ref, timeout=10)
+        assert await records(engine) == []
+    assert (world.begun, world.ended) == (3, 3)
+
+
+async def test_an_exchange_whose_worker_is_silent_ends_and_one_that_is_used_does_not(
+    receiver: httpx2.AsyncBaseTransport,
+) -> None:
+    # F1
+    clock = Clock()
+    async with deployed("on_exchange", receiver, clock=clock) as (engine, deployment, client):
+        with pytest.raises(SessionEnded):
+            async with deployment.exchange():
+                await client.get("/whole/a")
+                [record] = await records(engine)
+                clock.advance(WORKER_GONE_S - 1)
+                await engine.manager.get(record.ref, touch=True)
+                clock.advance(2)
+                await engine.keeper.turn()
+                assert (await client.get("/out")).status_code == 200  # written over what the keeper wrote
+                await client.get("/whole/a")
+                clock.advance(2 * WORKER_GONE_S)
+                await engine.keeper.turn()
+                await client.get("/out")
+        while await engine.keeper.turn():
+            pass
+        assert await records(engine) == []
+    assert world.ended == 1  # the second session; the receiver's own end of the first was known
+
+
+async def test_a_message_ends_with_an_error_when_it_was_ended_from_outside(receiver: httpx2.AsyncBaseTransport) -> None:
+    async with deployed("on_exchange", receiver) as (engine, deployment, client):
+        with pytest.raises(SessionEnded):
+            async with deployment.exchange():
+                [record] = await records(engine)
+                await engine.manager.end(record.ref, Reason.ADMIN)
+                await client.get("/whole/a")
+    assert world.requests == []
+
+
+async def test_a_call_outside_any_exchange_is_an_error(receiver: httpx2.AsyncBaseTransport) -> None:
+    async with deployed("on_exchange", receiver) as (_, _, client):
+        with pytest.raises(ConfigurationError, match="outside any exchange"):
+            await client.get("/whole/a")
+
+
+async def down(*_: Any, **__: Any) -> Any:
+    raise StoreUnavailable("the store is down")
+
+
+async def test_without_a_store_nothing_is_sent(
+    receiver: httpx2.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deployed("on_integration_flow", receiver) as (engine, _, client):
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.store.sessions, "load", down)
+            with pytest.raises(StoreUnavailable):
+                await client.get("/whole/a")
+        assert world.requests == []
+        assert (await client.get("/whole/a")).status_code == 200
+
+
+@pytest.mark.parametrize("reuse", ["on_exchange", "on_integration_flow"])
+async def test_an_answer_is_not_lost_because_the_store_went_down_meanwhile(
+    receiver: httpx2.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reuse: str
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with deployed(reuse, receiver) as (engine, deployment, client), deployment.exchange():
+        with monkeypatch.context() as patched:
+            patched.setattr(engine.store.sessions, "replace", down)
+            assert (await client.get("/whole/a")).status_code == 200
+        assert "store_unavailable" in caplog.text
+        assert (await client.get("/whole/a")).status_code == 200
