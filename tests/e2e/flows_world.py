@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 
 from e2e.cluster import free_port
@@ -72,6 +73,13 @@ def running_receiver() -> Iterator[Receiver]:
         process.wait(10)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something has come about: a lease of a worker that has gone, and some seconds more, at most."""
+    with anyio.fail_after(40):
+        while not holds():
+            await anyio.sleep(0.05)
+
+
 class Flow:
     """A deployed flow and clients for its channels."""
 
@@ -107,11 +115,17 @@ class Flow:
 
 @asynccontextmanager
 async def flow(
-    reuse: str | None, url: str, store: Any = "memory://", name: str = "orders", **more: Any
+    reuse: str | None,
+    url: str,
+    store: Any = "memory://",
+    *,
+    keys: str | None = None,
+    clock: Callable[[], float] = time.time,
+    **more: Any,
 ) -> AsyncIterator[Flow]:
     """Run a flow on an engine of its own."""
-    async with open_engine(store, kinds=flow_kinds()) as engine:
-        made = Flow(Deployment(engine.manager, name, reuse, **more), url)
+    async with open_engine(store, kinds=flow_kinds(), keys=keys, clock=clock) as engine:
+        made = Flow(Deployment(engine.manager, "orders", reuse, **more), url)
         try:
             yield made
         finally:
