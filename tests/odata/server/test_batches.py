@@ -192,6 +192,25 @@ async def test_discard_in_a_batch_ends_the_session() -> None:
         assert not world.orders.locks
 
 
+async def test_what_begins_after_a_discard_in_the_same_batch_is_whole_or_not_at_all() -> None:
+    async with opened() as world:
+        tab = await edited(world)
+        wrong = part("PATCH", "Orders('2')", {"Nothing": 1})
+        parts = part("POST", "Discard"), part("POST", "Orders('2')/Demo.Edit", {})
+        half = together(part("PATCH", "Orders('2')", {"Note": "half"}), wrong)
+        answers = told(await posted(tab, *parts, half, prefer="odata.continue-on-error"))
+        assert [one.status for one in answers] == [204, 200, 400]
+        assert world.orders.locks.keys() == {"2"}
+        assert (await tab.send("GET", "Orders('2')")).json()["Note"] == "second"
+        answers = told(await posted(tab, together(*parts, wrong)))  # a discard ends the session in any case (O3)
+        assert [one.status for one in answers] == [400]
+        assert (tab.id, world.orders.locks) == (None, {})
+        tab = await edited(world)
+        world.orders.fails.add("discard")
+        answers = told(await posted(tab, together(part("POST", "Discard"), wrong)))
+        assert ([one.status for one in answers], tab.id) == ([422], None)
+
+
 async def test_an_absolute_address_in_a_part_is_one_of_this_service() -> None:
     async with opened() as world:
         tab = world.tab()

@@ -219,12 +219,14 @@ class Stay:
         if self._unit is not None:
             yield
             return
-        before, inside = self.buffer.snapshot(), self._inside
+        before, inside, self._discarded = self.buffer.snapshot(), self._inside, False
         try:
             async with AsyncExitStack() as self._unit:
                 yield
         except BaseException:
-            if not self._discarded:
+            if self._discarded:  # that stays, and what began after it goes as well
+                await self.discard()
+            else:
                 await self._let_go_all_but(before)
                 self.buffer.restore(before)
                 self._inside = inside
