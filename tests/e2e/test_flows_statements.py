@@ -400,6 +400,14 @@ async def test_24_what_a_server_refuses_in_parallel_succeeds_one_after_the_other
         assert [(await client.get("/slow")).status_code for _ in range(2)] == [200, 200]
 
 
+async def test_calls_wait_for_the_first_logon_and_not_for_each_other(erp: Receiver) -> None:
+    async with flow("on_exchange", erp.url) as orders, orders.exchange():
+        client = orders.client()
+        answers = await together(*[lambda: client.get("/slow")] * 3)
+        assert sorted(answer.status_code for answer in answers) == [200, 200, 409]  # the last two at the same time
+    assert erp.authentications == 1
+
+
 async def test_25_messages_of_a_flow_see_each_others_state(erp: Receiver) -> None:
     async with flow("on_integration_flow", erp.url) as orders:
         one = await message(orders, "/blocks", calls=1, stateful=True)

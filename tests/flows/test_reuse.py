@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
@@ -186,3 +187,26 @@ async def test_an_answer_is_not_lost_because_the_store_went_down_meanwhile(
             assert (await client.get("/whole/a")).status_code == 200
         assert "store_unavailable" in caplog.text
         assert (await client.get("/whole/a")).status_code == 200
+
+
+async def test_an_outage_while_a_session_is_opened_costs_no_answer(
+    receiver: httpx2.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reuse = SessionReuse("on_integration_flow", f"sqlite:///{tmp_path}/flows.db", inner=receiver)
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(reuse.deployment.manager.store.leases, "release", down)
+            assert (await client.get(f"{ERP}/whole/a")).status_code == 200
+    assert world.begun == 1
+
+
+async def test_a_message_that_is_cancelled_ends_its_session(receiver: httpx2.AsyncBaseTransport) -> None:
+    async with deployed("on_exchange", receiver, keeper=True) as (engine, deployment, client):
+        with anyio.move_on_after(10) as scope:
+            async with deployment.exchange():
+                await client.get("/whole/a")
+                [record] = await records(engine)
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert await engine.manager.gone(record.ref, timeout=10)
+    assert world.ended == 1

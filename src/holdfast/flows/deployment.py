@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from holdfast.core.manager import Manager
-from holdfast.errors import ConfigurationError
+from holdfast.errors import Busy, ConfigurationError, StoreUnavailable
 from holdfast.flows import scopes
 from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.nodes import YEAR_S, ExchangeNode, FlowNode, Node
@@ -163,12 +163,17 @@ class Deployment:
         if key in self._told:
             return
         self._told.add(key)
-        if self.reuse is Reuse.FLOW:
+        if self.reuse is not Reuse.FLOW or await self._is_first(key):
+            self._tell(finding)
+
+    async def _is_first(self, key: tuple[str, ...]) -> bool:
+        """Say whether no other worker has told it; without a store it is told rather twice than never."""
+        try:
             deployed = (await self._flow.session()).record.hex
             name = f"flow:{deployed}:{':'.join(key)}"
-            if not await self.manager.store.counters.once(name, now=self.manager.clock(), ttl=YEAR_S):
-                return
-        self._tell(finding)
+            return await self.manager.store.counters.once(name, now=self.manager.clock(), ttl=YEAR_S)
+        except (Busy, StoreUnavailable):
+            return True
 
     def _judge(self, finding: Finding) -> None:
         if self.strict and finding.code in ("second_user", "shared_state"):

@@ -25,6 +25,7 @@ from holdfast.core.session import Session
 from holdfast.errors import (
     BackendUnavailable,
     Busy,
+    LeaseLost,
     SessionConflict,
     SessionEnded,
     SessionExists,
@@ -100,9 +101,25 @@ class FlowNode:
         """Wait behind calls of this worker, then behind other workers; who waited too long goes on without."""
         async with self._turns.setdefault(receiver, anyio.Lock()), AsyncExitStack() as stack:
             if self._manager.store.shared:
-                ref = (await self.session()).ref
-                with suppress(Busy, SessionEnded):
-                    await stack.enter_async_context(self._manager.hold(ref, wait=TURN_S))
+                await stack.enter_async_context(self._turn_of_workers())
+            yield
+
+    @asynccontextmanager
+    async def _turn_of_workers(self) -> AsyncIterator[None]:
+        """Hold the node's lease, if it can be had. What goes wrong after the block undoes nothing done in it."""
+        entered = done = False
+        try:
+            async with self._manager.hold((await self.session()).ref, wait=TURN_S):
+                entered = True
+                yield
+                done = True
+        except (Busy, SessionEnded):
+            if entered:
+                raise
+        except (LeaseLost, StoreUnavailable):
+            if not done:
+                raise
+        if not entered:
             yield
 
     async def session(self) -> Session:
@@ -184,7 +201,8 @@ class ExchangeNode:
         """End what is stored; any keeper logs off. What the store cannot be told now it notices by itself."""
         if self.session is not None:
             try:
-                await self._manager.end(self.session, Reason.CLIENT)
+                with anyio.CancelScope(shield=True):  # bounded by the store's own time-out
+                    await self._manager.end(self.session, Reason.CLIENT)
             except StoreUnavailable:
                 log.warning("flow %s: a message's session ends later: the store is away", self._flow)
 

@@ -77,6 +77,8 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             if self._opens(request, receiver, sessions):
                 await stack.enter_async_context(node.turn(receiver))
                 sessions = await node.read()
+                if not self._opens(request, receiver, sessions):
+                    await stack.aclose()  # another call has: this one needs nobody to wait for it
             if self._channel.stateful and receiver in sessions.lost:
                 raise _lost(receiver)
             sent = await self._send(request, receiver, sessions)
