@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from holdfast.core.events import visible
+from holdfast.web.csrf import FIELD
 from holdfast.web.notice import HTML, Notice
 from holdfast.web.reply import Header
 
@@ -52,6 +53,22 @@ def instant(at: float) -> Markup:
 def hidden(name: str, value: str) -> Markup:
     """Return a field of a form that nobody sees."""
     return tag("input", type="hidden", name=name, value=value)
+
+
+def proof_field(token: str) -> Markup:
+    """Return the field that shows that a form is of a page of this session; nothing without a token (S11)."""
+    return hidden(FIELD, token) if token else Markup()
+
+
+def post_button(text: str, action: str, *fields: str, look: str = "", described: str = "") -> Markup:
+    """Return a form of one button; `described` is the id of what says what it is about."""
+    button = tag("button", text, class_=look or False, aria_describedby=described or False)
+    return tag("form", *fields, button, method="post", action=action)
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> Markup:
+    """Return what is known of something, as a list of words and what they are."""
+    return tag("dl", *(cell for word, fact in pairs for cell in (tag("dt", word), tag("dd", fact))))
 
 
 def document(

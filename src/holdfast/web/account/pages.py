@@ -5,8 +5,7 @@ from typing import Final
 
 from holdfast.web.account.devices import in_words
 from holdfast.web.account.elsewhere import Elsewhere
-from holdfast.web.account.markup import Markup, document, hidden, instant, tag
-from holdfast.web.csrf import FIELD
+from holdfast.web.account.markup import Markup, document, facts, hidden, instant, post_button, proof_field, tag
 from holdfast.web.notice import Notice
 from holdfast.web.security import Listed, Logon
 
@@ -59,7 +58,7 @@ def logout_page(root: str, logon: Logon, *, action: str, home: str, proof: str =
         "Log out",
         tag("p", "You are logged on as ", tag("strong", logon.name or logon.subject), "."),
         tag("p", "Everything that works in your name is ended with it, in every application.", class_="soft"),
-        _button("Log out", action, _proof(proof)),
+        post_button("Log out", action, proof_field(proof)),
         tag("p", tag("a", "Stay logged on", href=home)),
         root=root,
         narrow=True,
@@ -101,7 +100,8 @@ def logons_page(
         tag("ul", *(_listed(root, one, one.handle == here, proof) for one in logons), class_="logons"),
     ]
     if others:
-        parts.append(_button("Log out everywhere else", f"{root}/sessions", hidden("others", "1"), _proof(proof)))
+        fields = (hidden("others", "1"), proof_field(proof))
+        parts.append(post_button("Log out everywhere else", f"{root}/sessions", *fields))
     links: list[str] = [tag("a", "Log out here", href=f"{root}/logout")]
     if password:
         links += [" · ", tag("a", "Change your password", href=f"{root}/password")]
@@ -113,7 +113,7 @@ def password_page(root: str, *, wrong: str = "", status: int = 200, proof: str =
     """Return the page on which people change their password."""
     form = tag(
         "form",
-        _proof(proof),
+        proof_field(proof),
         *_password_field("password", "Password", "current-password"),
         *_password_field("fresh", "New password", "new-password"),
         *_password_field("again", "New password, once more", "new-password"),
@@ -132,6 +132,15 @@ def error_page(root: str, title: str, *words: str, status: int, home: str) -> No
     return document(title, *said, tag("p", tag("a", "Go on", href=home)), root=root, status=status, narrow=True)
 
 
+def when_and_how(one: Listed) -> list[tuple[str, str]]:
+    """Return since when there is a logon, when it was used, and who says that it is its person's."""
+    return [
+        ("Since", instant(one.created_at)),
+        ("Last use", instant(one.used_at)),
+        ("Logged on by", one.logon.method + (f" at {one.logon.issuer}" if one.logon.issuer else "")),
+    ]
+
+
 def _staying(named: Sequence[str]) -> list[Markup]:
     """Return what warns of the systems that still know somebody."""
     said = f"You may still be logged on at {', '.join(named)}."
@@ -142,7 +151,7 @@ def _password_form(root: str, to: str, name: str, proof: str) -> Markup:
     return tag(
         "form",
         hidden("next", to),
-        _proof(proof),
+        proof_field(proof),
         tag("label", "Name", for_="name"),
         tag(
             "input",
@@ -168,33 +177,18 @@ def _password_field(name: str, text: str, kind: str, *, autofocus: bool = False)
     return tag("label", text, for_=name), field
 
 
+def _facts(one: Listed) -> list[tuple[str, str]]:
+    return [
+        ("Address", one.logon.address or "unknown"),
+        *when_and_how(one),
+        ("Applications", ", ".join(name for name in one.applications if not name.startswith(OWN_PAGES)) or "none"),
+    ]
+
+
 def _listed(root: str, one: Listed, here: bool, proof: str) -> Markup:
     name, about = in_words(one.logon.device), f"about-{one.handle}"
-    applications = [name for name in one.applications if not name.startswith(OWN_PAGES)]
-    facts = [
-        ("Address", one.logon.address or "unknown"),
-        ("Since", instant(one.created_at)),
-        ("Last use", instant(one.used_at)),
-        ("Logged on by", one.logon.method + (f" at {one.logon.issuer}" if one.logon.issuer else "")),
-        ("Applications", ", ".join(applications) or "none"),
-    ]
     this = tag("span", "this one", class_="here") if here else Markup()
-    end = _button("Log out", f"{root}/sessions", hidden("end", one.handle), _proof(proof), quiet=True, described=about)
-    return tag(
-        "li",
-        tag(
-            "div",
-            tag("h2", name, this, id=about),
-            tag("dl", *(cell for word, fact in facts for cell in (tag("dt", word), tag("dd", fact)))),
-        ),
-        Markup() if here else end,
-    )
-
-
-def _button(text: str, action: str, *fields: Markup, quiet: bool = False, described: str = "") -> Markup:
-    button = tag("button", text, class_="quiet" if quiet else False, aria_describedby=described or False)
-    return tag("form", *fields, button, method="post", action=action)
-
-
-def _proof(token: str) -> Markup:
-    return hidden(FIELD, token) if token else Markup()
+    said = tag("div", tag("h2", name, this, id=about), facts(_facts(one)))
+    fields = (hidden("end", one.handle), proof_field(proof))
+    end = post_button("Log out", f"{root}/sessions", *fields, look="quiet", described=about)
+    return tag("li", said, Markup() if here else end)
