@@ -260,6 +260,9 @@ class Provider:
     def knows(self, logon: Logon) -> bool:
         return logon.issuer == "https://id.example"
 
+    async def reaches(self, logon: Logon) -> bool:
+        return not self.down
+
     async def ended(self, logon: Logon) -> list[str]:
         self.told.append(logon.sid)
         if self.down:

@@ -3,6 +3,7 @@
 security.federations.append(saml)                   # done by the faces of SAML and OIDC themselves
 stays = await told(security.federations, logon)     # after an administrator has ended the logon here
 stays = await told_each(security.federations, logons)
+stays = await out_of_reach(security.federations, logons)    # before, for who is to confirm it
 """
 
 import logging
@@ -21,6 +22,10 @@ class Federation(Protocol):
 
     def knows(self, logon: Logon) -> bool:
         """Say whether a logon came this way."""
+        ...
+
+    async def reaches(self, logon: Logon) -> bool:
+        """Say whether the issuer of such a logon can be told over the back channel, without its person's browser."""
         ...
 
     async def ended(self, logon: Logon) -> list[str]:
@@ -57,3 +62,16 @@ async def told_each(federations: Iterable[Federation], logons: Iterable[Logon]) 
 
     await together(tell, logons)
     return tuple(sorted(stays))
+
+
+async def out_of_reach(federations: Iterable[Federation], logons: Iterable[Logon]) -> tuple[str, ...]:
+    """Return the issuers of logons that cannot be told of their end, sorted: people stay logged on there."""
+    ways, beyond = tuple(federations), set[str]()
+
+    async def look(logon: Logon) -> None:
+        way = next((one for one in ways if one.knows(logon)), None)
+        if logon.issuer and (way is None or not await way.reaches(logon)):
+            beyond.add(logon.issuer)
+
+    await together(look, logons)
+    return tuple(sorted(beyond))

@@ -120,6 +120,10 @@ class Oidc:
         """Say whether a logon is this provider's (S19)."""
         return logon.method == METHOD and logon.issuer == self.settings.issuer
 
+    async def reaches(self, logon: Logon) -> bool:
+        """Say no: a provider tells us over the back channel, and is told by people's own browsers alone."""
+        return False
+
     async def ended(self, logon: Logon) -> list[str]:
         """Return the provider: it logs people off only in their own browsers, so it stays logged on (S19)."""
         return [logon.issuer]

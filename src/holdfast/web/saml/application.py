@@ -130,6 +130,10 @@ class Saml:
         """Say whether a logon came by SAML from one of these identity providers (S19)."""
         return logon.method == METHOD and logon.issuer in self._shared.partners
 
+    async def reaches(self, logon: Logon) -> bool:
+        """Say whether the identity provider takes logouts by SOAP."""
+        return await self._logouts.reaches(logon.issuer)
+
     async def ended(self, logon: Logon) -> list[str]:
         """Tell the identity provider by SOAP that a logon has ended here; return what stays logged on (S19).
 

@@ -91,6 +91,13 @@ class Logouts:
         """Return the request to end a logon at its identity provider."""
         return logout_request(self._sp, to, request_id, NameId.of(logon.name_id), session=logon.sid, now=now)
 
+    async def reaches(self, issuer: str) -> bool:
+        """Say whether an identity provider takes logouts by SOAP, as far as is known now."""
+        try:
+            return SOAP in (await self._partners.named(issuer).current()).logout
+        except SamlUnavailable:
+            return False
+
     async def ask(self, logon: Logon, now: Callable[[], float]) -> list[str]:
         """Ask by SOAP, and return what stays logged on (S19).
 
