@@ -31,6 +31,9 @@ class Provider:
     def knows(self, logon: Logon) -> bool:
         return logon.issuer == "https://id.example"
 
+    async def reaches(self, logon: Logon) -> bool:
+        return True
+
     async def ended(self, logon: Logon) -> list[str]:
         self.told.append(logon.subject)
         return ["payroll"]
@@ -239,3 +242,17 @@ async def test_a_site_is_administrated_from_afar(site: World) -> None:  # S5
     async with httpx2.AsyncClient(base_url="http://127.0.0.1:9") as client:
         with pytest.raises(StoreUnavailable):
             await RemoteAdministrator(client).end_all()
+
+
+async def test_an_administrator_who_ends_their_own_logon_with_the_others_hears_what_came_of_it(
+    site: World,
+) -> None:  # R35, S19
+    provider = Provider()
+    site.security.federations.append(provider)
+    eve = Logon(issuer="https://id.example", subject="eve", method="saml", at=site.clock.now)
+    await site.running.logons.begin(eve)
+    for path, told in (("/admin/logons?user=root", []), ("/admin/logons?all=yes", ["eve"])):
+        admin = await log_on_as_admin(site, at=site.clock.now)
+        answer = await admin.ask("DELETE", path, origin=SITE)
+        assert (answer.status_code, provider.told) == (200, told)
+        assert (await admin.get("/admin/logons", accept="application/json")).status_code == 401

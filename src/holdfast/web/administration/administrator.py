@@ -18,12 +18,15 @@ from holdfast.core.ports import Index
 from holdfast.core.sealing import Unreadable
 from holdfast.core.together import every
 from holdfast.errors import BadInput, NotFound, SessionNotFound
-from holdfast.web.federation import Federation, told_each
+from holdfast.web.administration.tree import Tree, arranged
+from holdfast.web.federation import Federation, out_of_reach, told_each
 from holdfast.web.kinds import HTTP, SECURITY
 from holdfast.web.security import Listed, Logon, Logons, logon_of
 
 PAGE: Final = 50
 LONGEST_PAGE: Final = 200
+MOST_TRIPS: Final = 20  # for one page: among many nodes few may be the logons that were asked for
+TREE_PAGE: Final = 500
 ALL: Final = "all"  # the kind of what is ended, in the audit trail
 
 
@@ -67,6 +70,8 @@ class Administrator:
     async def page(self, *, user: str = "", application: str = "", after: str = "", count: int = PAGE) -> Page:
         """Return logons, ordered by handle: all, a principal's, or those an application has sessions of.
 
+        However many nodes there are, it asks the store for some of them only; the next page goes on there.
+
         Raises:
             BadInput: `after` is no page's, or `count` is not between 1 and 200.
         """
@@ -74,10 +79,18 @@ class Administrator:
             raise BadInput(f"a page has 1 to {LONGEST_PAGE} logons")
         index: Index = "owner" if user else "kind"
         start = _key(after) if after else b""
-        records = await self._manager.store.sessions.find(index, user or SECURITY, after=start, count=count)
-        shown = [await self._logons.shown(record) for record in records if _is_logon(record)]
-        logons = tuple(one for one in shown if one and application in ("", *one.applications))
-        return Page(logons, records[-1].key.hex() if len(records) == count else "")
+        found: list[Listed] = []
+        for _ in range(MOST_TRIPS):
+            wanted = count - len(found)
+            records = await self._manager.store.sessions.find(index, user or SECURITY, after=start, count=wanted)
+            shown = [await self._logons.shown(record) for record in records if _is_logon(record)]
+            found += [one for one in shown if one and application in ("", *one.applications)]
+            if len(records) < wanted:
+                return Page(tuple(found))
+            start = records[-1].key
+            if len(found) == count:
+                break
+        return Page(tuple(found), start.hex())
 
     async def show(self, handle: str) -> Listed:
         """Return one logon; raise NotFound if there is none with this handle."""
@@ -85,6 +98,17 @@ class Administrator:
         if shown is None:
             raise _no_such()
         return shown
+
+    async def below(self, handle: str, *, after: str = "", count: int = TREE_PAGE) -> Tree:
+        """Return what hangs below a logon, of whatever kind; raise NotFound if there is none with this handle."""
+        record, start = await self._record(handle), _key(after) if after else b""
+        found = await self._manager.store.sessions.find("tree", record.tree, after=start, count=count)
+        nodes = arranged(record.key, found, self._manager.clock())
+        return Tree(nodes, found[-1].key.hex() if len(found) == count else "")
+
+    async def stays(self, logons: Iterable[Listed]) -> tuple[str, ...]:
+        """Return, before logons are ended, the issuers that cannot be told: there people stay logged on (S19)."""
+        return await out_of_reach(self._federations, [one.logon for one in logons])
 
     async def end(self, handle: str) -> Ended:
         """End one logon; raise NotFound if there is none with this handle."""

@@ -20,7 +20,8 @@ from holdfast.errors import BadInput, HoldfastError, NotFound
 from holdfast.identity.attempts import Attempts, TooManyAttempts
 from holdfast.identity.facts import InvalidToken
 from holdfast.web.address import network_of
-from holdfast.web.administration.administrator import PAGE, Administrator, Ended
+from holdfast.web.administration.administrator import PAGE, Administrator
+from holdfast.web.administration.aim import YES, Aim, aim_of, end
 from holdfast.web.bearer import StaticBearer
 from holdfast.web.cookies import NO_STORE
 from holdfast.web.middleware import VISIT, SessionMiddleware, check_csrf, require, visit_of
@@ -35,7 +36,6 @@ APPLICATION: Final = "holdfast-administration"
 ROLE: Final = "admin"
 FRESH_S: Final = 900.0
 LOGONS: Final = "/logons"
-YES: Final = "yes"
 ACCOUNT: Final = "administrator's token"  # under which wrong ones are counted
 
 
@@ -85,7 +85,8 @@ class Administration:
         if path not in (LOGONS, f"{LOGONS}/{handle}"):
             raise NotFound("there is nothing at this address")
         if method == "DELETE":
-            return await (who.end(handle) if handle else _end_many(who, query))
+            many = {name: value for name, value in query.items() if name != "logon"}
+            return await end(who, Aim("logon", handle) if handle else aim_of(many))
         if method not in ("GET", "HEAD"):
             raise MethodNotAllowed(f"{method} does nothing here")
         if handle:
@@ -126,20 +127,11 @@ class Administration:
         logon = await require(visit.scope, role=self._role, max_age=self._fresh, level=self._level)
         if visit.scope["method"] not in ("GET", "HEAD"):
             await check_csrf(visit.scope)
+            visit.let_go()  # all may end, and their own logon with them
         return logon.principal
 
     def _challenge(self, error: HoldfastError) -> list[Header]:
         return [StaticBearer().challenge(error)] if isinstance(error, InvalidToken) else []
-
-
-async def _end_many(who: Administrator, query: Query) -> Ended:
-    """End what a query names, which must be one thing: nobody ends all by leaving something out."""
-    user, application, everything = (query.get(name, "") for name in ("user", "application", "all"))
-    if sum(map(bool, (user, application, everything))) != 1 or everything not in ("", YES):
-        raise BadInput("what is to be ended?", hint="Name a handle, user=…, application=…, or all=yes.")
-    if everything:
-        return await who.end_all()
-    return await (who.end_user(user) if user else who.end_application(application))
 
 
 def _bearer(settings: Settings) -> StaticBearer | None:

@@ -165,8 +165,8 @@ class SingleLogout:
 def _let_go(scope: Scope) -> None:
     """Let the request go on when the session that it belongs to ends with it."""
     visit = scope.get(VISIT)
-    if isinstance(visit, Visit) and visit.call is not None:
-        visit.call.let_go()
+    if isinstance(visit, Visit):
+        visit.let_go()
 
 
 def _leaving_words(idp: IdentityProvider) -> str:
