@@ -46,13 +46,13 @@ async def test_a_store_in_memory_closes_its_sessions_when_the_process_ends() -> 
 async def test_what_is_repeated_goes_on_after_a_mistake(caplog: pytest.LogCaptureFixture) -> None:  # E26
     turns: list[int] = []
 
-    async def stumble() -> None:
+    async def stumble(turns: list[int]) -> None:
         turns.append(len(turns))
         raise ZeroDivisionError("secret")
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(every, 0.001, stumble)
+            tasks.start_soon(every, 0.001, stumble, turns)
             while len(turns) < 3:
                 await anyio.sleep(0.001)
             tasks.cancel_scope.cancel()

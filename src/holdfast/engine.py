@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
 from holdfast.config import KindSettings, Settings, load_settings
+from holdfast.core.chores import catch_up, renew_held, touch_running
 from holdfast.core.events import Attended, Sink, attended
 from holdfast.core.ids import Ids, make_ids
 from holdfast.core.keeper import Keeper
@@ -29,6 +30,7 @@ from holdfast.core.tuning import Tuning
 from holdfast.errors import ConfigurationError
 from holdfast.stores import POSTGRES, REDIS, file_of, open_store
 
+T = TypeVar("T")
 DRAIN_S: Final = 10.0
 LOOK_S: Final = 1.0  # how late a worker may learn, that nobody could tell, that all sessions were ended
 log = logging.getLogger(__name__)
@@ -90,11 +92,11 @@ async def open_engine(
         engine = Engine(manager, Keeper(manager), settings)
         async with anyio.create_task_group() as tasks:
             await tasks.start(listen_for_ends, manager)
-            tasks.start_soon(every, settings.lease_ttl / 3, manager.renew_held)
-            tasks.start_soon(every, settings.lease_ttl / 3, manager.touch_running)
-            tasks.start_soon(every, STORE_DOWN_S, manager.catch_up)
+            tasks.start_soon(every, settings.lease_ttl / 3, renew_held, manager)
+            tasks.start_soon(every, settings.lease_ttl / 3, touch_running, manager)
+            tasks.start_soon(every, STORE_DOWN_S, catch_up, manager)
             await manager.look()
-            tasks.start_soon(every, LOOK_S, manager.look)
+            tasks.start_soon(every, LOOK_S, Manager.look, manager)
             for part in attended(manager.sink):
                 tasks.start_soon(attend, part, manager)
             if keeper:
@@ -143,13 +145,13 @@ async def listen_for_ends(manager: Manager, *, task_status: TaskStatus[None]) ->
     await listen(manager.store.channel, [ENDED_TOPIC], hear, task_status=task_status)
 
 
-async def every(seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-    """Repeat something; one turn that takes long, or fails, is followed by the next of its own kind."""
+async def every(seconds: float, do: Callable[[T], Awaitable[None]], what: T) -> None:
+    """Do a chore again and again; one turn that takes long, or fails, is followed by the next of its own kind."""
     mistakes = Mistakes(f"{do.__name__} every {seconds:.1f} s")
     while True:
         await anyio.sleep(seconds)
         try:
-            await do()
+            await do(what)
         except Exception as exc:  # noqa: BLE001 - what one turn left undone the next one does
             mistakes.note(exc)
 

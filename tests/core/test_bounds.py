@@ -10,6 +10,7 @@ import pytest
 from core.outage import Switch, switched
 from core.samples import record
 from core.world import TUNING, World, manager_on
+from holdfast.core.chores import touch_running
 from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
 from holdfast.core.keeper import REMOVED_AT_ONCE, Keeper
@@ -217,7 +218,7 @@ async def test_a_use_is_recorded_as_often_as_the_clocks_of_the_node_itself_ask_f
     async with mine.running(session):
         for _ in range(10):
             world.now += 5.0
-            await mine.touch_running()
+            await touch_running(mine)
             await anyio.sleep(0)
     assert (await mine.get(session.ref)).record.used_at == world.now
 
@@ -228,11 +229,11 @@ async def test_background_traffic_is_no_use_of_its_session_and_ends_with_it(mana
     with pytest.raises(SessionEnded):
         async with manager.running(session, counts=False):
             world.now = until - 1.0
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep(0)
             assert (await manager.get(session.ref)).record.used_at == session.record.used_at
             world.now = until
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep(0)
 
 
@@ -254,13 +255,13 @@ async def test_a_call_that_has_run_for_long_is_cancelled_in_time_as_well(manager
     with pytest.raises(SessionEnded):
         async with manager.running(session):
             world.now = session.record.ends_at - 0.05
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep(5.0)
     assert 0.04 < anyio.current_time() - began < 1.0
     with pytest.raises(SessionEnded):
         async with manager.running(session):
             world.now = session.record.ends_at + 1.0
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep(5.0)
 
 

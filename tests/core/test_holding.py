@@ -9,6 +9,7 @@ import pytest
 
 from core.outage import Switch, load, opened
 from core.world import TUNING, World, manager_on
+from holdfast.core.chores import catch_up, renew_held
 from holdfast.core.holding import Held
 from holdfast.core.manager import Manager
 from holdfast.errors import Busy, LeaseLost, StoreUnavailable
@@ -35,7 +36,7 @@ async def test_a_holder_that_cannot_renew_stops_before_others_may_take_the_lease
         async with mine.hold(session.ref):
             switch.set("hanging")
             while True:  # the wall clock stands still: only the event loop's counts
-                await mine.renew_held()
+                await renew_held(mine)
                 await anyio.sleep(0.01)
     assert anyio.current_time() - began < QUICK.lease_ttl
     assert len(mine.leaving) == 1
@@ -95,7 +96,7 @@ async def test_the_most_urgent_leases_are_renewed_first(
     async with AsyncExitStack() as stack:
         for _ in range(8):
             await stack.enter_async_context(manager.hold((await opened(manager)).ref))
-        await manager.renew_held()
+        await renew_held(manager)
     assert renewed == sorted(renewed)
     assert len(set(renewed)) == 8
 
@@ -127,7 +128,7 @@ async def test_the_wall_clock_ends_a_lease_as_well(manager: Manager, world: Worl
             with pytest.raises(LeaseLost):
                 held.check()
             switch.set("down")
-            await manager.renew_held()
+            await renew_held(manager)
             await anyio.sleep(0)
             pytest.fail("the holder went on")
 
@@ -157,9 +158,9 @@ async def test_a_lease_that_could_not_be_given_back_is_given_back_with_what_was_
             session.content["cookie"] = "new"
             held.put(session)
             switch.set("down")
-    await manager.catch_up()
+    await catch_up(manager)
     switch.set("up")
-    await manager.catch_up()
+    await catch_up(manager)
     assert not manager.leaving
     async with manager.hold(session.ref, wait=0.01):
         assert (await load(manager, session)).content["cookie"] == "new"
@@ -176,7 +177,7 @@ async def test_a_request_that_failed_for_the_store_does_not_wait_for_it_once_mor
             await held.save(session)
     assert switch.refused == ["renew"]
     switch.set("up")
-    await manager.catch_up()
+    await catch_up(manager)
     async with manager.hold(session.ref, wait=0.01):
         pass
 
@@ -201,20 +202,20 @@ async def test_giving_back_is_given_up_when_it_has_become_pointless(
             switch.set("down")
     if how == "run out":
         world.now += TUNING.lease_ttl
-        await manager.catch_up()
+        await catch_up(manager)
         assert not manager.leaving
         return
     switch.set("up")
     if how == "taken":
         world.now += TUNING.lease_ttl
         async with manager_on(manager.store, world, worker="two").hold(session.ref):
-            await manager.catch_up()
+            await catch_up(manager)
     elif how == "gone":
         await manager.store.sessions.delete([session.ref])
-        await manager.catch_up()
+        await catch_up(manager)
     else:
         session.content["cart"] = "x" * 2000
-        await manager.catch_up()
+        await catch_up(manager)
         async with manager.hold(session.ref, wait=0.01):
             pass
     assert not manager.leaving

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.world import Crash, World, empty, manager_on, tree, world_on_memory
+from holdfast.core.chores import catch_up
 from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
 from holdfast.core.keeper import REMOVED_AT_ONCE, Keeper
@@ -140,7 +141,7 @@ async def test_a_worker_that_cannot_read_the_tree_gives_its_lease_back(
     with monkeypatch.context() as patch:
         patch.setattr(manager, "each", down)
         await keeper.turn()
-    await manager.catch_up()
+    await catch_up(manager)
     assert await keeper.turn() == 1
     assert world.open == set()
 

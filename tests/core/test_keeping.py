@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from core.world import World, empty, manager_on, tree
+from holdfast.core.chores import catch_up
 from holdfast.core.duty import Duty
 from holdfast.core.events import Fact
 from holdfast.core.keeper import Keeper
@@ -125,7 +126,7 @@ async def test_who_loses_the_store_costs_no_attempt_and_is_due_again(manager: Ma
     record = await mine.current(lock.ref)
     assert record is not None
     assert record.due_at == world.now
-    await mine.catch_up()
+    await catch_up(mine)
     await mine.end(lock, Reason.CLIENT)
     await Keeper(mine).turn()
     record = await mine.current(lock.ref)

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from core.world import TUNING, World, manager_on, opened
+from holdfast.core.chores import renew_held
 from holdfast.core.manager import Manager
 from holdfast.core.model import Lease, Reason, Ref
 from holdfast.errors import (
@@ -136,7 +137,7 @@ async def test_a_lost_lease_cancels_its_holder_and_its_late_write_is_refused(
             async with other.hold(session.ref):
                 session.content["late"] = True
                 held.put(session)
-                await manager.renew_held()
+                await renew_held(manager)
                 await anyio.sleep(1)
                 reached = True
     assert not reached
@@ -172,7 +173,7 @@ async def test_a_lease_is_renewed_while_its_block_runs(manager: Manager, world: 
     session = await opened(manager)
     async with manager.hold(session.ref) as held:
         world.now += 10.0
-        await manager.renew_held()
+        await renew_held(manager)
         assert held.lease.until == world.now + TUNING.lease_ttl
 
 
@@ -225,7 +226,7 @@ async def test_a_lease_is_given_back_only_after_its_renewal_so_that_nobody_is_le
             tasks.start_soon(request)
             while not manager.held:
                 await anyio.sleep(0)
-            tasks.start_soon(manager.renew_held)
+            tasks.start_soon(renew_held, manager)
             while not arrived:
                 await anyio.sleep(0)
             leave.set()
@@ -252,7 +253,7 @@ async def test_one_renewal_that_hangs_delays_no_other_and_what_was_given_back_is
                 tasks.start_soon(request, node.ref)
             while len(manager.held) < 3:
                 await anyio.sleep(0)
-            tasks.start_soon(manager.renew_held)
+            tasks.start_soon(renew_held, manager)
             await anyio.wait_all_tasks_blocked()
             assert len(arrived) == 2, "two at a time, none waits for the one before it"
             [third] = {node.ref for node in nodes} - set(arrived)
@@ -279,10 +280,10 @@ async def test_a_holder_that_cannot_renew_stops_when_the_lease_has_run_out(
         async with manager.hold(session.ref):
             with monkeypatch.context() as patch:
                 patch.setattr(type(manager.store.leases), "renew", down)
-                await manager.renew_held()
+                await renew_held(manager)
                 await anyio.sleep(0)
                 world.now += TUNING.lease_ttl
-                await manager.renew_held()
+                await renew_held(manager)
             await anyio.sleep(1)
             pytest.fail("the holder went on")
 

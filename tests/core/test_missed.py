@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.outage import AWAY, TIMEOUT_S, Mode, Switch, load, opened, switched
 from core.world import TUNING, World, manager_on
+from holdfast.core.chores import catch_up, touch_running
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
 from holdfast.core.missed import Missed, Use
@@ -43,7 +44,7 @@ async def test_uses_during_a_long_outage_count_one_after_the_other(
             await load(manager, session)
     switch.set("up")
     world.now += 60.0
-    await manager.catch_up()
+    await catch_up(manager)
     assert not manager.missed
     stored = await manager.current(session.ref)
     assert stored is not None
@@ -61,7 +62,7 @@ async def test_who_did_not_use_a_session_during_the_outage_finds_it_ended_as_eve
         await load(manager, session, owner="bob")  # an attempt of somebody else is no use
     world.now += 50.0
     switch.set("up")
-    await manager.catch_up()
+    await catch_up(manager)
     with pytest.raises(SessionNotFound):
         await load(manager, session)
 
@@ -86,10 +87,10 @@ async def test_a_running_call_keeps_its_session_through_an_outage_longer_than_th
         switch.set("down")
         for _ in range(30):
             world.now += 5.0
-            await manager.touch_running()
+            await touch_running(manager)
         switch.set("up")
         world.now += 5.0
-        await manager.touch_running()
+        await touch_running(manager)
         await anyio.sleep(0)  # it would be cancelled here
     assert (await load(manager, session)).record.used_at == world.now
 
@@ -100,7 +101,7 @@ async def test_a_call_in_a_session_whose_uses_are_not_recorded_goes_on_through_a
     session = await manager.open("security")
     async with manager.running(session):
         switch.set("down")
-        await manager.touch_running()
+        await touch_running(manager)
         await anyio.sleep(0)
     assert not manager.missed
 
@@ -117,7 +118,7 @@ async def test_a_sign_of_life_that_could_not_be_recorded_is_recorded_later(
         await manager.get(session.ref)
     world.now += 10.0
     switch.set("up")
-    await manager.catch_up()
+    await catch_up(manager)
     assert (await manager.get(session.ref)).record.used_at == world.now - 10.0
 
 
@@ -130,10 +131,10 @@ async def test_uses_wait_on_if_the_store_goes_again_while_they_are_written(
     for session in sessions:
         with pytest.raises(StoreUnavailable):
             await load(manager, session)
-    await manager.catch_up()
+    await catch_up(manager)
     assert len(manager.missed) == 2
     switch.set("mute")  # this time it is written, but not answered
-    await manager.catch_up()
+    await catch_up(manager)
     assert len(manager.missed) == 2
     world.now += 10.0
     switch.set("up")
@@ -182,7 +183,7 @@ async def test_a_request_does_not_overtake_the_use_that_is_just_being_recorded(
     monkeypatch.setattr(manager.store.sessions, "load", slowly, raising=False)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(manager.catch_up)
+            tasks.start_soon(catch_up, manager)
             await begun.wait()
             assert (await load(manager, session)).record.used_at == world.now
             go_on.set()
@@ -200,7 +201,7 @@ async def test_leases_are_given_back_before_uses_are_recorded(
             await load(manager, session)
     switch.set("up")
     switch.calls.clear()
-    await manager.catch_up()
+    await catch_up(manager)
     assert switch.calls == ["release", "load"]
 
 
@@ -214,7 +215,7 @@ async def test_nothing_is_swept_while_uses_wait_to_be_recorded(manager: Manager,
     world.now += TUNING.cleanup_interval
     await keeper._sweep_if_due()
     assert await manager.current(session.ref) is not None
-    await manager.catch_up()
+    await catch_up(manager)
     await keeper._sweep_if_due()
     assert await manager.current(session.ref) is None
 
@@ -252,7 +253,7 @@ def test_a_session_in_use_outlives_any_weather_exactly_as_it_would_have_outlived
             if step in ("up", "down"):
                 switch.set("up" if step == "up" else "down")
             elif step == "catch up":
-                await stormy.catch_up()
+                await catch_up(stormy)
             else:
                 alive = alive and await _loads(calm, other)
                 there = await _loads(stormy, session)

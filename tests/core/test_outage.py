@@ -5,6 +5,7 @@ import pytest
 
 from core.outage import AWAY, Mode, Switch, opened, switched
 from core.world import TUNING, World, manager_on
+from holdfast.core.chores import catch_up
 from holdfast.core.keeper import Keeper
 from holdfast.core.manager import Manager
 from holdfast.core.model import Message, Reason
@@ -131,7 +132,7 @@ async def test_closing_and_keeping_survive_an_outage_at_any_of_their_calls(cut: 
             await _ended(manager, session)
             for _ in range(6):
                 await _quietly(keeper)
-                await manager.catch_up()
+                await catch_up(manager)
                 world.now += TUNING.lease_ttl
         cut.at = -1
         assert world.open == set(), (number, cut.refused)

@@ -5,6 +5,7 @@ import anyio.lowlevel
 import pytest
 
 from core.world import TUNING, World, opened
+from holdfast.core.chores import touch_running
 from holdfast.core.manager import ENDED_TOPIC, Manager
 from holdfast.core.model import Message, Reason, Record, Ref
 from holdfast.core.together import together
@@ -91,7 +92,7 @@ async def test_a_running_call_counts_as_use_for_as_long_as_it_runs(manager: Mana
     async with manager.running(session):
         for _ in range(8):
             world.now += 60.0
-            await manager.touch_running()
+            await touch_running(manager)
     assert (await manager.get(session.ref)).record.busy_until == world.now + TUNING.lease_ttl
 
 
@@ -101,10 +102,10 @@ async def test_a_call_that_its_caller_watches_is_cancelled_when_told_and_not_loo
     session = await opened(manager)
     with anyio.fail_after(1), pytest.raises(SessionEnded):
         async with manager.running(session, watched=True):
-            await manager.touch_running()
+            await touch_running(manager)
             assert (await manager.get(session.ref)).record.busy_until == 0.0
             await manager.store.sessions.end(session.ref, Reason.ADMIN, now=world.now)
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep(0)
             manager.hear(Message(ENDED_TOPIC, session.key))
             await anyio.sleep_forever()
@@ -138,7 +139,7 @@ async def test_a_call_in_a_session_that_is_no_longer_live_is_cancelled(
                 await manager.store.sessions.end(session.ref, Reason.ADMIN, now=world.now)
             if why == "its row has gone":
                 await manager.store.sessions.delete([session.ref])
-            await manager.touch_running()
+            await touch_running(manager)
             await anyio.sleep_forever()
 
 
@@ -148,7 +149,7 @@ async def test_a_call_in_a_session_that_moved_to_another_tree_goes_on(manager: M
     logon = await manager.open("security", owner="ann")
     async with manager.running(session):
         await manager.rotate(elsewhere, parent=logon)
-        await manager.touch_running()
+        await touch_running(manager)
         await anyio.sleep(0)
     assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl
 
@@ -169,7 +170,7 @@ async def test_a_call_in_a_session_that_moves_while_its_use_is_recorded_goes_on(
 
     async with manager.running(session):
         monkeypatch.setattr(manager, "current", then_it_moves)
-        await manager.touch_running()
+        await touch_running(manager)
         await anyio.sleep(0)
     assert (await manager.get(elsewhere.ref)).record.busy_until == world.now + TUNING.lease_ttl
 

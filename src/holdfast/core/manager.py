@@ -24,7 +24,6 @@ from holdfast.core.model import LABEL_BYTES, Lease, Loaded, Message, Reason, Rec
 from holdfast.core.ports import PAGE, Index, Store, each
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, record_of, records_of
-from holdfast.core.together import together
 from holdfast.core.tuning import Tuning
 from holdfast.core.turns import Turns
 from holdfast.errors import (
@@ -207,7 +206,7 @@ class Manager:
         if loaded is None:
             raise _no_such()
         if touch:
-            await self._touch(loaded.record)
+            await self.touch(loaded.record)
         return self._opened(loaded)
 
     async def children(self, ref: Ref, kind: str | None = None) -> list[Session]:
@@ -355,7 +354,7 @@ class Manager:
 
     def hear(self, message: Message) -> None:
         """Take what another worker said: a node was ended. Its calls here are cancelled, the keeper has work."""
-        self._cancel(message.data)
+        self.cancel_calls(message.data)
         self.due.set()
 
     # -- running and holding
@@ -415,38 +414,6 @@ class Manager:
         """
         return Held(self, lease, asked_at)
 
-    async def renew_held(self) -> None:
-        """Renew every lease held here, the most urgent first; a holder whose lease is lost is cancelled.
-
-        The engine calls it in time. It never raises: whose lease cannot be renewed is cancelled by its own deadline.
-        """
-        await together(Held.renew, sorted(self.held, key=lambda held: held.deadline))
-
-    async def touch_running(self) -> None:
-        """Record the use of every session in which a call runs. The engine calls it in time.
-
-        A session that has run out, or whose end this worker was not told of, is noticed here: its calls are cancelled.
-        Never raises: what could not be recorded is `missed`.
-        """
-        running = {call for calls in self.calls.values() for call in calls if not call.watched}
-        for call in running:
-            call.mind_the_end()
-        one_each = {call.session.key: call for call in sorted(running, key=lambda call: call.counts)}
-        await together(self._touch_call, one_each.values())
-
-    async def catch_up(self) -> None:
-        """Do what an outage of the store has left undone: give leases back, record uses. The engine calls it in time.
-
-        It never raises, and stops at the first sign that the store is not back.
-        """
-        with suppress(StoreUnavailable):
-            for held in list(self.leaving):  # first: somebody waits for them
-                if not await held.give_back():
-                    return
-                self.leaving.discard(held)
-            for use in self.missed.uses():
-                await self.missed.write(use, self.store.sessions)
-
     # -- what the keeper and the faces share
 
     def rules(self, kind: str, app: str = "") -> tuple[Clocks, Limits]:
@@ -461,6 +428,24 @@ class Manager:
         except KeyError:
             self._touch_afters[kind, app] = after = self.rules(kind, app)[0].touch_after
             return after
+
+    async def touch(self, record: Record, *, busy: bool = False, counts: bool = True) -> bool:
+        """Record a use, if uses of such nodes are and this one counts; return whether the session is live."""
+        busy_until = self.clock() + self.tuning.lease_ttl if busy and counts else 0.0
+        after = self.touch_after_of(record) if counts else None
+        return await self._loaded(record.ref, after, busy_until=busy_until) is not None
+
+    def touch_after_of(self, record: Record) -> float | None:
+        """Return how often uses of this node are written: by its own clocks, which may be those of an application."""
+        clocks = self.rules(record.kind)[0]
+        if (record.idle, record.sliding) != (clocks.idle, clocks.sliding):
+            clocks = msgspec.structs.replace(clocks, idle=record.idle, sliding=record.sliding, touch_interval=None)
+        return clocks.touch_after
+
+    def cancel_calls(self, key: bytes) -> None:
+        """Cancel the calls that run here in or below a node: it has ended."""
+        for call in list(self.calls.get(key, ())):
+            call.cancel()
 
     def tell(
         self, fact: Fact, record: Record, *, detail: str = "", reason: Reason | None = None, gone: bool = False
@@ -547,48 +532,12 @@ class Manager:
                 del self._unreadable[next(iter(self._unreadable))]
             self.tell(Fact.UNREADABLE, record)
 
-    async def _touch(self, record: Record, *, busy: bool = False, counts: bool = True) -> bool:
-        """Record a use, if uses of such nodes are and this one counts; return whether the session is live."""
-        busy_until = self.clock() + self.tuning.lease_ttl if busy and counts else 0.0
-        after = self._touch_after(record) if counts else None
-        return await self._loaded(record.ref, after, busy_until=busy_until) is not None
-
-    def _touch_after(self, record: Record) -> float | None:
-        """Return how often uses of this node are written: by its own clocks, which may be those of an application."""
-        clocks = self.rules(record.kind)[0]
-        if (record.idle, record.sliding) != (clocks.idle, clocks.sliding):
-            clocks = msgspec.structs.replace(clocks, idle=record.idle, sliding=record.sliding, touch_interval=None)
-        return clocks.touch_after
-
-    async def _touch_call(self, call: Running) -> None:
-        session = call.session
-        try:
-            if not await self._touch_there(session.ref, counts=call.counts):
-                self._cancel(session.key)
-        except StoreUnavailable:
-            after = self._touch_after(session.record) if call.counts else None
-            if after is not None:
-                self.missed.add(Use(session.ref, None), now=self.clock(), touch_after=after)
-
-    async def _touch_there(self, ref: Ref, *, counts: bool) -> bool:
-        """Record the use of a node in whichever tree it is, also if it moves meanwhile; return whether it is live."""
-        tree = b""
-        while (stored := await self.current(ref)) is not None and stored.tree != tree:
-            if await self._touch(stored, busy=True, counts=counts):
-                return True
-            tree = stored.tree
-        return False
-
     async def _announce_end(self, record: Record, fact: Fact) -> None:
         self.tell(fact, record)
-        self._cancel(record.key)
+        self.cancel_calls(record.key)
         self.due.set()
         with suppress(StoreUnavailable):  # a message is a hint; what it tells of is stored
             await self.store.channel.publish(ENDED_TOPIC, record.key)
-
-    def _cancel(self, key: bytes) -> None:
-        for call in list(self.calls.get(key, ())):
-            call.cancel()
 
     async def _acquire(self, ref: Ref, put: Sequence[Session], until: float, *, closing: bool) -> Held:
         pause = FIRST_POLL_S
