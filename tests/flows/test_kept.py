@@ -27,7 +27,7 @@ def answer(*lines: str, using: str = "", refused: bool = False, status: int = 20
 
 
 def current(sessions: Sessions) -> str:
-    found = sessions.covering(URL, RECEIVER, now=NOW)
+    found = sessions.going(URL, RECEIVER, now=NOW).session
     return found.id if found else ""
 
 
@@ -80,7 +80,7 @@ def test_a_receiver_without_cookies_is_told_of_once() -> None:
 def test_a_call_to_which_not_all_cookies_go_is_in_no_session() -> None:
     # F6: the cookie of a load balancer is no logon
     sessions = opened("S=1; Path=/orders", "route=a; Path=/")
-    assert sessions.covering("https://erp.example/other", RECEIVER, now=NOW) is None
+    assert sessions.going("https://erp.example/other", RECEIVER, now=NOW).session is None
     assert current(sessions)
 
 
@@ -93,7 +93,7 @@ def test_the_cookies_of_a_session_can_be_named() -> None:
 
 
 def test_another_port_is_another_server() -> None:
-    assert opened().covering("https://erp.example:8443/orders", "erp.example:8443", now=NOW) is None
+    assert opened().going("https://erp.example:8443/orders", "erp.example:8443", now=NOW).session is None
 
 
 def test_no_representation_shows_a_value() -> None:

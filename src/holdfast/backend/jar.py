@@ -22,6 +22,11 @@ def origin_of(url: str) -> Origin:
     return Origin(host, parts.path or "/", parts.scheme == "https" or host in LOOPBACK)
 
 
+def header_of(cookies: Iterable[Cookie]) -> str:
+    """Return the Cookie header that sends these cookies in their order."""
+    return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in cookies)
+
+
 class Jar:
     """Cookies in the order they were first set."""
 
@@ -63,8 +68,7 @@ class Jar:
 
     def header(self, url: str, *, now: float) -> str:
         """Return the Cookie header for a request, empty if no cookie belongs to it."""
-        chosen = self.belonging(url, now=now)
-        return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in chosen)
+        return header_of(self.belonging(url, now=now))
 
     def get(self, name: str) -> str | None:
         """Return the value of the newest cookie of this name, wherever it belongs."""

@@ -7,7 +7,7 @@ late word of a dead session deletes no living one.
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -55,6 +55,13 @@ class Effect(msgspec.Struct):
     silent: bool = False  # for the first time seen to keep no session
 
 
+class Going(NamedTuple):
+    """The session a call goes out in, if any, and the cookies that go with it."""
+
+    session: Opened | None
+    cookies: list[Cookie]
+
+
 class Sessions:
     """The sessions of one scope, in use."""
 
@@ -81,18 +88,18 @@ class Sessions:
         """Return the receivers at which there is a session."""
         return frozenset(session.receiver for session in self.opened)
 
-    def covering(self, url: str, receiver: str, *, now: float) -> Opened | None:
-        """Return the session in which a call goes out: one whose cookies all go with it, and some are left.
+    def going(self, url: str, receiver: str, *, now: float) -> Going:
+        """Return what a call goes out with. Its session is one whose cookies all go with it, and some are left.
 
         Another port is another server, even though cookies do not know.
         """
-        going = {cookie.place for cookie in self.jar.belonging(url, now=now)}
-        port = _port(receiver)
+        cookies = self.jar.belonging(url, now=now)
+        places, port = {cookie.place for cookie in cookies}, _port(receiver)
         for session in reversed(self.opened):
             left = {place for place in session.places if self.jar.holds(place)}
-            if left and left <= going and _port(session.receiver) == port:
-                return session
-        return None
+            if left and left <= places and _port(session.receiver) == port:
+                return Going(session, cookies)
+        return Going(None, cookies)
 
     def take(self, answer: Answer, *, now: float) -> Effect:
         """Let an answer take effect: its cookies, whatever its status (RFC 6265bis §5.7), and what follows."""
@@ -119,7 +126,7 @@ class Sessions:
         """Say whether the answer still concerns this scope."""
         if answer.using:
             return any(session.id == answer.using for session in self.opened)
-        return self.covering(answer.url, answer.receiver, now=now) is None
+        return self.going(answer.url, answer.receiver, now=now).session is None
 
     def _begin(self, answer: Answer, taken: list[Cookie], effect: Effect) -> None:
         channel = answer.channel

@@ -13,10 +13,12 @@ from typing import Final, NamedTuple
 
 import httpx2
 
+from holdfast.backend.cookies import Cookie
+from holdfast.backend.jar import header_of
 from holdfast.errors import SessionExpiredError
 from holdfast.flows import scopes
 from holdfast.flows.deployment import Deployment
-from holdfast.flows.kept import Answer, Effect, Sessions
+from holdfast.flows.kept import Answer, Effect, Going, Sessions
 from holdfast.flows.nodes import Node
 from holdfast.flows.scopes import Channel, Opened, Reuse, Verdict
 from holdfast.flows.trace import Traced, debug_log, hide_values, pair_of, shown
@@ -74,37 +76,35 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         """Send once; return whether it has to be sent again. One at a time opens a session at a receiver."""
         async with AsyncExitStack() as stack:
             sessions = await node.read()
-            if self._opens(request, receiver, sessions):
+            going = self._going(request, receiver, sessions)
+            if going.session is None and receiver not in sessions.silent:
                 await stack.enter_async_context(node.turn(receiver))
                 sessions = await node.read()
-                if not self._opens(request, receiver, sessions):
-                    await stack.aclose()  # another call has: this one needs nobody to wait for it
+                going = self._going(request, receiver, sessions)
+                if going.session is not None:
+                    await stack.aclose()  # another call has opened it: nobody needs to wait for this one
             if self._channel.stateful and receiver in sessions.lost:
                 raise _lost(receiver)
-            sent = await self._send(request, receiver, sessions)
+            sent = await self._send(request, going, sessions.salt)
             try:
                 return sent, await self._settle(request, receiver, node, sent, repeated=repeated)
             except BaseException:
                 await sent.response.aclose()
                 raise
 
-    def _opens(self, request: httpx2.Request, receiver: str, sessions: Sessions) -> bool:
-        now = self._deployment.manager.clock()
-        return receiver not in sessions.silent and sessions.covering(str(request.url), receiver, now=now) is None
+    def _going(self, request: httpx2.Request, receiver: str, sessions: Sessions) -> Going:
+        return sessions.going(str(request.url), receiver, now=self._deployment.manager.clock())
 
-    async def _send(self, request: httpx2.Request, receiver: str, sessions: Sessions) -> Sent:
-        now, url = self._deployment.manager.clock(), str(request.url)
-        session = sessions.covering(url, receiver, now=now)
-        decided = scopes.attach(self._channel, session, self._user(request))
+    async def _send(self, request: httpx2.Request, going: Going, salt: bytes) -> Sent:
+        decided = scopes.attach(self._channel, going.session, self._user(request))
         if decided.finding is not None and self._names_user(request):
             await self._deployment.report(decided.finding)
-        going = [(cookie.name, cookie.value) for cookie in sessions.jar.belonging(url, now=now)]
-        headers = self._headers(request, sessions.jar.header(url, now=now), credentials=decided.credentials)
+        headers = self._headers(request, header_of(going.cookies), credentials=decided.credentials)
         response = await self._inner.handle_async_request(_with_headers(request, headers))
         lines = _lines(response)
-        self._trace(request, response.status_code, going, lines, sessions.salt)
+        self._trace(request, response.status_code, going.cookies, lines, salt)
         authenticated = decided.credentials and self._names_user(request)
-        return Sent(response, session, authenticated, lines)
+        return Sent(response, going.session, authenticated, lines)
 
     async def _settle(self, request: httpx2.Request, receiver: str, node: Node, sent: Sent, *, repeated: bool) -> bool:
         """Let the answer take effect; return whether the call has to be made again."""
@@ -184,12 +184,13 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             return "basic"
 
     def _trace(
-        self, request: httpx2.Request, status: int, going: Iterable[tuple[str, str]], lines: Iterable[str], salt: bytes
+        self, request: httpx2.Request, status: int, going: Iterable[Cookie], lines: Iterable[str], salt: bytes
     ) -> None:
         tracer = self._deployment.tracer or debug_log()
         if tracer is not None:
             url = str(request.url.copy_with(query=None, fragment=None, userinfo=b""))
-            sent, got = shown(going, salt), shown(map(pair_of, lines), salt)
+            sent = shown(((cookie.name, cookie.value) for cookie in going), salt)
+            got = shown(map(pair_of, lines), salt)
             tracer(Traced(self._deployment.name, self._channel.name, request.method, url, status, sent, got))
 
 
