@@ -210,3 +210,78 @@ async def test_a_message_that_is_cancelled_ends_its_session(receiver: httpx2.Asy
                 await anyio.sleep_forever()
         assert await engine.manager.gone(record.ref, timeout=10)
     assert world.ended == 1
+
+
+# -- receivers that misbehave, and other ways to log on
+
+
+async def test_a_logon_that_times_out_lets_the_next_call_try() -> None:
+    tries = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        tries.append(request)
+        if len(tries) == 1:
+            raise httpx2.ReadTimeout("no answer", request=request)
+        return httpx2.Response(200, headers={"set-cookie": "S=1; Path=/"})
+
+    reuse = SessionReuse("on_exchange", inner=httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.get(ERP)
+        with anyio.fail_after(10):
+            assert (await client.get(ERP)).status_code == 200
+            assert (await client.get(ERP)).status_code == 200
+    assert ["authorization" in request.headers for request in tries] == [True, True, False]
+
+
+async def test_a_logon_by_challenge_happens_once() -> None:
+    asked = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers.get("authorization", "")[:6])
+        if "cookie" in request.headers:
+            return httpx2.Response(200)
+        if asked[-1] != "Digest":
+            return httpx2.Response(401, headers={"www-authenticate": 'Digest realm="r", nonce="n", qop="auth"'})
+        return httpx2.Response(200, headers={"set-cookie": "S=1; Path=/"})
+
+    reuse = SessionReuse("on_exchange", inner=httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(transport=reuse, auth=httpx2.DigestAuth(*AUTH)) as client:
+        for _ in range(3):
+            assert (await client.get(ERP)).status_code == 200
+    assert asked == ["", "Digest", "", ""]
+
+
+async def test_a_session_does_not_follow_a_redirect_to_another_host() -> None:
+    seen = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append((request.url.host, request.headers.get("cookie"), "authorization" in request.headers))
+        if request.url.path == "/away":
+            return httpx2.Response(302, headers={"location": "http://elsewhere.example/"})
+        return httpx2.Response(200, headers={"set-cookie": "S=1; Path=/"})
+
+    reuse = SessionReuse("on_exchange", inner=httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH, follow_redirects=True) as client:
+        await client.get(f"{ERP}/")
+        await client.get(f"{ERP}/away")
+    assert seen == [("erp.example", None, True), ("erp.example", "S=1", False), ("elsewhere.example", None, False)]
+
+
+async def test_the_receivers_word_that_a_session_is_gone_counts_whatever_its_status() -> None:
+    # F7: SAP's answer to a context it does not know
+    answers = [
+        httpx2.Response(200, headers={"set-cookie": "S=1; Path=/"}),
+        httpx2.Response(400, headers={"sap-err-id": "ICMENOSESSION"}),
+        httpx2.Response(200, headers={"set-cookie": "S=2; Path=/"}),
+    ]
+    sent = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append((request.headers.get("cookie"), "authorization" in request.headers))
+        return answers[len(sent) - 1]
+
+    reuse = SessionReuse("on_exchange", inner=httpx2.MockTransport(answer))
+    async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
+        assert [(await client.post(ERP, content=b"order")).status_code for _ in range(2)] == [200, 200]
+    assert sent == [(None, True), ("S=1", False), (None, True)]
