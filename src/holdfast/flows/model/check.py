@@ -1,0 +1,129 @@
+"""What types alone do not say of a flow: receivers and functions that are not there, expressions that are none."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from holdfast.errors import BadInput, ConfigurationError
+from holdfast.flows.model.expressions import compiled, expressions_in
+from holdfast.flows.model.flow import Call, Flow, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
+from holdfast.flows.model.source import Source
+
+Problem = tuple[str, str]  # path, text
+
+
+def steps_of(flow: Flow) -> Iterator[tuple[str, Step]]:
+    """Return every step of a flow with its path, such as `steps[0].loop.do[1]`, in the order in which they stand."""
+    return _walk(flow.steps, "steps")
+
+
+def inner_steps(step: Step) -> Iterator[tuple[str, Steps]]:
+    """Return the lists of steps in a step, with their paths below it."""
+    kind, options = step.kind, step.options
+    match options:
+        case Loop() | Split():
+            yield f"{kind}.do", options.do
+        case Try():
+            yield f"{kind}.do", options.do
+            yield f"{kind}.on_error", options.on_error
+        case Router():
+            yield from ((f"{kind}.routes[{number}].do", route.do) for number, route in enumerate(options.routes))
+            yield f"{kind}.otherwise", options.otherwise
+        case Multicast():
+            yield from ((f"{kind}.branches[{number}]", steps) for number, steps in enumerate(options.branches))
+
+
+def function(name: str) -> Callable[..., Any]:
+    """Return the function that `module:function` names. Raises ConfigurationError."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError as exc:
+        raise ConfigurationError(f"the module {module!r} cannot be imported: {exc}") from exc
+    except Exception as exc:  # a module of somebody else's, whatever it does
+        raise ConfigurationError(f"the module {module!r} fails when it is imported: {type(exc).__name__}") from exc
+    if not callable(found):
+        raise ConfigurationError(f"the module {module!r} has no function {attribute!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def check(flow: Flow, source: Source = Source()) -> Flow:  # noqa: B008 - an immutable value
+    """Return the flow if it can be run; else raise ConfigurationError, which names all that is wrong, by line."""
+    found = [f"{source.place(path)}: {text}" for path, text in problems(flow)]
+    if found:
+        raise ConfigurationError("\n".join(found), hint="Correct the flow where the message says.")
+    return flow
+
+
+def problems(flow: Flow) -> Iterator[Problem]:
+    """Return what is wrong with a flow."""
+    for name, receiver in flow.receivers.items():
+        yield from _templates(f"receivers.{name}", msgspec.to_builtins(receiver))
+        if receiver.auth.basic and receiver.auth.bearer:
+            yield f"receivers.{name}.auth", "either basic or bearer, not both"
+    for path, step in steps_of(flow):
+        yield from _of_step(flow, step, f"{path}.{step.kind}")
+
+
+def _walk(steps: Steps, path: str) -> Iterator[tuple[str, Step]]:
+    for number, step in enumerate(steps):
+        at = f"{path}[{number}]"
+        yield at, step
+        for below, inner in inner_steps(step):
+            yield from _walk(inner, f"{at}.{below}")
+
+
+def _of_step(flow: Flow, step: Step, at: str) -> Iterator[Problem]:
+    match step.options:
+        case Call(receiver=name, path=path):
+            if name not in flow.receivers:
+                known = ", ".join(sorted(flow.receivers)) or "none"
+                yield at, f"there is no receiver {name!r}; there are: {known}"
+            yield from _templates(f"{at}.path", path)
+        case Script(function=name):
+            yield from _function(at, name)
+        case str() as text if step.kind == "filter":
+            yield from _expression(at, text)
+        case str() as text if ":" in text:
+            yield from _function(at, text)
+        case Modify() as modify:
+            yield from _templates(at, msgspec.to_builtins(modify))
+        case options:
+            for below, text in _conditions(options):
+                yield from _expression(f"{at}.{below}", text)
+
+
+def _conditions(options: Any) -> Iterator[tuple[str, str]]:
+    match options:
+        case Loop():
+            yield "while", options.while_
+        case Split():
+            yield "over", options.over
+        case Router():
+            yield from ((f"routes[{number}].when", route.when) for number, route in enumerate(options.routes))
+
+
+def _expression(path: str, text: str) -> Iterator[Problem]:
+    try:
+        compiled(text)
+    except BadInput as exc:
+        yield path, str(exc)
+
+
+def _templates(path: str, template: Any) -> Iterator[Problem]:
+    """Check the expressions of a template; whatever lies in a mapping is told at its own line."""
+    if isinstance(template, dict):
+        for key, value in template.items():
+            yield from _templates(f"{path}.{key}", value)
+        return
+    for text in expressions_in(template):
+        yield from _expression(path, text)
+
+
+def _function(path: str, name: str) -> Iterator[Problem]:
+    try:
+        function(name)
+    except ConfigurationError as exc:
+        yield path, str(exc)

@@ -1,0 +1,103 @@
+"""From a flow's file to a flow: text, then types, then what types do not say. Each error names file and line."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from holdfast.errors import ConfigurationError
+from holdfast.flows.model.check import check
+from holdfast.flows.model.flow import ADAPTERS, PATTERNS, STEP_KINDS, Flow
+from holdfast.flows.model.source import Source, parse
+
+PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
+UNKNOWN_KEY: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+ANY: Final = "[...]"  # how msgspec names a value of a mapping
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A flow and where it was read from."""
+
+    flow: Flow
+    source: Source = Source()
+
+
+def load_flow(path: str | Path) -> Definition:
+    """Return the flow in a file. Raises ConfigurationError: the file cannot be read, or what is wrong at which line."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"{path}: the flow cannot be read ({type(exc).__name__})") from exc
+    return read_flow(text, str(path))
+
+
+def read_flow(text: str, file: str = "flow.yaml") -> Definition:
+    """Return the flow that a text says; `file` is what errors call it."""
+    data, source = parse(text, file)
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{file}:1: a flow is a mapping, with `flow`, `receivers` and `steps`")
+    _look_at_adapters(data, source)
+    try:
+        flow = msgspec.convert(data, Flow)
+    except msgspec.ValidationError as exc:
+        raise _located(exc, data, source) from None
+    return Definition(check(flow, source), source)
+
+
+def _look_at_adapters(data: dict[str, Any], source: Source) -> None:
+    receivers = data.get("receivers")
+    for name, receiver in receivers.items() if isinstance(receivers, dict) else ():
+        adapter = receiver.get("adapter") if isinstance(receiver, dict) else None
+        if isinstance(receiver, dict) and adapter not in ADAPTERS:
+            said = f"there is no adapter {adapter!r}" if adapter else f"the receiver {name!r} names no adapter"
+            place = source.place(f"receivers.{name}.adapter")
+            raise ConfigurationError(f"{place}: {said}; there are: {', '.join(ADAPTERS)}")
+
+
+def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> ConfigurationError:
+    """Return the error with the line of the value that it is about."""
+    found = PLACED.fullmatch(str(exc))
+    text, path = (found["text"], found["path"] or "") if found else (str(exc), "")
+    path = _full(path, data, str(exc))
+    if (unknown := UNKNOWN_KEY.fullmatch(text)) is not None:
+        path, text = f"{path}.{unknown[1]}".lstrip("."), _unknown(path, unknown[1])
+    for pattern, words in PATTERNS.items():
+        text = text.replace(f"`str` matching regex {pattern!r}", words)
+    text = re.sub("^Object ", "this is ", text)
+    return ConfigurationError(f"{source.place(path)}: {text[:1].lower()}{text[1:]}")
+
+
+def _unknown(path: str, key: str) -> str:
+    if not re.search(r"\[\d+\]$", path) or path.endswith("routes"):
+        return f"the key {key!r} is not known here"
+    near = difflib.get_close_matches(key, STEP_KINDS, n=1)
+    meant = f"; did you mean {near[0]!r}" if near else ""
+    return f"there is no step {key!r}{meant}; there are: {', '.join(STEP_KINDS)}"
+
+
+def _full(path: str, data: Any, error: str) -> str:
+    """Return a path in which msgspec left a mapping's key out, with the key: the one whose value alone is wrong too."""
+    while ANY in path:
+        before, _, after = path.partition(ANY)
+        mapping = data
+        for part in re.findall(r"[^.\[\]]+", before):
+            mapping = mapping[int(part) if isinstance(mapping, list) else part]
+        key = next((key for key in mapping if _fails_alone(data, mapping, key, error)), "")
+        path = f"{before}.{key}{after}"
+    return path
+
+
+def _fails_alone(data: Any, mapping: dict[str, Any], key: str, error: str) -> bool:
+    kept = dict(mapping)
+    mapping.clear()
+    mapping[key] = kept[key]
+    try:
+        msgspec.convert(data, Flow)
+    except msgspec.ValidationError as exc:
+        return str(exc) == error
+    finally:
+        mapping.clear()
+        mapping.update(kept)
+    return False

@@ -1,0 +1,106 @@
+"""What an expression can say, and that it can say nothing else."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from holdfast.flows.model.expressions import ExpressionError, compiled, evaluate, filled, render
+
+NAMES: dict[str, Any] = {
+    "headers": {"more": "true", "content-type": "text/plain"},
+    "properties": {"round": 3, "tags": ["a", "b"]},
+    "body": {"items": [{"id": 1}, {"id": 2}], "text": "x"},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("headers.more == 'true'", True),
+        ("headers.none == 'true'", False),
+        ("headers['content-type']", "text/plain"),
+        ("body.items[1].id + properties.round * 2", 8),
+        ("body.none.deeper", None),
+        ("1 < properties.round <= 3 and not headers.none", True),
+        ("'a' in properties.tags and 'c' not in properties.tags", True),
+        ("headers.none or 'default'", "default"),
+        ("len(body.items) if body.items else 0", 2),
+        ("'q' + upper(body.text) + str(properties.round)", "qX3"),
+        ("json('[1, 2]')[-1]", 2),
+        ("-properties.round // 2 % 5", 3),
+        ("[1, 'x'] + [headers.more is None]", [1, "x", False]),
+        ("lines('a\\nb')", ["a", "b"]),
+    ],
+)
+def test_an_expression_says_what_python_would(text: str, value: object) -> None:
+    # F15
+    assert evaluate(text, NAMES) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "open('/etc/passwd')",
+        "().__class__.__bases__[0]",
+        "headers.__class__.__name__()",
+        "[x for x in body]",
+        "(lambda: 1)()",
+        "len.__self__.eval",
+        "9 ** 9 ** 9",
+        "'a' * 1000000000",
+        "'%s' % body",
+        "f'{body}'",
+        "(x := 1)",
+        "len(*body)",
+        "len(body, key=1)",
+        "b'x'",
+        "...",
+        "{1: 2}",
+        "import os",
+        "",
+        "1 +",
+        "+".join("1" * 400),
+        "(" * 300 + "1" + ")" * 300,
+        "not " * 5000 + "1",
+        "len(body.none)",
+        "body.items < 3",
+        "body.items['id']",
+        "body.text.x",
+        "1 / 0",
+        "int('x')",
+        "json('{')",
+        "len",
+    ],
+)
+def test_everything_else_is_an_error(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        assert callable(evaluate(text, NAMES))
+
+
+class Guarded(dict[str, Any]):
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") and name not in ("__class__", "__len__"):
+            raise AssertionError(name)
+        return super().__getattribute__(name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="abodyheadrs_.[]()'\"+-*/=<>! 0123", max_size=30))
+def test_any_text_has_a_value_or_is_an_error(text: str) -> None:
+    with suppress(ExpressionError):
+        value = evaluate(text, {name: Guarded(value) for name, value in NAMES.items()})
+        assert value is None or isinstance(value, str | int | float | list | dict)
+
+
+def test_a_template_is_filled_and_keeps_types_where_it_is_nothing_else() -> None:
+    assert render("a ${properties.round}/${headers.none}${body.items}", NAMES) == 'a 3/[{"id":1},{"id":2}]'
+    assert filled({"n": "${properties.round}", "t": ["${properties.round}!", 1]}, NAMES) == {"n": 3, "t": ["3!", 1]}
+    assert render("http://x/${'a/../b?c'}", NAMES, in_url=True) == "http://x/a%2F..%2Fb%3Fc"
+
+
+def test_an_expression_is_read_once() -> None:
+    assert compiled("headers.more") is compiled("headers.more")
