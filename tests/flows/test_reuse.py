@@ -285,3 +285,21 @@ async def test_the_receivers_word_that_a_session_is_gone_counts_whatever_its_sta
     async with httpx2.AsyncClient(transport=reuse, auth=AUTH) as client:
         assert [(await client.post(ERP, content=b"order")).status_code for _ in range(2)] == [200, 200]
     assert sent == [(None, True), ("S=1", False), (None, True)]
+
+
+async def test_a_second_user_is_told_of_once_by_all_workers_until_the_flow_is_deployed_anew(
+    receiver: httpx2.AsyncBaseTransport,
+) -> None:
+    # F3
+    told: list[int] = []
+    async with deployed("on_integration_flow", receiver, keeper=True) as (engine, first, client):
+        for _ in range(2):
+            await client.get("/whole/a")
+            for _ in range(2):  # what runs at two workers
+                worker = Deployment(engine.manager, "orders", "on_integration_flow")
+                second = ReusingTransport(worker, Channel(name="second"), receiver)
+                async with httpx2.AsyncClient(transport=second, auth=("bert", "secret"), base_url=ERP) as other:
+                    assert (await other.get("/whole/b")).json()["user"] == "anna"
+                told.append(len(worker.findings))
+            await first.undeploy()
+    assert told == [1, 0, 1, 0]
