@@ -92,7 +92,7 @@ def read_keys(jwks: bytes) -> KeySet:
         raise IssuerUnavailable("the issuer's key set cannot be read") from None
     if len(entries) > MOST_KEYS:
         raise IssuerUnavailable(f"the issuer's key set has {len(entries)} keys; at most {MOST_KEYS} are read")
-    return KeySet(key for entry in entries if (key := _key(entry)) is not None)
+    return KeySet(key for entry in entries if (key := read_key(entry)) is not None)
 
 
 class KeySource(Source[KeySet]):
@@ -130,7 +130,8 @@ class KeySource(Source[KeySet]):
         return read_keys(await self._fetch(uri, limit=JWKS_BYTES))
 
 
-def _key(entry: msgspec.Raw) -> Key | None:
+def read_key(entry: bytes | msgspec.Raw) -> Key | None:
+    """Return one key for signatures as it is written (JWK); None if it cannot be read, or is too weak or too large."""
     try:
         jwk = msgspec.json.decode(entry, type=_Jwk)
         algorithms = _algorithms(jwk)
