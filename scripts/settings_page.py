@@ -17,6 +17,7 @@ from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
 from holdfast.cli import app
 from holdfast.config import (
+    DbscSettings,
     KindSettings,
     OAuthSettings,
     OidcSettings,
@@ -38,6 +39,7 @@ BELOW = {
     "oidc": "__ISSUER",
     "saml": "__METADATA",
     "passwords": "__FILE",
+    "dbsc": "__ENABLED",
 }  # settings that are tables
 
 TEXT = """\
@@ -76,6 +78,17 @@ file = "/etc/holdfast/people"
 ```
 
 {passwords}
+
+## Logons bound to a device
+
+See [Bound to a device](web.md#bound-to-a-device).
+
+```toml
+[dbsc]
+enabled = true
+```
+
+{dbsc}
 
 ## Logon at an OpenID provider
 
@@ -158,6 +171,7 @@ def page() -> str:
     oidc = {name: f"HOLDFAST_OIDC__{name.upper()}" for name in OidcSettings.model_fields}
     saml = {name: f"HOLDFAST_SAML__{name.upper()}" for name in SamlSettings.model_fields}
     passwords = {name: f"HOLDFAST_PASSWORDS__{name.upper()}" for name in PasswordSettings.model_fields}
+    dbsc = {name: f"HOLDFAST_DBSC__{name.upper()}" for name in DbscSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
         settings=settings_table(Settings, variables),
@@ -166,6 +180,7 @@ def page() -> str:
         oidc=settings_table(OidcSettings, oidc, heading="of `[oidc]`"),
         saml=settings_table(SamlSettings, saml, heading="of `[saml]`"),
         passwords=settings_table(PasswordSettings, passwords, heading="of `[passwords]`"),
+        dbsc=settings_table(DbscSettings, dbsc, heading="of `[dbsc]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
         commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
@@ -208,7 +223,7 @@ def named(annotation: Any) -> str:
         if arguments[1] is int:
             return "table of whole numbers"
         return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
-    if annotation in (OAuthSettings, OidcSettings, PasswordSettings, SamlSettings):
+    if annotation in (DbscSettings, OAuthSettings, OidcSettings, PasswordSettings, SamlSettings):
         return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))

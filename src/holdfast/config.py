@@ -272,6 +272,23 @@ class PasswordSettings(Described):
     """Seconds in which failed logons count; so long has to wait who had too many."""
 
 
+class DbscSettings(Described):
+    """`[dbsc]`: logons are bound to a key of the device, where the browser can (Device Bound Session Credentials)."""
+
+    enabled: bool = False
+    """Bind logons. A browser that cannot goes on as without."""
+    path: str = Field(default="/session/device", pattern=r"^/[A-Za-z0-9/_.-]*[A-Za-z0-9_.-]$")
+    """Path of the site below which browsers register a key (`/register`) and prove that they have it (`/refresh`)."""
+    lifetime: float = Field(default=600.0, ge=60, le=600)
+    """Seconds after which a browser has to prove it anew."""
+    excluded: list[str] = ["/static/"]
+    """Paths, and all below them, for which browsers need not prove it; what comes there without is a visitor's."""
+    skipped: Literal["step_up", "allow"] = "step_up"
+    """What follows if a browser says that it could not prove it: log on anew, or go on for `skipped_for`."""
+    skipped_for: float = Field(default=300.0, ge=0, le=3600)
+    """Seconds for which it goes on then, from the end of the last proof; a thief says the same."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -311,6 +328,8 @@ class Settings(BaseSettings):
     """People log on at a SAML 2.0 identity provider."""
     passwords: PasswordSettings = PasswordSettings()
     """People log on with a password."""
+    dbsc: DbscSettings = DbscSettings()
+    """Logons are bound to devices."""
     admin_token: SecretStr = SecretStr("")
     """Bearer token of administrators, for the pages that list and end other people's logons; empty: nobody has one."""
     allowed_origins: list[str] = []

@@ -78,8 +78,10 @@ class Cookie:
             raise TwoCookies(f"the cookie {name} came twice or more", hint="Delete this site's cookies.")
         return found[0].rstrip().decode("latin-1") if found else None
 
-    def put(self, scope: Scope, value: str) -> Header | None:
+    def put(self, scope: Scope, value: str, *, max_age: int | None = None) -> Header | None:
         """Return the header that sets it; None where it may not go, which is logged once.
+
+        With `max_age` the browser drops it after so many seconds.
 
         Raises:
             BadInput: Browsers would drop it: it is too long.
@@ -90,12 +92,18 @@ class Cookie:
             return None
         if len(name) + len(value) > MOST_BYTES:
             raise BadInput(f"the cookie {name} has {len(name) + len(value)} bytes; browsers take {MOST_BYTES}")
-        return b"set-cookie", f"{name}={value}{self._attributes(name)}".encode("latin-1")
+        age = "" if max_age is None else f"; Max-Age={max_age}"
+        return b"set-cookie", f"{name}={value}{age}{self._attributes(name)}".encode("latin-1")
 
     def clear(self, scope: Scope) -> Header | None:
         """Return the header that removes it."""
         name = self._name_over(scope)
         return None if name is None else (b"set-cookie", f"{name}=; Max-Age=0{self._attributes(name)}".encode())
+
+    def described(self, scope: Scope) -> tuple[str, str] | None:
+        """Return its name and its attributes over this connection; None if it may not go over it."""
+        name = self._name_over(scope)
+        return None if name is None else (name, self._attributes(name).removeprefix("; "))
 
     def _name_over(self, scope: Scope) -> str | None:
         """Return what it is called over this connection; None if it may not go over it."""

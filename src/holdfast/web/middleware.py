@@ -125,6 +125,10 @@ class SessionMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             running = self._security.opened.value or await self._security.opened.get()
+            devices = self._security.devices
+            if devices is not None and scope["type"] == "http" and scope["path"] in devices:
+                await devices.serve(scope, send, running.manager, running.rates)
+                return
             inner: Scope = dict(scope)
             inner[VISIT] = visit = Visit(inner, self._security, running, self._application)
             await visit.find()
@@ -293,7 +297,7 @@ def _refusal(
 ) -> HoldfastError | None:
     """Return why a request may not go on."""
     if visit.doubted:
-        return StepUpNeeded("the session was used from another address or with another program")
+        return StepUpNeeded("the session was used from another address, with another program, or without its device")
     if logon is None:
         return NotLoggedOn("nobody has logged on")
     age = visit.services.manager.clock() - logon.at

@@ -28,6 +28,7 @@ from holdfast.web.places import Places, until_written
 
 LOGON: Final = "logon"  # in the content of a logon, and as a copy in the HTTP sessions below it
 APP: Final = "app"
+BOUND: Final = "bound"  # in the content of a logon: to which device, until its owner proves anew who they are
 WITH: Final = "with"  # in the content of an HTTP session: under which id of the logon its copy was made
 TURNED: Final = "turned"  # when that was
 DEVICE_CHARACTERS: Final = 256
@@ -150,7 +151,8 @@ class Logons:
         async def write() -> str:
             ends = min(security.record.ends_at, security.record.ends_at if ends_at is None else ends_at)
             security.record = msgspec.structs.replace(security.record, client=_found_by(logon), ends_at=ends)
-            security.content = {**security.content, LOGON: _plain(logon)}
+            kept = {name: value for name, value in security.content.items() if name != BOUND}
+            security.content = {**kept, LOGON: _plain(logon)}
             await self._manager.save(security)
             return await self._manager.rotate(security)
 

@@ -18,6 +18,7 @@ from holdfast.core.manager import Manager
 from holdfast.core.ports import Store
 from holdfast.core.sealing import KeyRing
 from holdfast.engine import Engine, open_engine
+from holdfast.web import dbsc
 from holdfast.web.address import Proxies
 from holdfast.web.cookies import Cookie, SameSite
 from holdfast.web.federation import Federation
@@ -90,6 +91,8 @@ class Security:
         self.settings = engine.settings if engine else settings or load_settings()
         self.proxies = Proxies(self.settings.trusted_proxies)
         self.cookie = Cookie(COOKIE, same_site=same_site, proxies=self.proxies)
+        bound = Cookie(dbsc.COOKIE, same_site=same_site, proxies=self.proxies)
+        self.devices = dbsc.Devices(self.settings.dbsc, bound) if self.settings.dbsc.enabled else None
         self._store, self._keys, self._sink, self._engine = store, keys, sink, engine
         self._kinds = (*KINDS, *kinds)
         self.federations: list[Federation] = []  # how logons come from elsewhere, and are told to have ended there

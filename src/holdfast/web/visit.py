@@ -47,6 +47,7 @@ class Visit:
         "_left",
         "_logon",
         "_logon_id",
+        "_offer",
         "_running",
         "_set",
         "_verdict",
@@ -77,6 +78,7 @@ class Visit:
         self.unknown: list[Cookie] = []  # cookies that name nothing
         self._left = self._began = False
         self._counts = True
+        self._offer: Header | None = None  # to bind the logon that has just been begun, or proven anew
 
     @property
     def services(self) -> Running:
@@ -150,6 +152,9 @@ class Visit:
                 await self._forget(Reason.LOGOUT)
             self._know(fresh, str(fresh.id))
             await self._move(fresh)
+            there = fresh
+        if self.site.devices is not None:
+            self._offer = self.site.devices.offer(self.scope, self._running.manager, there)
         self._logon, self._left, self.refusal = logon, False, None
 
     async def log_out(self, reason: Reason = Reason.LOGOUT, *, wipe: bool = True) -> None:
@@ -246,6 +251,8 @@ class Visit:
         kept = guarded(given, cookies, personal=self.http is not None or self.security is not None)
         if self._left:
             kept.append(CLEAR_SITE_DATA)
+        if self._offer is not None:
+            kept.append(self._offer)
         return kept
 
     def _cookies(self) -> list[Header]:
@@ -324,23 +331,29 @@ class Visit:
     @property
     def _touches(self) -> bool:
         """Whether loading counts as use at once; a session that may be refused must not notice who asked."""
-        return self._counts and self._app.binding.strictest in MILD
+        return self._counts and self._app.binding.strictest in MILD and self.site.devices is None
 
     async def _fits(self, session: Session, known: Any) -> bool:
         """Say whether a session may be used from here; if not as before, that is told of."""
-        app, manager = self._app, self._running.manager
+        app, manager, devices = self._app, self._running.manager, self.site.devices
+        if devices is not None and await devices.refuses(self.scope, manager, session):
+            self._doubt(session, "step_up")
+            return False
         bound = app.binding.strictest != "off" and isinstance(known, dict)
         if bound and (verdict := app.binding.verdict(known, seen := self.seen)) != "off":
             manager.tell(Fact.FINGERPRINT, session.record, detail=f"{difference(known, seen)}: {verdict}")
             if verdict != "warn":
-                if self._doubted is None:
-                    self._doubted, self._verdict = session, verdict
+                self._doubt(session, verdict)
                 return False
             if session.record.kind == HTTP:
                 await manager.merge(session, {SEEN: seen})  # told of once for each change
         if self._counts and not self._touches:
             await used(manager, session, app.name if session.record.kind == HTTP else "")
         return True
+
+    def _doubt(self, session: Session, verdict: Binding) -> None:
+        if self._doubted is None:
+            self._doubted, self._verdict = session, verdict
 
     @property
     def _place(self) -> dict[str, Any]:
@@ -454,7 +467,7 @@ class Visit:
             await self._running.logons.end(there, reason)
         elif self.http is not None:
             await self._running.manager.end(self.http, reason)
-        self.security = self._logon = None
+        self.security = self._logon = self._offer = None
         self._set[self.site.cookie] = None
         self._drop()
 
