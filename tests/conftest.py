@@ -2,8 +2,10 @@
 
 import os
 import signal
+from typing import Any
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
 pytest.register_assert_rewrite("holdfast.testing.contract")  # its assertions explain themselves as a test's do
 pytest_plugins = ["stores.stores"]  # `place`: every store, for tests of any level
@@ -16,6 +18,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the ba
 def anyio_backend() -> str:
     """The product's event loop is asyncio; anyio is its vocabulary."""
     return "asyncio"
+
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "0"))  # that a property is tried with at most; 0: as many as it asks for
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Try properties and state machines with fewer examples than they ask for, in a run that is to be fast."""
+    test, case = getattr(item, "function", None), getattr(item, "cls", None)
+    if EXAMPLES and isinstance(getattr(case, "settings", None), settings):
+        _limit(case, "settings")
+    elif EXAMPLES and is_hypothesis_test(test):
+        _limit(test, "_hypothesis_internal_use_settings")  # there is no public way to change what a decorator has set
+
+
+def _limit(holder: Any, name: str) -> None:
+    asked: settings = getattr(holder, name, None) or settings()
+    setattr(holder, name, settings(asked, max_examples=min(asked.max_examples, EXAMPLES)))
 
 
 MAY_NOT_INSTALL = "`make setup` may not install"  # in the reason of tests whose Debian packages could not be had
