@@ -144,6 +144,7 @@ def python(program: str) -> tuple[subprocess.CompletedProcess[str], float]:
     return done, time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_the_interpreter_exits_soon_after_the_last_line() -> None:
     # A12
     done, _ = python(
@@ -162,6 +163,7 @@ def test_the_interpreter_exits_soon_after_the_last_line() -> None:
     assert ended - float(done.stdout) < 3
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_handlers_of_its_own() -> None:
     # A12
     done, _ = python(

@@ -49,6 +49,7 @@ def logons(begin: bool = False) -> int:
     return anyio.run(count)
 
 
+@pytest.mark.slow
 def test_people_are_added_and_listed_without_their_passwords(file: Path) -> None:  # S7
     assert run("list")[0] == 2
     code, said, _ = run(
@@ -72,6 +73,7 @@ def test_who_is_changed_or_removed_is_logged_off(file: Path, command: str) -> No
     assert logons() == 0
 
 
+@pytest.mark.slow
 def test_who_is_disabled_logs_on_no_more_until_enabled(file: Path) -> None:  # R33
     run("add", "ann", "--role", "clerk", typed=SECRET + "\n")
     passwords = Passwords(file, cost=CHEAP)

@@ -29,6 +29,7 @@ def test_ids_are_drawn_from_the_systems_source_of_randomness(monkeypatch: pytest
     assert asked == [33], "43 symbols of six bits"
 
 
+@pytest.mark.slow
 def test_no_id_repeats_and_no_symbol_is_likelier_than_another_at_any_place() -> None:  # R1, R2
     ids, symbols = make_ids(), string.ascii_letters + string.digits + "-_"
     drawn = [ids.generate() for _ in range(DRAWN)]

@@ -102,6 +102,7 @@ async def test_without_a_lifespan_the_engine_opens_with_the_first_request() -> N
         await app.aclose()
 
 
+@pytest.mark.slow
 def test_tools_of_ours_are_served_without_importing_the_sdk() -> None:
     script = "import sys, holdfast.mcp; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -71,6 +71,7 @@ async def test_the_duration_is_the_real_one_and_not_what_a_session_was_allowed()
         assert (await made.stats(60)).average_duration == pytest.approx(10, abs=0.5)
 
 
+@pytest.mark.slow
 async def test_a_window_begins_with_a_full_hour_and_says_so() -> None:
     # M25
     async with workers(1) as made:
@@ -85,6 +86,7 @@ async def test_a_window_begins_with_a_full_hour_and_says_so() -> None:
     assert [hour.sessions for hour in far.connection_patterns] == [0, 1, 0, 2]
 
 
+@pytest.mark.slow
 async def test_a_peak_between_two_looks_is_seen_and_one_that_lasts_is_seen_in_every_hour() -> None:
     # M25
     async with workers(2) as made:
@@ -123,6 +125,7 @@ def test_the_peak_of_an_hour_is_the_most_that_any_worker_told(told: list[tuple[i
     anyio.run(run)
 
 
+@pytest.mark.slow
 async def test_a_sessions_life_costs_a_constant_number_of_counters() -> None:
     # M25
     ledger, store = Ledger(), memory_store()

@@ -35,6 +35,7 @@ async def test_every_worker_shows_the_sessions_of_all() -> None:
         assert first.shown.gauges["holdfast.session.active_count handle"] == 0
 
 
+@pytest.mark.slow
 async def test_sessions_that_ran_out_are_counted_out_when_they_are_swept() -> None:
     # M24
     async with workers(2) as made:
@@ -138,6 +139,7 @@ async def test_a_server_that_goes_down_writes_what_it_has_counted() -> None:
         assert second.gauge == 4
 
 
+@pytest.mark.slow
 async def test_a_count_reads_on_while_sessions_come_and_go() -> None:
     # M24: what changes meanwhile is never taken for a mistake
     plain = Kind(name=SESSION, clocks=Clocks(idle=1e6))

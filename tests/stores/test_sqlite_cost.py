@@ -58,6 +58,7 @@ async def test_no_statement_walks_along_all_rows(watcher: sqlite3.Connection) ->
     watcher.close()
 
 
+@pytest.mark.slow
 async def test_pages_of_a_common_kind_follow_one_another_like_those_of_a_rare_one(store: Store) -> None:  # E21
     common = [root(kind="common") for _ in range(COMMON + 3)]
     rare = [root(kind="rare") for _ in range(20)]

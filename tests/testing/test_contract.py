@@ -163,5 +163,6 @@ def test_the_contract_notices_a_broken_store(fault: str) -> None:  # E23
     assert broken(Copy(Plant("other_store", *BROKEN[fault]))) is not None
 
 
+@pytest.mark.slow
 def test_the_contract_finds_nothing_in_a_store_that_keeps_it() -> None:
     assert broken(Copy()) is None

@@ -291,5 +291,6 @@ def test_a_table_has_no_relations(session: Session, text: str) -> None:
         by_sql(session, text, Base.metadata.tables["orders"])
 
 
+@pytest.mark.slow
 def test_a_thousand_alternatives_are_one_clause(session: Session) -> None:
     assert by_sql(session, " or ".join(f"Quantity eq {number}" for number in range(4, 900))) == ["2", "3", "4"]
