@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Page, expect
@@ -31,7 +32,12 @@ async def harmless(page: Page) -> None:
 
 @pytest.mark.parametrize("agent", [SCRIPT, BREAKING, ASIDE])
 async def test_names_of_people_and_devices_are_text(site: Cluster, agent: str) -> None:
-    async with browser() as chromium, opened(chromium, user_agent=agent) as attacker, opened(chromium) as owner:
+    async with (
+        browser() as chromium,
+        opened(chromium, user_agent=agent) as attacker,
+        opened(chromium) as owner,
+        opened(chromium) as admin,
+    ):
         for page in (attacker, owner):
             await page.goto(f"{site.url}/account/logon?next={SCRIPT}")
             await harmless(page)
@@ -45,6 +51,17 @@ async def test_names_of_people_and_devices_are_text(site: Cluster, agent: str) -
         await expect(owner.get_by_role("listitem")).to_have_count(2)
         await expect(owner.get_by_role("heading", name=agent[:60])).to_be_visible()
         await harmless(owner)
+        await admin.goto(f"{site.url}/console/logons?user=ann&application=")
+        await log_on(admin, name="root")
+        await expect(admin.get_by_role("heading", name=SCRIPT)).to_have_count(2)
+        await harmless(admin)
+        handles = await admin.eval_on_selector_all("h2[id]", "all => all.map(one => one.id.slice(6))")
+        names = [f"logons/{handle}" for handle in handles] + [f"end?logon={handle}" for handle in handles]
+        names += [f"{path}?{what}={quote(SCRIPT)}" for path in ("logons", "end") for what in ("user", "application")]
+        for name in ("end?user=ann", *names):
+            await admin.goto(f"{site.url}/console/{name}")
+            await expect(admin.locator("h1")).to_be_visible()
+            await harmless(admin)
         await owner.goto(f"{site.url}/account/logout")
         await expect(owner.get_by_text(SCRIPT)).to_be_visible()
         await harmless(owner)

@@ -1,4 +1,4 @@
-"""A shop, a bank and the ready-made account pages, as a process of its own; what it keeps is in the store alone.
+"""A shop, a bank, the ready-made account pages and the console, as a process; what it keeps is in the store alone.
 
 python security_server.py PORT PEOPLE; everything else comes from the environment.
 """
@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from holdfast.config import load_settings
 from holdfast.identity.passwords import Cost, Passwords
 from holdfast.web.account import Account
-from holdfast.web.administration import Administration
+from holdfast.web.administration import Administration, Console
 from holdfast.web.methods import Basic, Form
 from holdfast.web.middleware import SessionMiddleware, require
 from holdfast.web.passwords import PasswordLogon
@@ -53,6 +53,7 @@ app = Starlette(
         application("shop"),
         application("bank"),
         Mount("/admin", Administration(security)),
+        Mount("/console", Console(security, home="/shop/orders")),
         Mount("/account", Account(security, passwords, landing="/shop/orders")),
     ]
 )

@@ -27,6 +27,7 @@ async def site_at(place: Place, folder: Path, *, shown: str = "Ann Example") -> 
     people = Passwords(folder / "people", cost=Cost(passes=1, memory=1024, lanes=1))
     people.add("ann", SECRET, shown=shown)
     people.add("mallory", SECRET)
+    people.add("root", SECRET, roles=("admin",), shown="Root")
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
         "HOLDFAST_STORE": place.url,

@@ -79,7 +79,8 @@ def logon_page(root: str, one: Listed, tree: Tree, *, here: bool) -> Notice:
         more = _address(root, f"/logons/{one.handle}", after=tree.after)
         parts.append(tag("p", tag("a", "More", href=more)))
     ends = _ends(root, [Aim("logon", one.handle), Aim("user", one.logon.principal)])
-    return document(_name(one), _own() if here else Markup(), *parts, ends, root=root)
+    back = tag("p", tag("a", "All logons", href=f"{root}/logons"), tag("span", "yours", class_="here") if here else "")
+    return document(_name(one), back, *parts, ends, root=root)
 
 
 def confirm_page(root: str, asked: Asked, *, proof: str) -> Notice:
@@ -252,7 +253,3 @@ def _many(count: int, what: str) -> str:
 
 def _warning(words: str) -> Markup:
     return tag("p", words, class_="wrong", role="alert")
-
-
-def _own() -> Markup:
-    return tag("p", tag("span", "yours", class_="here"))
