@@ -9,13 +9,13 @@ from scripts.browser import found
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """Run a browser without a window."""
+async def browser(*switches: str) -> AsyncIterator[Browser]:
+    """Run a browser without a window, with some switches of its command line."""
     path = found()
     if path is None:
         pytest.skip("no Chromium is installed, and `make setup` may not install one")
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        running = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *switches])
         try:
             yield running
         finally:

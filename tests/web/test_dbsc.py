@@ -285,7 +285,7 @@ async def test_a_browser_that_could_not_prove_it_is_told_of_and_has_to_log_on(si
     name = browser.bound["session_identifier"]
     skipped = f'quota_exceeded;session_identifier="another", {reason};session_identifier="{name}"'
     assert await who(browser.thief(BOUND), secure_session_skipped=skipped) is None
-    assert site.sink.of(Fact.FINGERPRINT)[-1].detail == f"bound cookie skipped, {reason}: step_up"
+    assert [event.detail for event in site.sink.of(Fact.FINGERPRINT)] == [f"bound cookie skipped, {reason}: step_up"]
 
 
 async def test_it_may_go_on_for_a_while_if_that_was_chosen() -> None:  # R55

@@ -85,10 +85,10 @@ class Devices:
         offered = f'({" ".join(ALGORITHMS)});path="{self._register}";challenge="{challenge}"'
         return b"secure-session-registration", offered.encode()
 
-    async def refuses(self, scope: Scope, manager: Manager, session: Session) -> bool:
+    async def refuses(self, scope: Scope, manager: Manager, session: Session, *, tells: bool = True) -> bool:
         """Say whether a request may not use a session because its logon is bound, and it cannot show that it is there.
 
-        It is told of, but for paths that browsers show nothing for.
+        It is told of, if it `tells`, but for paths that browsers show nothing for.
 
         Raises:
             SessionNotFound: The logon has ended.
@@ -103,7 +103,8 @@ class Devices:
         if scope["path"] in self._excluded:
             return True
         why, allowed = self._skipped(scope, device, now)
-        manager.tell(Fact.FINGERPRINT, session.record, detail=f"{why}: {'allow' if allowed else 'step_up'}")
+        if tells:
+            manager.tell(Fact.FINGERPRINT, session.record, detail=f"{why}: {'allow' if allowed else 'step_up'}")
         return not allowed
 
     async def serve(self, scope: Scope, send: Send, manager: Manager, rates: Rates) -> None:

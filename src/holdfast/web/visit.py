@@ -336,7 +336,8 @@ class Visit:
     async def _fits(self, session: Session, known: Any) -> bool:
         """Say whether a session may be used from here; if not as before, that is told of."""
         app, manager, devices = self._app, self._running.manager, self.site.devices
-        if devices is not None and await devices.refuses(self.scope, manager, session):
+        told = self._doubted is not None  # of the application's cookie; the logon's is refused for the same
+        if devices is not None and await devices.refuses(self.scope, manager, session, tells=not told):
             self._doubt(session, "step_up")
             return False
         bound = app.binding.strictest != "off" and isinstance(known, dict)
