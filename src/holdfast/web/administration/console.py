@@ -182,7 +182,7 @@ class Console:
     async def _end(self, visit: Visit, receive: Receive) -> Notice:
         """End what the form names; the administrator's own session may be among it."""
         form = await read_form(visit.scope, receive)
-        aim, local = aim_of(form), form.get("local") == YES
+        aim, local = aim_of(query_of(visit.scope)), form.get("local") == YES
         try:
             logon = await self._require_fresh(visit)
         except StepUpNeeded:

@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.core.model import State
 from holdfast.web.account.devices import in_words
-from holdfast.web.account.markup import STYLE, Markup, document, facts, hidden, instant, proof_field, tag
+from holdfast.web.account.markup import STYLE, Markup, document, facts, instant, proof_field, tag
 from holdfast.web.account.pages import when_and_how
 from holdfast.web.administration.administrator import Ended, Page
 from holdfast.web.administration.aim import YES, Aim, What
@@ -94,12 +94,11 @@ def confirm_page(root: str, asked: Asked, *, proof: str) -> Notice:
         parts.append(_warning("Your own logon ends with it: you will have to log on again."))
     form = tag(
         "form",
-        hidden(aim.what, aim.name),
         proof_field(proof),
         *([] if aim.what == "application" else _issuers(asked)),
         tag("button", deed, class_="danger"),
         method="post",
-        action=f"{root}/end",
+        action=way_to_end(root, aim),  # a field would lose what a page does not show
     )
     back = f"{root}/logons/{aim.name}" if aim.what == "logon" else f"{root}/logons"
     return document(deed + "?", *parts, form, tag("p", tag("a", "Leave it as it is", href=back)), root=root)
@@ -196,7 +195,7 @@ def _tree(nodes: Sequence[Node], *, look: str = "") -> Markup:
 
 
 def _node(node: Node) -> list[Markup]:
-    said = [tag("strong", node.kind), Markup(" "), tag("span", node.label or node.mark)]
+    said = [tag("strong", node.kind), *([Markup(" "), tag("span", node.label)] if node.label else [])]
     if node.state != State.LIVE:
         said.append(tag("span", node.state, class_="here"))
     return [
@@ -242,7 +241,7 @@ def _issuers(asked: Asked) -> list[Markup]:
     if more:
         said.append(tag("p", "Other providers are told where they can be, and what stays logged on is said then."))
     if asked.stays:
-        said.append(_warning(f"They stay logged on at {', '.join(asked.stays)}: it cannot be told from here."))
+        said.append(_warning(f"They stay logged on at {', '.join(asked.stays)}, which cannot be told from here."))
     box = tag("input", id="local", name="local", type="checkbox", value=YES)
     return [*said, tag("p", box, tag("label", "Leave the providers alone", for_="local"), class_="choice")]
 

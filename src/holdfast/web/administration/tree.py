@@ -20,7 +20,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         mark: How logs name it.
         state: `live`, `ending`, `stranded`, or `over`.
-        locks: How many locks and other things that hold are below.
     """
 
     mark: str
@@ -29,7 +28,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     created_at: float
     used_at: float
-    locks: int = 0
     below: tuple["Node", ...] = ()
 
 
@@ -73,7 +71,6 @@ def _below(key: bytes, children: Mapping[bytes, Sequence[Record]], now: float) -
             state=OVER if record.state is State.LIVE and expires_at(record) <= now else record.state.value,
             created_at=record.created_at,
             used_at=record.used_at,
-            locks=record.held,
             below=_below(record.key, children, now),
         )
         for record in children.get(key, ())
