@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
 from attacks.web_world import NOBODY, WebTarget, web_target
+from attacks.world import as_headers
 from stores.stores import Place
 from web.bound_browser import BoundBrowser
 
@@ -88,6 +90,25 @@ async def test_a_thief_without_the_key_gets_no_fresh_cookie_and_the_logon_ends(a
     [killed] = attacked.target.told("forced_end")
     assert killed["kind"] == "security"
     assert not await attacked.target.records("http")
+
+
+async def test_proofs_that_cross_at_two_workers_all_get_a_cookie(attacked: Attacked) -> None:  # R53
+    victim = await attacked.victim()
+    await victim.refresh()
+    proof, answers = as_headers(victim.proof()), list[httpx2.Response]()
+
+    async def prove() -> None:
+        answers.append(await attacked.exchange("POST", "/session/device/refresh", proof))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(prove)
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert len({answer.headers["set-cookie"] for answer in answers}) == 8
+    assert len({answer.headers["secure-session-challenge"] for answer in answers}) == 1
+    attacked.later(30)
+    late = await attacked.exchange("POST", "/session/device/refresh", proof)
+    assert (late.status_code, "set-cookie" in late.headers) == (403, False), "it is spent"
 
 
 async def test_a_thief_can_bind_the_stolen_logon_to_no_key_of_his_own(attacked: Attacked) -> None:  # T5, R53

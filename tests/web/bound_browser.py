@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx2
 
+from attacks.world import as_headers
 from identity.device import SigningDevice
 
 Exchange = Callable[[str, str, dict[str, str]], Awaitable[httpx2.Response]]
@@ -47,10 +48,8 @@ class BoundBrowser:
     async def send(self, method: str, path: str, **headers: str) -> httpx2.Response:
         """Send one request and take the cookies of its answer."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies().items())
-        said = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = await self.exchange(
-            method, path, {"sec-fetch-site": "same-origin", **({"cookie": cookie} if cookie else {}), **said}
-        )
+        said = {"sec-fetch-site": "same-origin", **({"cookie": cookie} if cookie else {}), **as_headers(headers)}
+        answer = await self.exchange(method, path, said)
         for line in answer.headers.get_list("set-cookie"):
             name, _, rest = line.partition("=")
             value, *attributes = rest.split("; ")

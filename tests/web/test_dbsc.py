@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 
+from attacks.world import as_headers
 from holdfast.config import DbscSettings, Settings
 from holdfast.core.events import Fact
 from holdfast.errors import StoreUnavailable
@@ -180,6 +182,42 @@ async def test_a_proof_that_is_stale_or_spent_is_answered_with_a_challenge(site:
     assert asked.status_code == 403
     assert browser.challenge not in asked.headers["secure-session-challenge"]
     assert (await browser.refresh()).status_code == 200
+
+
+async def test_of_two_keys_that_are_registered_at_once_one_counts(site: Site) -> None:  # R53
+    browser, other = browser_of(site), browser_of(site)
+    offered = OFFER.fullmatch((await browser.send("GET", "/login/ann")).headers["secure-session-registration"])
+    assert offered is not None
+    answers: list[int] = []
+
+    async def register(one: BoundBrowser) -> None:
+        answers.append((await one.register(*offered.groups())).status_code)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(register, browser)
+            tasks.start_soon(register, other)
+    assert sorted(answers) == [200, 401]
+    winner = browser if browser.bound is not None else other
+    assert (await winner.refresh()).status_code == 200
+
+
+async def test_the_same_proof_twice_at_once_gives_two_cookies_and_one_next_challenge(site: Site) -> None:  # R53
+    browser = await bound(site)
+    await browser.refresh()
+    proof, asked, cookies = browser.proof(), set[str](), set[str]()
+
+    async def prove() -> None:
+        answer = await browser.exchange("POST", "/session/device/refresh", as_headers(proof))
+        assert answer.status_code == 200
+        asked.add(answer.headers["secure-session-challenge"])
+        cookies.add(answer.headers["set-cookie"])
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(prove)
+    assert (len(asked), len(cookies)) == (1, 5)
 
 
 async def test_the_challenge_of_one_logon_is_none_of_another(site: Site) -> None:  # R53
