@@ -1,0 +1,95 @@
+"""A flow that is ready for messages: its receivers have clients, its sessions are kept by an engine.
+
+async with open_engine(url, kinds=flow_kinds()) as engine, deployed(load_flow("orders.yaml"), engine.manager) as flow:
+    answer = await flow.process(Message(body=…))
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import httpx2
+
+from holdfast.core.manager import Manager
+from holdfast.flows.deployment import Deployment
+from holdfast.flows.model.check import check, steps_of
+from holdfast.flows.model.flow import Call, Flow, Http
+from holdfast.flows.model.read import Definition
+from holdfast.flows.runtime.http import HttpAdapter
+from holdfast.flows.runtime.message import Message
+from holdfast.flows.runtime.receivers import Adapter, Credentials, Patience, no_credentials
+from holdfast.flows.runtime.steps import Parts, Processing, Tell
+from holdfast.flows.transport import ReusingTransport
+
+Make = Callable[[str, Any, Credentials, Call], Adapter]
+ADAPTERS: Final[Mapping[type, Make]] = {Http: HttpAdapter}
+CALLS: Final = ("call", "send")
+
+
+class DeployedFlow:
+    """A flow that processes messages, any number at a time."""
+
+    def __init__(self, flow: Flow, parts: Parts) -> None:
+        self.flow, self.deployment = flow, parts.deployment
+        self._parts = parts
+
+    async def process(self, message: Message, *, name: str = "") -> Message | None:
+        """Return what the flow makes of a message, or None if it was filtered out; `name` is what is told of it.
+
+        Raises:
+            StepFailed: With the place in the flow, and the cause.
+            SessionEnded: The exchange was ended from outside.
+        """
+        async with self.deployment.exchange():
+            return await Processing(self._parts, name or secrets.token_hex(8)).run(self.flow.steps, "steps", message)
+
+
+def ignore(event: Any) -> None:
+    """Listen to nothing."""
+
+
+@asynccontextmanager
+async def deployed(
+    definition: Definition | Flow,
+    manager: Manager,
+    *,
+    credentials: Credentials = no_credentials,
+    adapters: Mapping[type, Make] = ADAPTERS,
+    transport: Callable[[], httpx2.AsyncBaseTransport] = httpx2.AsyncHTTPTransport,
+    patience: Patience = Patience(),  # noqa: B008 - an immutable value
+    tell: Tell = ignore,
+    **rules: Any,
+) -> AsyncIterator[DeployedFlow]:
+    """Deploy a flow for as long as the block lasts; sessions of `on_integration_flow` outlive it.
+
+    Args:
+        manager: Of an engine that was opened with `flow_kinds()`.
+        credentials: What the names in the flow's `auth` stand for.
+        adapters: For each type of receiver, what makes its adapter.
+        transport: Makes what really sends, once for each receiver.
+        tell: Given `StepEnded` and `Counted`, at once; it must not wait.
+        rules: More for `Deployment`: `policy`, `mappings`, `tracer`.
+    Raises:
+        ConfigurationError: The flow cannot be run, or `strict` refuses it.
+    """
+    found = definition if isinstance(definition, Definition) else Definition(check(definition))
+    flow = found.flow
+
+    def adapter(step: Call) -> Adapter:
+        receiver = flow.receivers[step.receiver]
+        return adapters[type(receiver)](step.receiver, receiver, credentials, step)
+
+    channels = {name: adapter(Call(receiver=name)).channel for name in flow.receivers}
+    deployment = Deployment(
+        manager, flow.name, flow.http_session_reuse, channels=channels.values(), strict=flow.strict, **rules
+    )
+    called = {f"{path}.{step.kind}": adapter(step.options) for path, step in steps_of(flow) if step.kind in CALLS}
+    async with AsyncExitStack() as stack:
+        sessions = {}
+        for name, channel in channels.items():
+            over = ReusingTransport(deployment, channel, transport())
+            client = httpx2.AsyncClient(transport=over, timeout=None)
+            sessions[name] = await stack.enter_async_context(client)
+        parts = Parts(deployment, found.source, called, sessions, patience, tell)
+        yield DeployedFlow(flow, parts)

@@ -1,0 +1,194 @@
+"""What each kind of step does with a message (F15). None instead of a message: it was filtered out."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import httpx2
+import msgspec
+
+from holdfast.errors import BadInput, HoldfastError
+from holdfast.flows.deployment import Deployment
+from holdfast.flows.model.expressions import evaluate, filled
+from holdfast.flows.model.flow import Call, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
+from holdfast.flows.model.source import Source
+from holdfast.flows.runtime import branches, receivers, scripts
+from holdfast.flows.runtime.branches import Branch
+from holdfast.flows.runtime.failures import LoopTooLong, StepFailed
+from holdfast.flows.runtime.message import Message
+from holdfast.flows.runtime.receivers import Adapter, Patience
+
+GATHER_S = 60.0  # a function that gathers may take so long
+Result = Message | None
+
+
+class StepEnded(msgspec.Struct, frozen=True):
+    """A step has ended: `done`, `filtered` (the message goes no further) or `failed`, after so many seconds."""
+
+    message: str
+    place: str
+    kind: str
+    outcome: str
+    seconds: float
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How far a loop, split or multicast is (F18); of a loop nobody knows the `total`."""
+
+    message: str
+    place: str
+    done: int
+    total: int | None
+
+
+Tell = Callable[[StepEnded | Counted], None]
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a deployed flow's steps work with; `adapters` are by the path of their step."""
+
+    deployment: Deployment
+    source: Source
+    adapters: Mapping[str, Adapter]
+    sessions: Mapping[str, httpx2.AsyncClient]
+    patience: Patience
+    tell: Tell
+
+
+class Processing:
+    """One message on its way through the steps."""
+
+    def __init__(self, parts: Parts, name: str) -> None:
+        self._parts, self._name = parts, name
+        self._kinds: Mapping[str, Callable[[str, Any, Message], Awaitable[Result]]] = {
+            "call": self._call,
+            "send": self._send,
+            "script": self._script,
+            "modify": self._modify,
+            "router": self._router,
+            "filter": self._filter,
+            "loop": self._loop,
+            "split": self._split,
+            "multicast": self._multicast,
+            "gather": self._gather,
+            "try": self._try,
+        }
+
+    async def run(self, steps: Steps, path: str, message: Message) -> Result:
+        """Return what the steps make of the message. Raises StepFailed, of the innermost step."""
+        result: Result = message
+        for number, step in enumerate(steps):
+            if result is None:
+                break
+            result = await self._step(step, f"{path}[{number}].{step.kind}", result)
+        return result
+
+    async def _step(self, step: Step, path: str, message: Message) -> Result:
+        begun, outcome = time.monotonic(), "failed"
+        try:
+            result = await self._kinds[step.kind](path, step.options, message)
+            outcome = "filtered" if result is None else "done"
+        except StepFailed:
+            raise
+        except HoldfastError as exc:
+            raise StepFailed(self._place(path), step.kind, exc) from exc
+        finally:
+            seconds = time.monotonic() - begun
+            self._parts.tell(StepEnded(self._name, self._place(path), step.kind, outcome, seconds))
+        return result
+
+    def _place(self, path: str) -> str:
+        return self._parts.source.place(path)
+
+    def _count(self, path: str, total: int | None) -> Callable[[int], None]:
+        place = self._place(path)
+        return lambda done: self._parts.tell(Counted(self._name, place, done, total))
+
+    # -- steps
+
+    async def _call(self, path: str, options: Call, message: Message) -> Result:
+        session = self._parts.sessions[options.receiver]
+        return await receivers.call(self._parts.adapters[path], message, session, self._parts.patience)
+
+    async def _send(self, path: str, options: Call, message: Message) -> Result:
+        await self._call(path, options, message)
+        return message
+
+    async def _script(self, path: str, options: Script, message: Message) -> Result:
+        made = await scripts.run(options.function, message, options.timeout)
+        if made is None:
+            return message
+        return made if isinstance(made, Message) else message.changed(body=made)
+
+    async def _modify(self, path: str, options: Modify, message: Message) -> Result:
+        names = message.names
+        body = {} if options.body is msgspec.UNSET else {"body": filled(options.body, names)}
+        changed = message.changed(
+            headers=filled(options.headers, names), properties=filled(options.properties, names), **body
+        )
+        return changed.without(options.remove_headers, options.remove_properties)
+
+    async def _router(self, path: str, options: Router, message: Message) -> Result:
+        for number, route in enumerate(options.routes):
+            if evaluate(route.when, message.names):
+                return await self.run(route.do, f"{path}.routes[{number}].do", message)
+        return await self.run(options.otherwise, f"{path}.otherwise", message)
+
+    async def _filter(self, path: str, condition: str, message: Message) -> Result:
+        return message if evaluate(condition, message.names) else None
+
+    async def _loop(self, path: str, options: Loop, message: Message) -> Result:
+        result: Result = message
+        rounds, count = 0, self._count(path, None)
+        while result is not None and self._goes_on(options, rounds, result):
+            result = await self.run(options.do, f"{path}.do", result)
+            rounds += 1
+            count(rounds)
+        return result
+
+    def _goes_on(self, options: Loop, rounds: int, message: Message) -> bool:
+        if (rounds or options.check_first) and not evaluate(options.while_, message.names):
+            return False
+        if rounds >= options.max:
+            raise LoopTooLong(f"{options.max} rounds are over, and {options.while_!r} still holds")
+        return True
+
+    async def _split(self, path: str, options: Split, message: Message) -> Result:
+        items = evaluate(options.over, message.names)
+        if not isinstance(items, list | tuple):
+            raise BadInput(f"{options.over!r} is no list that could be split, but a {type(items).__name__}")
+        parts = [partial(self._branch, options.do, f"{path}.do", message.changed(body=item)) for item in items]
+        return await self._together(path, options, parts, message)
+
+    async def _multicast(self, path: str, options: Multicast, message: Message) -> Result:
+        each = enumerate(options.branches)
+        parts = [partial(self._branch, steps, f"{path}.branches[{number}]", message) for number, steps in each]
+        return await self._together(path, options, parts, message)
+
+    async def _branch(self, steps: Steps, path: str, message: Message) -> Result:
+        """Run a branch on a message that it shares with nobody: what a script does to it no other branch sees."""
+        return await self.run(steps, path, message.copied())
+
+    async def _together(
+        self, path: str, options: Split | Multicast, parts: Sequence[Branch], message: Message
+    ) -> Message:
+        count = self._count(path, len(parts))
+        if options.parallel:
+            results = await branches.in_parallel(parts, count, self._parts.deployment, options.workers)
+        else:
+            results = await branches.in_turn(parts, count)
+        return message.changed(body=[result.body for result in results])
+
+    async def _gather(self, path: str, how: str, message: Message) -> Result:
+        if ":" in how:
+            return message.changed(body=await scripts.run(how, message.body, GATHER_S))
+        return message.changed(body=branches.gathered(how, message.body))
+
+    async def _try(self, path: str, options: Try, message: Message) -> Result:
+        before = message.copied()
+        try:
+            return await self.run(options.do, f"{path}.do", message)
+        except StepFailed as exc:
+            error = {"code": exc.cause.code, "text": str(exc.cause), "place": exc.place, "step": exc.kind}
+            return await self.run(options.on_error, f"{path}.on_error", before.changed(properties={"error": error}))
