@@ -71,7 +71,7 @@ class Head:
     def length(self) -> int | None:
         """The `Content-Length`, None if it is absent or no number."""
         value = self.fields.get(b"content-length", b"")[:LENGTH_DIGITS]
-        return int(value) if value.isdecimal() else None
+        return int(value) if value.isdigit() else None
 
 
 def head_of(scope: Scope) -> Head:

@@ -82,7 +82,7 @@ async def _token(scope: Scope, receive: Receive) -> str:
 
 
 def _length(declared: bytes) -> int | None:
-    return int(declared) if declared.isdecimal() else None
+    return int(declared) if declared.isdigit() else None
 
 
 def _refused(error: HoldfastError) -> Notice:

@@ -118,4 +118,4 @@ def _media_type(scope: Scope) -> str:
 
 def _length(scope: Scope) -> int | None:
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(declared) if declared.isdecimal() else None
+    return int(declared) if declared.isdigit() else None
