@@ -293,13 +293,13 @@ async def test_the_tree_below_a_logon_has_kinds_that_nobody_here_knows(tmp_path:
         ) as other:
             logon = await Logons(other.manager).begin(Logon(subject="ann", method="oidc", at=0.0))
             above = await other.manager.open("odd", parent=logon, owner="ann", label=f"desk {HOSTILE}", named=False)
-            below = await other.manager.open("odd", parent=above, owner="ann", label="drawer")
+            below = await other.manager.open("odd", parent=above, owner="ann", label="DEV drawer 1700000000")
             gone = await other.manager.open("odd", parent=above, owner="ann", label="shelf")
             await other.manager.end(gone, Reason.CLIENT)
         admin = await administrator(site)
         [handle] = handles(await admin.get(f"{LOGONS}?user=ann"))
         page = (await admin.get(f"{LOGONS}/{handle}")).text
-        assert page.index("desk ") < page.index("drawer") < page.index("</main>")
+        assert page.index("desk ") < page.index("DEV drawer</span>") < page.index("</main>")
         assert page.count("<strong>odd</strong>") == 3
         assert '<span class="here">ending</span>' in page
         assert "<script" not in page

@@ -1,14 +1,12 @@
 """The tree of sessions as a picture of text, and its nodes as rows."""
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from holdfast.core.events import visible
 from holdfast.core.model import Record, State
 from holdfast.core.policy import expires_at
-
-SINCE: Final = re.compile(r" \d{9,}$")  # the instant at the end of a label; the picture shows the age beside it
+from holdfast.web.administration.tree import shortened
 
 
 def as_row(record: Record, now: float, connections: int = 0) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def _below(above: Record, listed: Sequence[Record], now: float, indent: str) -> 
 def _caption(record: Record, now: float) -> str:
     name = f"{record.kind} {record.mark or record.hex}"
     facts = [
-        SINCE.sub("", record.label),
+        shortened(record.label),
         record.owner and f"of {record.owner}",
         f"{max(0, round(now - record.created_at))} s old",
     ]

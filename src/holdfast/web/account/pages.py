@@ -126,10 +126,10 @@ def password_page(root: str, *, wrong: str = "", status: int = 200, proof: str =
     return document("Change your password", said, form, root=root, status=status, narrow=True)
 
 
-def error_page(root: str, title: str, *words: str, status: int, home: str) -> Notice:
-    """Return a page that says what went wrong."""
+def error_page(root: str, title: str, *words: str, status: int, home: str, link: str = "Go on") -> Notice:
+    """Return a page that says what went wrong, with a link to `home`."""
     said = (tag("p", word) for word in words if word)
-    return document(title, *said, tag("p", tag("a", "Go on", href=home)), root=root, status=status, narrow=True)
+    return document(title, *said, tag("p", tag("a", link, href=home)), root=root, status=status, narrow=True)
 
 
 def when_and_how(one: Listed) -> list[tuple[str, str]]:

@@ -107,18 +107,18 @@ class Account:
         page, visit = self._pages.get((method, path)), visit_of(scope)
         if page is None:
             status = 405 if any(path == known for _, known in self._pages) else 404
-            return error_page(_root(visit), "Not here", status=status, home=self._landing)
+            return error_page(root_of(visit), "Not here", status=status, home=self._landing)
         try:
             form = await self._form_of(visit, receive) if method == "POST" else {}
             return await page(visit, form)
         except (NotLoggedOn, StepUpNeeded) as exc:
             anew = "&anew=1" if isinstance(exc, StepUpNeeded) else ""
-            return onward(f"{_root(visit)}/logon?next={_root(visit)}/sessions{anew}")
+            return onward(f"{root_of(visit)}/logon?next={root_of(visit)}/sessions{anew}")
         except HoldfastError as exc:
             shown = error_page(
-                _root(visit), "That did not work", f"{exc}.", exc.hint, status=exc.status, home=self._landing
+                root_of(visit), "That did not work", f"{exc}.", exc.hint, status=exc.status, home=self._landing
             )
-            return _waiting(shown, exc)
+            return waiting(shown, exc)
 
     async def _form_of(self, visit: Visit, receive: Receive) -> Form:
         """Return the fields of a form that a page of this site has sent (R59)."""
@@ -127,7 +127,7 @@ class Account:
         return form
 
     async def _home(self, visit: Visit, form: Form) -> Notice:
-        return onward(f"{_root(visit)}/sessions")
+        return onward(f"{root_of(visit)}/sessions")
 
     # -- logging on
 
@@ -144,7 +144,7 @@ class Account:
         except (WrongPassword, TooManyAttempts, TooManyLogons) as exc:
             status = FAILED if isinstance(exc, WrongPassword) else exc.status
             again = await self._form(visit, to=to, name=name, wrong=_words(exc), status=status)
-            return _waiting(again, exc)
+            return waiting(again, exc)
         await login(visit.scope, logon)
         return onward(to)
 
@@ -153,7 +153,7 @@ class Account:
     ) -> Notice:
         here = visit.logon
         return logon_page(
-            _root(visit),
+            root_of(visit),
             to=to,
             level=level,
             name=name or (here.subject if here and not here.issuer else ""),
@@ -176,17 +176,19 @@ class Account:
 
     async def _ask_to_leave(self, visit: Visit, form: Form) -> Notice:
         if visit.logon is None:
-            return left_page(_root(visit), home=self._landing)
+            return left_page(root_of(visit), home=self._landing)
         theirs = next((one for one in self._elsewhere if one.ends(visit.logon)), None)
-        action = theirs.logout if theirs else f"{_root(visit)}/logout"
-        return logout_page(_root(visit), visit.logon, action=action, home=self._landing, proof=await _proof(visit))
+        action = theirs.logout if theirs else f"{root_of(visit)}/logout"
+        return logout_page(root_of(visit), visit.logon, action=action, home=self._landing, proof=await _proof(visit))
 
     async def _log_out(self, visit: Visit, form: Form) -> Notice:
         """Log off here first, then tell who vouched for the logon (R45)."""
         logon = visit.logon
         await visit.log_out()
         stays = await told(self._security.federations, logon) if logon else []
-        return left_page(_root(visit), home=self._landing, stays=stays) if stays else onward(f"{_root(visit)}/logout")
+        return (
+            left_page(root_of(visit), home=self._landing, stays=stays) if stays else onward(f"{root_of(visit)}/logout")
+        )
 
     # -- one's own logons
 
@@ -195,17 +197,17 @@ class Account:
 
     async def _listed(self, visit: Visit, logon: Logon, *, stays: Iterable[str] = ()) -> Notice:
         logons = await visit.services.logons.listed(logon.principal)
-        here, own = await _handle(visit), self._has_password(logon)
-        return logons_page(_root(visit), logon, logons, here, proof=await _proof(visit), password=own, stays=stays)
+        here, own = await handle_of(visit), self._has_password(logon)
+        return logons_page(root_of(visit), logon, logons, here, proof=await _proof(visit), password=own, stays=stays)
 
     async def _end(self, visit: Visit, form: Form) -> Notice:
         """End one logon or all others here first, then tell who vouched for them (R45)."""
         logon = await require(visit.scope, max_age=self._fresh)
-        if "others" not in form and form.get("end", "") == await _handle(visit):
+        if "others" not in form and form.get("end", "") == await handle_of(visit):
             return await self._log_out(visit, form)
         ended = await self._end_others(visit, logon, None if "others" in form else form.get("end", ""))
         stays = await told_each(self._security.federations, ended)
-        return await self._listed(visit, logon, stays=stays) if stays else onward(f"{_root(visit)}/sessions")
+        return await self._listed(visit, logon, stays=stays) if stays else onward(f"{root_of(visit)}/sessions")
 
     async def _end_others(self, visit: Visit, logon: Logon, handle: str | None) -> list[Logon]:
         """End the logon with a handle, or all others if it is None; return those that were ended."""
@@ -225,7 +227,7 @@ class Account:
     async def _ask_for_passwords(self, visit: Visit, form: Form) -> Notice:
         if not self._has_password(await require(visit.scope)):
             raise NotFound("you have no password here", hint="Change it where you log on.")
-        return password_page(_root(visit), proof=await _proof(visit))
+        return password_page(root_of(visit), proof=await _proof(visit))
 
     async def _change_password(self, visit: Visit, form: Form) -> Notice:
         """Set another password: the ids of this logon are new, and all others end (R8, R34)."""
@@ -240,13 +242,13 @@ class Account:
             )
         except (BadInput, WrongPassword, TooManyAttempts, TooManyLogons) as exc:
             status = FAILED if isinstance(exc, WrongPassword) else exc.status
-            again = password_page(_root(visit), wrong=_words(exc), status=status, proof=await _proof(visit))
-            return _waiting(again, exc)
+            again = password_page(root_of(visit), wrong=_words(exc), status=status, proof=await _proof(visit))
+            return waiting(again, exc)
         await login(visit.scope, fresh)
         here = await visit.of_logon()
         if here is not None:
             await visit.services.logons.end_others(here)
-        return onward(f"{_root(visit)}/sessions")
+        return onward(f"{root_of(visit)}/sessions")
 
     def _has_password(self, logon: Logon) -> bool:
         return self._passwords is not None and not logon.issuer and logon.method == PASSWORD
@@ -261,16 +263,18 @@ async def _proof(visit: Visit) -> str:
     return await csrf_token(visit.scope) if visit.ids else ""
 
 
-async def _handle(visit: Visit) -> str:
+async def handle_of(visit: Visit) -> str:
+    """Return the handle of the logon that a request belongs to; empty for a visitor."""
     here = await visit.of_logon()
     return here.key.hex() if here else ""
 
 
-def _root(visit: Visit) -> str:
+def root_of(visit: Visit) -> str:
+    """Return where the pages are mounted that a request is for."""
     return str(visit.scope.get("root_path", ""))
 
 
-def _waiting(notice: Notice, error: HoldfastError) -> Notice:
+def waiting(notice: Notice, error: HoldfastError) -> Notice:
     """Return a page with when to come back, if that helps."""
     seconds = getattr(error, "retry_after", 2.0)
     return Notice(notice.status, notice.body, (*notice.headers, *come_back(error.status, seconds)))

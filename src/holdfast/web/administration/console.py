@@ -17,6 +17,8 @@ from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import ConfigurationError, HoldfastError, NotFound, NotLoggedOn, SessionNotFound, StepUpNeeded
 from holdfast.web.account.form import read_form
 from holdfast.web.account.markup import CSS
+from holdfast.web.account.pages import error_page
+from holdfast.web.account.routes import handle_of, root_of, waiting
 from holdfast.web.administration.administrator import Administrator, Page
 from holdfast.web.administration.aim import YES, Aim, aim_of, end
 from holdfast.web.administration.api import FRESH_S, LOGONS, ROLE, MethodNotAllowed
@@ -27,7 +29,6 @@ from holdfast.web.administration.console_pages import (
     ended_page,
     logon_page,
     logons_page,
-    refused_page,
     way_to_end,
 )
 from holdfast.web.administration.tree import Tree, counted
@@ -43,6 +44,7 @@ from holdfast.web.visit import Visit
 APPLICATION: Final = "holdfast-console"
 END: Final = "/end"
 SHOWN: Final = 20  # logons on a page
+FORBIDDEN: Final = 403
 
 Shown = Callable[[Visit, Logon, Query], Awaitable[Notice]]
 
@@ -122,8 +124,13 @@ class Console:
                 raise
             return _once_more(visit, f"{root_of(visit)}{LOGONS}")
         except HoldfastError as exc:
-            link = (self._home, "Go on") if exc.status == 403 else (f"{root_of(visit)}/logons", "All logons")
-            return refused_page(root_of(visit), "That did not work", f"{exc}.", exc.hint, status=exc.status, link=link)
+            return self._refused(visit, exc)
+
+    def _refused(self, visit: Visit, exc: HoldfastError) -> Notice:
+        home, link = (self._home, "Go on") if exc.status == FORBIDDEN else (root_of(visit) + LOGONS, "All logons")
+        words = (f"{exc}.", exc.hint)
+        shown = error_page(root_of(visit), "That did not work", *words, status=exc.status, home=home, link=link)
+        return waiting(shown, exc)
 
     def _page(self, method: str, path: str) -> Shown:
         shown = self._pages.get((method, path))
@@ -144,19 +151,19 @@ class Console:
         user, application = (query.get(name, "").strip() for name in ("user", "application"))
         who = self._administrator(visit, logon)
         page = await who.page(user=user, application=application, after=query.get("after", ""), count=SHOWN)
-        return logons_page(root_of(visit), page, await _own(visit), user=user, application=application)
+        return logons_page(root_of(visit), page, await handle_of(visit), user=user, application=application)
 
     async def _show(self, visit: Visit, logon: Logon, query: Query) -> Notice:
         who, handle = self._administrator(visit, logon), below(visit.scope).removeprefix(LOGONS + "/")
         one, tree = await who.show(handle), await who.below(handle, after=query.get("after", ""))
-        return logon_page(root_of(visit), one, tree, here=handle == await _own(visit))
+        return logon_page(root_of(visit), one, tree, here=handle == await handle_of(visit))
 
     # -- ending
 
     async def _ask(self, visit: Visit, logon: Logon, query: Query) -> Notice:
         await self._require_fresh(visit)
         aim, who = aim_of(query), self._administrator(visit, logon)
-        page, own = await self._ending(who, aim), await _own(visit)
+        page, own = await self._ending(who, aim), await handle_of(visit)
         tree = await who.below(aim.name) if aim.what == "logon" else Tree()
         asked = Asked(
             aim=aim,
@@ -207,18 +214,7 @@ class Console:
         return Administrator(visit.services.manager, self._security.federations, by=logon.principal, local=local)
 
 
-def root_of(visit: Visit) -> str:
-    """Return where the console is mounted."""
-    return str(visit.scope.get("root_path", ""))
-
-
-async def _own(visit: Visit) -> str:
-    """Return the handle of the administrator's own logon."""
-    here = await visit.of_logon()
-    return "" if here is None else here.key.hex()
-
-
 def _once_more(visit: Visit, to: str) -> Notice:
     """Return what answers a form that came too late: no redirect, as a browser lets none lead from a form elsewhere."""
     words = "Nothing was ended: that asks for a fresh proof that it is you."
-    return refused_page(root_of(visit), "Once more", words, status=401, link=(to, "Go on"))
+    return error_page(root_of(visit), "Once more", words, status=401, home=to)

@@ -122,12 +122,6 @@ def ended_page(root: str, aim: Aim, ended: Ended, *, own: bool, local: bool) -> 
     return document("Done", *parts, tag("p", tag("a", "Go on", href=f"{root}/logons")), root=root, narrow=True)
 
 
-def refused_page(root: str, title: str, *words: str, status: int, link: tuple[str, str]) -> Notice:
-    """Return a page that says what went wrong, and a link to where it goes on."""
-    said = (tag("p", word) for word in words if word)
-    return document(title, *said, tag("p", tag("a", link[1], href=link[0])), root=root, status=status, narrow=True)
-
-
 def way_to_end(root: str, aim: Aim) -> str:
     """Return the address of the page that asks whether something is to be ended."""
     return _address(root, "/end", **{aim.what: aim.name})

@@ -3,15 +3,18 @@
 Labels and marks are what logs show as well. No content is opened for it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from holdfast.core.model import Record, State
 from holdfast.core.policy import expires_at
 
-OVER = "over"  # its time has come, and nobody has cleared it away yet
+SINCE: Final = re.compile(r" \d{9,}$")  # the instant at the end of a label; its age is shown beside it
+OVER: Final = "over"  # its time has come, and nobody has cleared it away yet
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +65,17 @@ def counted(nodes: Iterable[Node]) -> Mapping[str, int]:
     return {kind: count for kind, count in sorted(counts.items()) if count}
 
 
+def shortened(label: str) -> str:
+    """Return a label as it is shown, without the instant that some end with."""
+    return SINCE.sub("", label)
+
+
 def _below(key: bytes, children: Mapping[bytes, Sequence[Record]], now: float) -> tuple[Node, ...]:
     return tuple(
         Node(
             mark=record.mark or record.hex,
             kind=record.kind,
-            label=record.label,
+            label=shortened(record.label),
             state=OVER if record.state is State.LIVE and expires_at(record) <= now else record.state.value,
             created_at=record.created_at,
             used_at=record.used_at,
