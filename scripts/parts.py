@@ -41,8 +41,8 @@ PARTS = {
     "mcp-peers": Part(5, [[*PYTEST, *TWO, "tests/peers/mcp"]]),
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
     "odata-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/odata"]]),
-    "e2e": Part(12, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
-    "attacks": Part(7, [[*PYTEST, *TWO, "tests/attacks"]]),
+    "e2e": Part(15, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
+    "attacks": Part(10, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
 }
