@@ -46,3 +46,13 @@ def uncopied(message: Message) -> Any:
 
 def total(bodies: list[int]) -> int:
     return sum(bodies)
+
+
+class Later:
+    """A callable that is no coroutine function and still gives one."""
+
+    async def __call__(self, message: Message) -> str:
+        return f"later {message.body}"
+
+
+later = Later()

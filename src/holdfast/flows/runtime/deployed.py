@@ -56,7 +56,7 @@ async def deployed(
     *,
     credentials: Credentials = no_credentials,
     adapters: Mapping[type, Make] = ADAPTERS,
-    transport: Callable[[], httpx2.AsyncBaseTransport] = httpx2.AsyncHTTPTransport,
+    transport: httpx2.AsyncBaseTransport | None = None,
     patience: Patience = Patience(),  # noqa: B008 - an immutable value
     tell: Tell = ignore,
     **rules: Any,
@@ -67,7 +67,7 @@ async def deployed(
         manager: Of an engine that was opened with `flow_kinds()`.
         credentials: What the names in the flow's `auth` stand for.
         adapters: For each type of receiver, what makes its adapter.
-        transport: Makes what really sends, once for each receiver.
+        transport: What really sends, for all receivers; closed with the block.
         tell: Given `StepEnded` and `Counted`, at once; it must not wait.
         rules: More for `Deployment`: `policy`, `mappings`, `tracer`.
     Raises:
@@ -86,10 +86,10 @@ async def deployed(
     )
     called = {f"{path}.{step.kind}": adapter(step.options) for path, step in steps_of(flow) if step.kind in CALLS}
     async with AsyncExitStack() as stack:
+        over = transport or httpx2.AsyncHTTPTransport()
         sessions = {}
         for name, channel in channels.items():
-            over = ReusingTransport(deployment, channel, transport())
-            client = httpx2.AsyncClient(transport=over, timeout=None)
+            client = httpx2.AsyncClient(transport=ReusingTransport(deployment, channel, over), timeout=None)
             sessions[name] = await stack.enter_async_context(client)
         parts = Parts(deployment, found.source, called, sessions, patience, tell)
         yield DeployedFlow(flow, parts)

@@ -22,7 +22,9 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
 TURNED_AWAY: Final = 429  # RFC 6585 §4
 MAYBE_DONE: Final = frozenset({408, 502, 503, 504})
-OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"})
+OF_THE_TRANSFER: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "upgrade"}
+)
 JSON: Final = "application/json"
 
 
@@ -63,7 +65,7 @@ class HttpAdapter:
             raise BackendUnavailable(f"{name} did not answer ({type(exc).__name__})") from exc
         if response.status_code >= 300 and not self._options.accept_errors:
             raise _refused(name, response)
-        headers = {key: value for key, value in response.headers.items() if key not in OF_THE_CONNECTION}
+        headers = {key: value for key, value in response.headers.items() if key not in OF_THE_TRANSFER}
         return message.changed(headers={**headers, "http-status": response.status_code}, body=_body(name, response))
 
     def _request(self, message: Message, session: httpx2.AsyncClient) -> httpx2.Request:

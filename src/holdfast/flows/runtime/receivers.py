@@ -8,7 +8,7 @@ import anyio
 import httpx2
 import msgspec
 
-from holdfast.errors import BackendUnavailable, ConfigurationError, HoldfastError
+from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError, HoldfastError
 from holdfast.flows.model.flow import Retry
 from holdfast.flows.runtime.message import Message
 from holdfast.flows.runtime.retry import wait_s
@@ -54,7 +54,7 @@ class Adapter(Protocol):
         Raises:
             NotCarriedOut: Nothing has happened at the receiver.
             BackendUnavailable: Something may have.
-            BackendError: The receiver refused.
+            BackendError: The receiver refused; so does any other exception count.
         """
         ...
 
@@ -82,6 +82,12 @@ async def call(adapter: Adapter, message: Message, session: httpx2.AsyncClient, 
 
 
 async def _once(adapter: Adapter, message: Message, session: httpx2.AsyncClient) -> Message:
+    name = adapter.channel.name
     with anyio.move_on_after(adapter.timeout):
-        return await adapter.call(message, session)
-    raise BackendUnavailable(f"{adapter.channel.name} did not answer within {adapter.timeout:g} s")
+        try:
+            return await adapter.call(message, session)
+        except HoldfastError:
+            raise
+        except Exception as exc:
+            raise BackendError(f"{name}: the adapter failed with {type(exc).__name__}") from exc
+    raise BackendUnavailable(f"{name} did not answer within {adapter.timeout:g} s")

@@ -24,7 +24,8 @@ async def run(name: str, argument: Any, timeout: float) -> Any:
         try:
             if inspect.iscoroutinefunction(called):
                 return await called(argument)
-            return await anyio.to_thread.run_sync(called, argument, abandon_on_cancel=True)
+            made = await anyio.to_thread.run_sync(called, argument, abandon_on_cancel=True)
+            return await made if inspect.isawaitable(made) else made
         except (Exception, SystemExit) as exc:
             raise ScriptFailed(f"{name} raised {_shown(exc)}") from exc
     raise ScriptFailed(f"{name} did not come to an end within {timeout:g} s")
