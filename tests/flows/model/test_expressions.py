@@ -102,5 +102,10 @@ def test_a_template_is_filled_and_keeps_types_where_it_is_nothing_else() -> None
     assert render("http://x/${'a/../b?c'}", NAMES, in_url=True) == "http://x/a%2F..%2Fb%3Fc"
 
 
+def test_what_cannot_be_written_as_a_text_is_an_error_of_the_template() -> None:
+    with pytest.raises(ExpressionError, match="'body' is nothing that can be written as a text"):
+        render("a ${body}", {"body": [object()]})
+
+
 def test_an_expression_is_read_once() -> None:
     assert compiled("headers.more") is compiled("headers.more")

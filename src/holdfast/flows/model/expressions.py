@@ -196,7 +196,10 @@ def render(template: str, names: Mapping[str, Any], *, in_url: bool = False) -> 
     """Return a text with each `${expression}` put in; None is empty. `in_url` percent-encodes what is put in."""
 
     def put_in(found: re.Match[str]) -> str:
-        text = as_text(evaluate(found[1], names))
+        try:
+            text = as_text(evaluate(found[1], names))
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise ExpressionError(f"{found[1]!r} is nothing that can be written as a text") from exc
         return quote(text, safe="") if in_url else text
 
     return IN_TEMPLATE.sub(put_in, template)
