@@ -211,14 +211,15 @@ class Logons:
         logon = logon_of(session)
         if logon is None:
             return None
-        applications = await self._manager.children(record.ref, HTTP)
+        now, below = self._manager.clock(), self._manager.each("parent", record.key)
+        applications = [one async for one in below if one.kind == HTTP and _lives(one, now)]
         return Listed(
             handle=record.key.hex(),
             logon=logon,
             created_at=record.created_at,
-            used_at=max((child.record.used_at for child in applications), default=record.used_at),
+            used_at=max((child.used_at for child in applications), default=record.used_at),
             ends_at=expires_at(record),
-            applications=tuple(sorted({child.record.label for child in applications})),
+            applications=tuple(sorted({child.label for child in applications})),
         )
 
     async def end_listed(self, principal: str, handle: str, reason: Reason = Reason.LOGOUT) -> bool:
@@ -360,7 +361,7 @@ class Logons:
     async def _lives_below(self, security: Session) -> bool:
         now = self._manager.clock()
         below = self._manager.each("parent", security.key)
-        return any([child.state is State.LIVE and expires_at(child) > now async for child in below])
+        return any([_lives(child, now) async for child in below])
 
     def _clocks(self, ends_at: float | None) -> Clocks | None:
         if ends_at is None:
@@ -400,6 +401,10 @@ class Logons:
         except SessionNotFound:
             return False
         return logon is not None and logon.sid == sid
+
+
+def _lives(record: Record, now: float) -> bool:
+    return record.state is State.LIVE and expires_at(record) > now
 
 
 def _plain(logon: Logon) -> dict[str, Any]:
