@@ -257,9 +257,12 @@ async def _end_if_alone(duty: Duty) -> float | None:
 async def _log_off(duty: Duty, transport: httpx2.AsyncBaseTransport | None) -> None:
     """Log off wherever a channel said how. A receiver that does not know the session (any more) is fine."""
     sessions = Sessions.load(duty.session.content)
+    leaving = [session for session in sessions.opened if session.log_off]
+    if not leaving:
+        return  # before a transport is made, which reads the certificates anew
     over = transport or httpx2.AsyncHTTPTransport()
     try:
-        for session in (one for one in sessions.opened if one.log_off):
+        for session in leaving:
             await _end_session(session, sessions, over, duty.now)
     finally:
         if transport is None:
