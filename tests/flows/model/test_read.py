@@ -148,6 +148,9 @@ def test_a_mistake_in_a_receiver_is_told_with_file_and_line(receiver: str, told:
         ("flow: f", "orders.yaml:1: this is missing required field `steps`"),
         ("flow: f\nhttp_session_reuse: on_message\nsteps: [{filter: body}]", "orders.yaml:2: invalid enum value"),
         ("flow: f\n\x00", "orders.yaml: "),
+        ("? [a]\n: b", "orders.yaml:1: a key has to be a text"),
+        ("flow: f\nsteps: " + "9" * 5000, "orders.yaml:2: '9999"),
+        ("#" * 1_000_001, "orders.yaml: more than 1000000 characters are no flow"),
     ],
 )
 def test_a_file_that_is_no_flow_is_told_so(text: str, told: str) -> None:

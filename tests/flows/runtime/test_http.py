@@ -90,6 +90,17 @@ async def test_only_headers_that_are_named_go_out_and_values_cannot_break_out_of
     assert isinstance(caught.value.cause, BadInput)
 
 
+async def test_a_message_that_makes_no_request_is_told() -> None:
+    with pytest.raises(StepFailed, match="this message makes no request to erp") as caught:
+        await sent("url: 'http://erp:${body}'", Message(body="no port"))
+    assert isinstance(caught.value.cause, BadInput)
+
+
+async def test_a_body_that_no_json_can_say_is_told() -> None:
+    with pytest.raises(StepFailed, match="a body of type object cannot be sent as JSON"):
+        await sent("url: 'http://erp'", Message(body=object()))
+
+
 async def test_a_step_says_path_and_method_of_its_call() -> None:
     request = await sent("url: 'http://erp/api/'", Message(), "{receiver: erp, path: /items/7, method: DELETE}")
     assert (request.method, str(request.url)) == ("DELETE", "http://erp/api/items/7")
