@@ -37,7 +37,7 @@ run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 
 test: setup  ## All tests, each part with its time budget
 	@$(PARTS) unit stores adt-peers mcp-peers logon-peers odata-peers e2e attacks chaos docs
 
-test-fast: .venv/dev.stamp  ## The tests without peers, processes of their own and long searches, in about a minute
+test-fast: .venv/dev.stamp  ## The tests without peers, processes of their own and long searches, in two minutes
 	@EXAMPLES=20 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e --ignore=tests/attacks --ignore=tests/docs \
 	  --ignore=tests/cli/test_commands.py --ignore=tests/core/test_planted_faults.py \
 	  --ignore=tests/stores/test_alike.py --ignore-glob='*processes.py' \
