@@ -25,7 +25,7 @@ from holdfast.observe import Counts
 from holdfast.testing.contract.base import NOW, chain, root
 from stores.stores import Place
 
-SESSIONS, LEAST = 7, 100
+SESSIONS, LEAST = 9, 100
 TOKEN = "the-token-of-this-server"
 EVERYWHERE = (("store", "stats"),)  # each store has its own
 ONCE = (("sessions", "list"), ("locks", "list", "--json"), ("store", "check"))  # the same for all: on SQLite
