@@ -5,6 +5,7 @@ from typing import Final
 
 from lxml import etree
 
+from holdfast._xml import closed_parser
 from holdfast.errors import BackendError
 
 NAMESPACES: Final = {
@@ -27,9 +28,8 @@ def parse(body: bytes, what: str) -> Element:
     Raises:
         BackendError: It is not XML; the message says what was asked for, nothing of the text.
     """
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        root = etree.fromstring(body.strip(), parser)
+        root = etree.fromstring(body.strip(), closed_parser())
     except etree.XMLSyntaxError as exc:
         raise BackendError(f"the back end's answer to {what} is not XML") from exc
     if root is None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from lxml import etree
 
+from holdfast._xml import closed_parser
 from holdfast.identity.saml.refusals import SamlBadAssertion, SamlMalformed, SamlTooLarge
 
 Element = etree._Element
@@ -28,18 +29,7 @@ _ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,255}", re.ASCII)
 
 def parser(*, comments: bool = False) -> etree.XMLParser:
     """Return a parser that neither resolves anything nor reaches out; with `comments`, it passes over them."""
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        recover=False,
-        remove_comments=comments,
-        remove_pis=False,
-        strip_cdata=False,
-    )
+    return closed_parser(encoding="utf-8", comments=not comments, strip_cdata=False)
 
 
 def parse(

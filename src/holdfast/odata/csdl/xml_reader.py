@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from lxml import etree
 
+from holdfast._xml import closed_parser
 from holdfast.odata.csdl import elements as e
 from holdfast.odata.csdl.expressions import EDM, Expressions, Node, number
 from holdfast.odata.csdl.facets import NAMES
@@ -51,17 +52,8 @@ def _parsed(data: bytes, limit: int) -> Node:
         raise MetadataTooLarge(f"the document has more than {MOST_ELEMENTS} elements")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise BadMetadata("the document has a DTD")
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, closed_parser(encoding="utf-8", comments=False, instructions=False))
     except (etree.XMLSyntaxError, ValueError):
         raise BadMetadata("the document is not well-formed XML in UTF-8") from None
     if root.tag != f"{EDMX}Edmx":
