@@ -241,6 +241,24 @@ async def test_events_wait_for_the_store_and_go_out_in_order_once_and_can_be_had
         assert texts(resumed.result) == ["told"]
 
 
+async def test_a_stream_that_was_taken_over_while_its_worker_heard_nothing_is_closed_when_it_hears_again() -> None:
+    async with stormy(2) as storm:
+        named = await handshake(storm.wire)
+        async with storm.wire.open("POST", call("tell", 5), headers=named) as stream:
+            storm.say("1")
+            await stream.until(lambda seen: said(seen) == ["1"])
+            storm.switch.set("down")
+            await anyio.wait_all_tasks_blocked()
+            storm.switch.set("up")  # the worker subscribes again a second later
+            headers = {**named, **STREAM_ONLY, "last-event-id": str(stream.events[0].id)}
+            async with storm.made.workers[1].wire.open("GET", headers=headers) as resumed:
+                await resumed.until(lambda seen: said(seen) == ["1"])
+                await stream.until(lambda seen: seen.ended)
+                storm.say(None)
+                await resumed.until(lambda seen: seen.ended)
+        assert texts(resumed.result) == ["told"]
+
+
 @pytest.mark.parametrize("mode", AWAY)
 async def test_a_call_that_ends_during_the_outage_is_answered_after_it(mode: Mode) -> None:
     async with stormy() as storm:

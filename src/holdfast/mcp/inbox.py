@@ -7,16 +7,18 @@ the answer knows where to send it; that worker checks that it came from the sess
 import itertools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
 import msgspec
+from anyio.abc import TaskStatus
 
 from holdfast.core.manager import Manager
 from holdfast.core.model import Message
 from holdfast.core.together import listen
+from holdfast.errors import StoreUnavailable
 from holdfast.mcp import jsonrpc
 from holdfast.mcp.dispatch import NoWayBack
 from holdfast.mcp.journal import EventStore, Serving
@@ -31,6 +33,7 @@ ANSWER_S: Final = 300.0  # how long a client may take to answer if the asker doe
 PROBE_S: Final = 1.0
 ANYBODY: Final = b""  # the question is whether the worker is there at all
 RANKS_S: Final = 86_400.0  # longer than any session
+RANKS_AT_ONCE: Final = 500
 ADDRESS_DIGITS: Final = 16
 
 
@@ -78,7 +81,14 @@ class Inbox:
         """Take letters until the block ends."""
         topics = (_topic(self.address), WITHDRAWN_TOPIC, TAKEN_TOPIC)
         async with anyio.create_task_group() as tasks:
-            await tasks.start(listen, self._manager.store.channel, topics, self._read)
+
+            async def hear(*, task_status: TaskStatus[None]) -> None:
+                def back() -> None:
+                    tasks.start_soon(self._look_for_takers)
+
+                await listen(self._manager.store.channel, topics, self._read, back=back, task_status=task_status)
+
+            await tasks.start(hear)
             yield
             tasks.cancel_scope.cancel()
 
@@ -149,8 +159,21 @@ class Inbox:
 
     async def outranked(self, stream: str, connection: Serving) -> bool:
         """Say whether a later connection has taken over a stream."""
-        [rank] = await self._manager.store.counters.read([f"mcp.rank.{stream}"], now=self._manager.clock())
+        [rank] = await self._ranks([stream])
         return rank > (connection.rank or 0)
+
+    async def _look_for_takers(self) -> None:
+        """Close what was taken over during an outage, when no letter came that would have said so."""
+        streams = self._events.streams()
+        with suppress(StoreUnavailable):  # then it is looked again after that outage
+            for begin in range(0, len(streams), RANKS_AT_ONCE):
+                part = streams[begin : begin + RANKS_AT_ONCE]
+                for stream, rank in zip(part, await self._ranks(part), strict=True):
+                    self._events.outranked(stream, rank)
+
+    async def _ranks(self, streams: Sequence[str]) -> list[int]:
+        names = [f"mcp.rank.{stream}" for stream in streams]
+        return await self._manager.store.counters.read(names, now=self._manager.clock())
 
     async def _asked(self, address: str, about: bytes) -> bool:
         with self._expecting(about) as (number, waiting):

@@ -149,6 +149,10 @@ class EventStore:
         mine = self._serving[stream] = Serving(let_go, rank)
         return mine
 
+    def streams(self) -> list[str]:
+        """Return the names of the streams that this process sends."""
+        return list(self._serving)
+
     def outranked(self, stream: str, rank: int) -> None:
         """Close the connection on which this process sends a stream, if it is of a lower rank."""
         connection = self._serving.get(stream)
