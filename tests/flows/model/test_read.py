@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters.http import Http
 from holdfast.flows.model import Flow, Step, check, json_schema, load_flow, read_flow, steps_of
-from holdfast.flows.model.flow import Call, Http, Loop
+from holdfast.flows.model.flow import Loop
+from holdfast.flows.parts import Call
 
 ORDERS = """\
 flow: orders   # what it is called

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from flows.runtime.world import processed
 from holdfast.errors import BackendError, BackendUnavailable, HoldfastError, LogonFailed, SessionExpiredError
-from holdfast.flows.model.flow import Retry
+from holdfast.flows.failures import NotCarriedOut, Unavailable
+from holdfast.flows.parts import Retry
 from holdfast.flows.runtime import Message, Patience, StepFailed
-from holdfast.flows.runtime.failures import NotCarriedOut, Unavailable
 from holdfast.flows.runtime.retry import wait_s
 
 AWAY = NotCarriedOut("away")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from flows.runtime.world import flow, processed
 from holdfast.errors import BackendUnavailable
+from holdfast.flows.failures import LoopTooLong, ScriptFailed
 from holdfast.flows.runtime import Counted, Message, StepEnded, StepFailed
-from holdfast.flows.runtime.failures import LoopTooLong, ScriptFailed
 
 SCRIPTS = "flows.runtime.scripts"
 
@@ -175,7 +175,7 @@ async def test_what_happens_is_told_step_by_step() -> None:
     told: list[Any] = []
     steps = "- split: {over: '[1, 2]', do: [{call: erp}]}\n- loop: {while: '0', max: 1, do: [{call: crm}]}"
     async with flow(steps, tell=told.append) as running:
-        await running.process(Message(), name="m1")
+        await running.process(Message(id="m1"))
     ended = [(each.place, each.kind, each.outcome) for each in told if isinstance(each, StepEnded)]
     split, loop = ("orders.yaml:7", "split", "done"), ("orders.yaml:8", "loop", "done")
     first, second = ("orders.yaml:7", "call", "done"), ("orders.yaml:8", "call", "done")

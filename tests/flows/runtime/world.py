@@ -1,5 +1,6 @@
 """Flows that run in memory, with receivers that are functions of the test."""
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,10 +9,9 @@ import httpx2
 
 from holdfast.engine import open_engine
 from holdfast.flows import flow_kinds
+from holdfast.flows.adapters.http import Http, HttpAdapter
 from holdfast.flows.model import read_flow
-from holdfast.flows.model.flow import Http
 from holdfast.flows.runtime import DeployedFlow, Message, deployed
-from holdfast.flows.runtime.http import HttpAdapter
 
 Answer = Callable[[str, Message], Awaitable[Any]]
 RECEIVERS = "".join(f"  {name}: {{adapter: http, url: 'http://{name}'}}\n" for name in ("erp", "crm"))
@@ -22,7 +22,7 @@ class Spoken(HttpAdapter):
 
     answer: Answer
 
-    async def call(self, message: Message, session: httpx2.AsyncClient) -> Message:
+    async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
         return message.changed(body=await self.answer(self.channel.name, message))
 
 
@@ -44,6 +44,7 @@ async def flow(steps: str, answer: Answer = echo, *, reuse: str = "none", **more
 
 
 async def processed(steps: str, message: Message, answer: Answer = echo, **more: Any) -> Message | None:
-    """Run one message through a flow."""
+    """Run one message through a flow, and return it without its id."""
     async with flow(steps, answer, **more) as running:
-        return await running.process(message)
+        result = await running.process(message)
+        return None if result is None else result.named("")

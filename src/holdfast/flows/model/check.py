@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from holdfast.errors import BadInput, ConfigurationError
-from holdfast.flows.model.expressions import compiled, expressions_in
-from holdfast.flows.model.flow import Call, Flow, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
+from holdfast.flows.expressions import compiled, expressions_in
+from holdfast.flows.model.flow import Flow, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
 from holdfast.flows.model.source import Source
+from holdfast.flows.parts import Call, in_words
 
 Problem = tuple[str, str]  # path, text
 
@@ -77,11 +78,8 @@ def _walk(steps: Steps, path: str) -> Iterator[tuple[str, Step]]:
 
 def _of_step(flow: Flow, step: Step, at: str) -> Iterator[Problem]:
     match step.options:
-        case Call(receiver=name, path=path):
-            if name not in flow.receivers:
-                known = ", ".join(sorted(flow.receivers)) or "none"
-                yield at, f"there is no receiver {name!r}; there are: {known}"
-            yield from _templates(f"{at}.path", path)
+        case Call() as call:
+            yield from _of_call(flow, call, at)
         case Script(function=name):
             yield from _function(at, name)
         case str() as text if step.kind == "filter":
@@ -93,6 +91,20 @@ def _of_step(flow: Flow, step: Step, at: str) -> Iterator[Problem]:
         case options:
             for below, text in _conditions(options):
                 yield from _expression(f"{at}.{below}", text)
+
+
+def _of_call(flow: Flow, call: Call, at: str) -> Iterator[Problem]:
+    receiver = flow.receivers.get(call.receiver)
+    if receiver is None:
+        known = ", ".join(sorted(flow.receivers)) or "none"
+        yield at, f"there is no receiver {call.receiver!r}; there are: {known}"
+        return
+    try:
+        call.settings(receiver)
+    except msgspec.ValidationError as exc:
+        text, _, path = str(exc).partition(" - at `$")
+        yield f"{at}{path.rstrip('`')}", in_words(text)
+    yield from _templates(at, call.changes)
 
 
 def _conditions(options: Any) -> Iterator[tuple[str, str]]:

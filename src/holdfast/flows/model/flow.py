@@ -9,93 +9,20 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-NAME: Final = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-FUNCTION: Final = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-GATHERING: Final = r"^(join|merge|first|last|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
-METHOD: Final = r"^[A-Z]+$"
-URL: Final = r"^https?://[^/]"
-PATTERNS: Final = {  # in words
-    NAME: "a name of letters, digits, _ and -",
-    FUNCTION: "a function, as module:function",
-    GATHERING: "join, merge, first, last, or a function as module:function",
-    METHOD: "an HTTP method in capitals",
-    URL: "an http or https URL",
-}
-Name = Annotated[str, Meta(pattern=NAME, max_length=100)]
-Function = Annotated[str, Meta(pattern=FUNCTION)]
-Gathering = Annotated[str, Meta(pattern=GATHERING)]
-Method = Annotated[str, Meta(pattern=METHOD)]
-Expr = Annotated[str, Meta(min_length=1, max_length=2000, description="an expression")]
+from holdfast.flows.adapters import AnyReceiver
+from holdfast.flows.parts import Call, Expr, Function, Gathering, Name, Part, Positive, Seconds
+
 Reusing = Literal["none", "on_exchange", "on_integration_flow"]
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Part of a flow: an unknown key is an error."""
-
-
 Steps = tuple[Annotated["Step", Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})], ...]
-
-# -- receivers
-
-
-class Auth(Part, frozen=True, kw_only=True):
-    """Who calls: the name of a credential that is kept outside the flow (template)."""
-
-    basic: str = ""
-    bearer: str = ""
-
-
-class Retry(Part, frozen=True, kw_only=True):
-    """How a call that is safe to repeat is repeated: `times` more, after `first` seconds, each wait twice as long."""
-
-    times: Annotated[int, Meta(ge=0, le=100)] = 2
-    first: Seconds = 0.5
-    most: Seconds = 30.0
-
-
-class Http(Part, frozen=True, kw_only=True, tag_field="adapter", tag="http"):
-    """A receiver that is called by HTTP.
-
-    Args:
-        url: Where (template; what is put in is percent-encoded).
-        method: GET without a body, else POST, if it does not say.
-        headers: What goes out with each call (template). Headers of the message do not, but for those in `forward`.
-        timeout: Seconds until an answer has come completely.
-        repeatable: A call may be carried out twice. By default as HTTP says of its method (RFC 9110 §9.2.2).
-        stateful: The receiver keeps state in the session (F7); its calls are repeated only if they never reached it.
-        accept_errors: An answer of 300 or more is a message like others.
-        session_cookies: Names of the cookies that carry the session, if not all do.
-        log_off: URL that ends the session.
-    """
-
-    url: Annotated[str, Meta(pattern=URL)]
-    method: Method = ""
-    auth: Auth = Auth()
-    headers: dict[str, str] = {}
-    forward: tuple[str, ...] = ()
-    timeout: Seconds = 60.0
-    retry: Retry = Retry()
-    repeatable: bool | UnsetType = UNSET
-    stateful: bool = False
-    accept_errors: bool = False
-    session_cookies: tuple[str, ...] = ()
-    log_off: str = ""
-
-
-Receiver = Http
+Calling = Annotated[
+    dict[str, Any],
+    Meta(
+        description="`receiver`, and what differs from its settings for this call",
+        extra_json_schema={"properties": {"receiver": {"type": "string"}}, "required": ["receiver"]},
+    ),
+]
 
 # -- steps
-
-
-class Call(Part, frozen=True, kw_only=True):
-    """A call of a receiver, with what differs from the receiver's own settings. `path` is put behind its URL."""
-
-    receiver: Name
-    path: str = ""
-    method: Method = ""
-    timeout: Seconds | UnsetType = UNSET
 
 
 class Script(Part, frozen=True, kw_only=True):
@@ -108,8 +35,8 @@ class Script(Part, frozen=True, kw_only=True):
 class Modify(Part, frozen=True, kw_only=True):
     """New headers, properties and body (templates); one that is nothing but `${…}` keeps its type."""
 
-    headers: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
+    headers: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
     body: Any = UNSET
     remove_headers: tuple[str, ...] = ()
     remove_properties: tuple[str, ...] = ()
@@ -168,8 +95,8 @@ class Try(Part, frozen=True, kw_only=True):
 class Step(Part, frozen=True, kw_only=True):
     """One step: exactly one of these keys, or ValueError."""
 
-    call: Name | Call | UnsetType = UNSET
-    send: Name | Call | UnsetType = UNSET
+    call: Name | Calling | UnsetType = UNSET
+    send: Name | Calling | UnsetType = UNSET
     script: Function | Script | UnsetType = UNSET
     modify: Modify | UnsetType = UNSET
     router: Router | UnsetType = UNSET
@@ -194,8 +121,9 @@ class Step(Part, frozen=True, kw_only=True):
     def options(self) -> Any:
         """What stands behind the key; short forms are written out."""
         kind, options = self._given()[0]
-        if kind in ("call", "send") and isinstance(options, str):
-            return Call(receiver=options)
+        if kind in ("call", "send"):
+            changes = {"receiver": options} if isinstance(options, str) else dict(options)
+            return Call(str(changes.pop("receiver", "")), changes)
         return Script(function=options) if kind == "script" and isinstance(options, str) else options
 
     def _given(self) -> list[tuple[str, Any]]:
@@ -208,13 +136,12 @@ class Flow(Part, frozen=True, kw_only=True):
 
     name: Name = field(name="flow")
     steps: Annotated[Steps, Meta(min_length=1)]
-    receivers: dict[Name, Receiver] = {}
+    receivers: dict[Name, AnyReceiver] = field(default_factory=dict)
     http_session_reuse: Reusing = "none"
     strict: bool = False
 
 
 STEP_KINDS: Final = Step.__struct_encode_fields__
-ADAPTERS: Final = ("http",)
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters import NAMES
 from holdfast.flows.model.check import check
-from holdfast.flows.model.flow import ADAPTERS, PATTERNS, STEP_KINDS, Flow
+from holdfast.flows.model.flow import STEP_KINDS, Flow
 from holdfast.flows.model.source import Source, parse
+from holdfast.flows.parts import UNKNOWN_KEY, in_words
 
 PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
-UNKNOWN_KEY: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 ANY: Final = "[...]"  # how msgspec names a value of a mapping
 
 
@@ -50,10 +51,10 @@ def _look_at_adapters(data: dict[str, Any], source: Source) -> None:
     receivers = data.get("receivers")
     for name, receiver in receivers.items() if isinstance(receivers, dict) else ():
         adapter = receiver.get("adapter") if isinstance(receiver, dict) else None
-        if isinstance(receiver, dict) and adapter not in ADAPTERS:
+        if isinstance(receiver, dict) and adapter not in NAMES:
             said = f"there is no adapter {adapter!r}" if adapter else f"the receiver {name!r} names no adapter"
             place = source.place(f"receivers.{name}.adapter")
-            raise ConfigurationError(f"{place}: {said}; there are: {', '.join(ADAPTERS)}")
+            raise ConfigurationError(f"{place}: {said}; there are: {', '.join(NAMES)}")
 
 
 def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> ConfigurationError:
@@ -63,10 +64,7 @@ def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> Configu
     path = _full(path, data, str(exc))
     if (unknown := UNKNOWN_KEY.fullmatch(text)) is not None:
         path, text = f"{path}.{unknown[1]}".lstrip("."), _unknown(path, unknown[1])
-    for pattern, words in PATTERNS.items():
-        text = text.replace(f"`str` matching regex {pattern!r}", words)
-    text = re.sub("^Object ", "this is ", text)
-    return ConfigurationError(f"{source.place(path)}: {text[:1].lower()}{text[1:]}")
+    return ConfigurationError(f"{source.place(path)}: {in_words(text)}")
 
 
 def _unknown(path: str, key: str) -> str:

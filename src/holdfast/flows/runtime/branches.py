@@ -8,7 +8,7 @@ import anyio
 
 from holdfast.errors import BadInput, HoldfastError
 from holdfast.flows.deployment import Deployment
-from holdfast.flows.runtime.message import Message
+from holdfast.flows.message import Message
 
 Branch = Callable[[], Awaitable[Message | None]]
 

@@ -4,26 +4,27 @@ async with open_engine(url, kinds=flow_kinds()) as engine, deployed(load_flow("o
     answer = await flow.process(Message(body=…))
 """
 
-import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 
 from holdfast.core.manager import Manager
+from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters import ADAPTERS, Adapter, Credentials, Make, Means, no_credentials
 from holdfast.flows.deployment import Deployment
+from holdfast.flows.message import Message
 from holdfast.flows.model.check import check, steps_of
-from holdfast.flows.model.flow import Call, Flow, Http
+from holdfast.flows.model.flow import Flow
 from holdfast.flows.model.read import Definition
-from holdfast.flows.runtime.http import HttpAdapter
-from holdfast.flows.runtime.message import Message
-from holdfast.flows.runtime.receivers import Adapter, Credentials, Patience, no_credentials
+from holdfast.flows.parts import Call
+from holdfast.flows.runtime.receivers import Patience
 from holdfast.flows.runtime.steps import Parts, Processing, Tell
 from holdfast.flows.transport import ReusingTransport
 
-Make = Callable[[str, Any, Credentials, Call], Adapter]
-ADAPTERS: Final[Mapping[type, Make]] = {Http: HttpAdapter}
 CALLS: Final = ("call", "send")
 
 
@@ -34,15 +35,16 @@ class DeployedFlow:
         self.flow, self.deployment = flow, parts.deployment
         self._parts = parts
 
-    async def process(self, message: Message, *, name: str = "") -> Message | None:
-        """Return what the flow makes of a message, or None if it was filtered out; `name` is what is told of it.
+    async def process(self, message: Message) -> Message | None:
+        """Return what the flow makes of a message, or None if it was filtered out. One without an id gets one.
 
         Raises:
             StepFailed: With the place in the flow, and the cause.
             SessionEnded: The exchange was ended from outside.
         """
+        message = message if message.id else message.named(uuid.uuid4().hex)
         async with self.deployment.exchange():
-            return await Processing(self._parts, name or secrets.token_hex(8)).run(self.flow.steps, "steps", message)
+            return await Processing(self._parts, message.id).run(self.flow.steps, "steps", message)
 
 
 def ignore(event: Any) -> None:
@@ -76,15 +78,24 @@ async def deployed(
     found = definition if isinstance(definition, Definition) else Definition(check(definition))
     flow = found.flow
 
-    def adapter(step: Call) -> Adapter:
-        receiver = flow.receivers[step.receiver]
-        return adapters[type(receiver)](step.receiver, receiver, credentials, step)
+    means = Means(credentials, Path(found.source.file).parent, manager.clock)
 
-    channels = {name: adapter(Call(receiver=name)).channel for name in flow.receivers}
+    async def adapter(call: Call, path: str) -> Adapter:
+        """Return what makes a call; what is wrong with its settings is told with its line."""
+        settings = call.settings(flow.receivers[call.receiver])
+        try:
+            made = adapters[type(settings)](call.receiver, settings, means)
+            await made.prepare()
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"{found.source.place(path)}: {exc}", hint=exc.hint) from exc
+        return made
+
+    channels = {name: (await adapter(Call(name), f"receivers.{name}")).channel for name in flow.receivers}
     deployment = Deployment(
         manager, flow.name, flow.http_session_reuse, channels=channels.values(), strict=flow.strict, **rules
     )
-    called = {f"{path}.{step.kind}": adapter(step.options) for path, step in steps_of(flow) if step.kind in CALLS}
+    calls = {f"{path}.{step.kind}": step.options for path, step in steps_of(flow) if step.kind in CALLS}
+    called = {path: await adapter(call, path) for path, call in calls.items()}
     async with AsyncExitStack() as stack:
         over = transport or httpx2.AsyncHTTPTransport()
         sessions = {}

@@ -1,62 +1,17 @@
-"""What an adapter is, and how a receiver is called: within its time, and again if that is safe."""
+"""How a receiver is called: within its time, and again if that is safe."""
 
 import random
+import uuid
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import anyio
 import httpx2
 import msgspec
 
-from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError, HoldfastError
-from holdfast.flows.model.flow import Retry
-from holdfast.flows.runtime.message import Message
+from holdfast.errors import BackendError, BackendUnavailable, HoldfastError
+from holdfast.flows.adapters.adapter import Adapter
+from holdfast.flows.message import Message
 from holdfast.flows.runtime.retry import wait_s
-from holdfast.flows.scopes import Channel
-
-
-class Credential(msgspec.Struct, frozen=True):
-    """What a name in a flow's `auth` stands for; for `bearer` the secret is the token."""
-
-    user: str
-    secret: str
-
-    def __repr__(self) -> str:
-        """Never show the secret."""
-        return f"Credential({self.user!r})"
-
-
-Credentials = Callable[[str], Credential]
-
-
-def no_credentials(name: str) -> Credential:
-    """Know none."""
-    raise ConfigurationError(f"there is no credential {name!r}", hint="Give the flow its credentials.")
-
-
-class Adapter(Protocol):
-    """Speaks the protocol of one receiver. Cookies and their sessions are none of its business.
-
-    `channel` says what the re-use of sessions has to know, `timeout` is in seconds.
-    """
-
-    channel: Channel
-    timeout: float
-    retry: Retry
-
-    def repeatable(self, message: Message) -> bool:
-        """Say whether the call for this message does no harm if it is carried out twice."""
-        ...
-
-    async def call(self, message: Message, session: httpx2.AsyncClient) -> Message:
-        """Send the message over the channel's client and return the answer.
-
-        Raises:
-            NotCarriedOut: Nothing has happened at the receiver.
-            BackendUnavailable: Something may have.
-            BackendError: The receiver refused; so does any other exception count.
-        """
-        ...
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -66,13 +21,15 @@ class Patience(msgspec.Struct, frozen=True):
     draw: Callable[[], float] = random.random
 
 
-async def call(adapter: Adapter, message: Message, session: httpx2.AsyncClient, patience: Patience) -> Message:
+async def call(
+    adapter: Adapter, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID, patience: Patience
+) -> Message:
     """Call a receiver until it has answered, or there is no more sense in it."""
     tried = 0
     while True:
         tried += 1
         try:
-            return await _once(adapter, message, session)
+            return await _once(adapter, message, session, delivery)
         except HoldfastError as exc:
             repeatable = adapter.repeatable(message)
             wait = wait_s(adapter.retry, tried, exc, repeatable=repeatable, draw=patience.draw())
@@ -81,11 +38,11 @@ async def call(adapter: Adapter, message: Message, session: httpx2.AsyncClient, 
         await patience.sleep(wait)
 
 
-async def _once(adapter: Adapter, message: Message, session: httpx2.AsyncClient) -> Message:
+async def _once(adapter: Adapter, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
     name = adapter.channel.name
     with anyio.move_on_after(adapter.timeout):
         try:
-            return await adapter.call(message, session)
+            return await adapter.call(message, session, delivery)
         except HoldfastError:
             raise
         except Exception as exc:

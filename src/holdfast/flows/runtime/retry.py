@@ -4,8 +4,8 @@ A call that was not carried out may always be repeated. One that may have been i
 """
 
 from holdfast.errors import BackendUnavailable, HoldfastError
-from holdfast.flows.model.flow import Retry
-from holdfast.flows.runtime.failures import NotCarriedOut, Unavailable
+from holdfast.flows.failures import NotCarriedOut, Unavailable
+from holdfast.flows.parts import Retry
 
 MOST_PATIENCE_S = 300.0  # a receiver that asks for more gets an error instead of a waiting flow
 

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from holdfast.flows.failures import ScriptFailed
 from holdfast.flows.model.check import function
-from holdfast.flows.runtime.failures import ScriptFailed
 
 SHOWN_CHARS = 200
 

@@ -1,25 +1,30 @@
 """What each kind of step does with a message (F15). None instead of a message: it was filtered out."""
 
 import time
+import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import msgspec
 
 from holdfast.errors import BadInput, HoldfastError
+from holdfast.flows.adapters import Adapter
 from holdfast.flows.deployment import Deployment
-from holdfast.flows.model.expressions import evaluate, filled
-from holdfast.flows.model.flow import Call, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
+from holdfast.flows.expressions import evaluate, filled
+from holdfast.flows.failures import LoopTooLong, StepFailed
+from holdfast.flows.message import Message
+from holdfast.flows.model.flow import Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
 from holdfast.flows.model.source import Source
+from holdfast.flows.parts import Call
 from holdfast.flows.runtime import branches, receivers, scripts
 from holdfast.flows.runtime.branches import Branch
-from holdfast.flows.runtime.failures import LoopTooLong, StepFailed
-from holdfast.flows.runtime.message import Message
-from holdfast.flows.runtime.receivers import Adapter, Patience
+from holdfast.flows.runtime.receivers import Patience
 
-GATHER_S = 60.0  # a function that gathers may take so long
+DELIVERIES: Final = uuid.UUID("0f3b6a52-6d8e-4a51-9f0c-6d2f2d1f5b7e")
+GATHER_S: Final = 60.0  # a function that gathers may take so long
 Result = Message | None
 
 
@@ -61,6 +66,7 @@ class Processing:
 
     def __init__(self, parts: Parts, name: str) -> None:
         self._parts, self._name = parts, name
+        self._calls: Counter[tuple[str, str]] = Counter()  # of a branch, by a step: a loop makes several
         self._kinds: Mapping[str, Callable[[str, Any, Message], Awaitable[Result]]] = {
             "call": self._call,
             "send": self._send,
@@ -108,8 +114,14 @@ class Processing:
     # -- steps
 
     async def _call(self, path: str, options: Call, message: Message) -> Result:
-        session = self._parts.sessions[options.receiver]
-        return await receivers.call(self._parts.adapters[path], message, session, self._parts.patience)
+        adapter, session = self._parts.adapters[path], self._parts.sessions[options.receiver]
+        return await receivers.call(adapter, message, session, self._delivery(path, message), self._parts.patience)
+
+    def _delivery(self, path: str, message: Message) -> uuid.UUID:
+        """Return what names this call: the same when the message goes the same way once more."""
+        call = (message.id, path)
+        self._calls[call] += 1
+        return uuid.uuid5(DELIVERIES, f"{self._parts.deployment.name}\0{message.id}\0{path}\0{self._calls[call]}")
 
     async def _send(self, path: str, options: Call, message: Message) -> Result:
         await self._call(path, options, message)
@@ -119,7 +131,7 @@ class Processing:
         made = await scripts.run(options.function, message, options.timeout)
         if made is None:
             return message
-        return made if isinstance(made, Message) else message.changed(body=made)
+        return made.named(message.id) if isinstance(made, Message) else message.changed(body=made)
 
     async def _modify(self, path: str, options: Modify, message: Message) -> Result:
         names = message.names
@@ -158,17 +170,18 @@ class Processing:
         items = evaluate(options.over, message.names)
         if not isinstance(items, list | tuple):
             raise BadInput(f"{options.over!r} is no list that could be split, but a {type(items).__name__}")
-        parts = [partial(self._branch, options.do, f"{path}.do", message.changed(body=item)) for item in items]
+        each = enumerate(message.changed(body=item) for item in items)
+        parts = [partial(self._branch, options.do, f"{path}.do", item, number) for number, item in each]
         return await self._together(path, options, parts, message)
 
     async def _multicast(self, path: str, options: Multicast, message: Message) -> Result:
         each = enumerate(options.branches)
-        parts = [partial(self._branch, steps, f"{path}.branches[{number}]", message) for number, steps in each]
+        parts = [partial(self._branch, steps, f"{path}.branches[{number}]", message, number) for number, steps in each]
         return await self._together(path, options, parts, message)
 
-    async def _branch(self, steps: Steps, path: str, message: Message) -> Result:
+    async def _branch(self, steps: Steps, path: str, message: Message, number: int) -> Result:
         """Run a branch on a message that it shares with nobody: what a script does to it no other branch sees."""
-        return await self.run(steps, path, message.copied())
+        return await self.run(steps, path, message.copied().named(f"{message.id}.{number + 1}"))
 
     async def _together(
         self, path: str, options: Split | Multicast, parts: Sequence[Branch], message: Message

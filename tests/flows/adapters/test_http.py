@@ -13,9 +13,9 @@ from e2e.flows_world import Receiver, running_receiver
 from holdfast.engine import open_engine
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows import flow_kinds
+from holdfast.flows.failures import CallRefused, NotCarriedOut
 from holdfast.flows.model import read_flow
 from holdfast.flows.runtime import Credential, DeployedFlow, Message, Patience, StepFailed, deployed
-from holdfast.flows.runtime.failures import CallRefused, NotCarriedOut
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.flows.model.expressions import ExpressionError, compiled, evaluate, filled, render
+from holdfast.flows.expressions import ExpressionError, compiled, evaluate, filled, render
 
 NAMES: dict[str, Any] = {
     "headers": {"more": "true", "content-type": "text/plain"},

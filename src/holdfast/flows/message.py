@@ -13,11 +13,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message. Steps do not change it, they make another one.
 
     Args:
+        id: Names the message, and with a dot and a number a branch of it.
         body: Anything: what a receiver answered, or a script made.
         headers: What the sender or a receiver said of the body. Their names are lower case, however they are given.
         properties: What the flow itself wants to remember; they are never sent.
     """
 
+    id: str = ""
     body: Any = None
     headers: dict[str, Any] = {}
     properties: dict[str, Any] = {}
@@ -36,6 +38,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     ) -> "Message":
         """Return a message with more headers and properties, and with the `body` if one is given, None included."""
         return Message(
+            id=self.id,
             body=body.get("body", self.body),
             headers={**self.headers, **{name.lower(): value for name, value in (headers or {}).items()}},
             properties={**self.properties, **(properties or {})},
@@ -45,10 +48,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """Return a message that lacks these."""
         lower = {name.lower() for name in headers}
         return Message(
+            id=self.id,
             body=self.body,
             headers={name: value for name, value in self.headers.items() if name not in lower},
             properties={name: value for name, value in self.properties.items() if name not in properties},
         )
+
+    def named(self, id: str) -> "Message":  # noqa: A002
+        """Return the message with another name."""
+        return msgspec.structs.replace(self, id=id)
 
     def copied(self) -> "Message":
         """Return a message that shares nothing with this one that a script could change.

@@ -1,0 +1,174 @@
+"""What adapters have in common that send over HTTP: who calls, how much may come back, and what an answer means."""
+
+import base64
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import httpx2
+import msgspec
+
+from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFailed
+from holdfast.flows.adapters.adapter import Means
+from holdfast.flows.expressions import render
+from holdfast.flows.failures import CallRefused, NotCarriedOut, Unavailable
+from holdfast.flows.message import Message
+from holdfast.flows.parts import Receiver
+from holdfast.flows.scopes import Channel
+
+TURNED_AWAY: Final = 429  # RFC 6585 §4
+MAYBE_DONE: Final = frozenset({408, 502, 503, 504})
+SHOWN_CHARS: Final = 2000
+OF_THE_TRANSFER: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "upgrade"}
+)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a receiver answered, whatever the status."""
+
+    status: int
+    headers: httpx2.Headers
+    content: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case."""
+        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The content as a text, in the character set that the answer names."""
+        return httpx2.Response(self.status, headers=self.told, content=self.content).text
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The headers that say something of the content, not of its transfer."""
+        return {name: value for name, value in self.headers.items() if name not in OF_THE_TRANSFER}
+
+
+class Sending:
+    """One receiver that is reached by HTTP, with the settings of one step."""
+
+    reuses: ClassVar[bool] = True  # False where receivers of this kind have no sessions (F5)
+
+    def __init__(self, name: str, options: Receiver, means: Means) -> None:
+        self.timeout, self.retry = options.timeout, options.retry
+        self._receiver, self._means = options, means
+        self.channel = Channel(
+            name=name,
+            stateful=options.stateful,
+            reuses=self.reuses,
+            dynamic_user="${" in options.auth.basic + options.auth.bearer,
+            cookies=options.session_cookies,
+            log_off=options.log_off,
+        )
+
+    async def prepare(self) -> None:
+        """Need nothing."""
+
+    def safe(self, message: Message) -> bool:
+        """Say whether the protocol lets the call for this message be carried out twice."""
+        return False
+
+    def repeatable(self, message: Message) -> bool:
+        """Say what the receiver's settings say, else its state, else the protocol."""
+        if isinstance(self._receiver.repeatable, bool):
+            return self._receiver.repeatable
+        return not self._receiver.stateful and self.safe(message)
+
+    def authorization(self, message: Message) -> dict[str, str]:
+        """Return the header that says who calls, if the settings say it."""
+        auth, known = self._receiver.auth, self._means.credentials
+        if auth.basic:
+            who = known(render(auth.basic, message.names))
+            return {"Authorization": "Basic " + base64.b64encode(f"{who.user}:{who.secret}".encode()).decode()}
+        return {"Authorization": f"Bearer {known(render(auth.bearer, message.names)).secret}"} if auth.bearer else {}
+
+    async def send(
+        self,
+        session: httpx2.AsyncClient,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+    ) -> Answer:
+        """Send a request and return the whole answer.
+
+        Raises:
+            BadInput: This is no URL, or a header that would begin another one.
+            NotCarriedOut: The receiver was not reached.
+            BackendUnavailable: It did not answer.
+            BackendError: Its answer is longer than it may be.
+        """
+        name = self.channel.name
+        try:
+            request = session.build_request(method, url, headers=clean(headers), content=content)
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError) as exc:
+            raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
+        try:
+            response = await session.send(request, stream=True)
+            try:
+                return Answer(response.status_code, response.headers, await self._content(response))
+            finally:
+                await response.aclose()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
+            raise NotCarriedOut(f"{name} cannot be reached ({type(exc).__name__})") from exc
+        except httpx2.UnsupportedProtocol as exc:
+            raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
+        except (httpx2.TransportError, httpx2.DecodingError) as exc:
+            raise BackendUnavailable(f"{name} did not answer ({type(exc).__name__})") from exc
+
+    def succeeded(self, answer: Answer) -> Answer:
+        """Return an answer below 300; raise what any other means."""
+        if answer.status >= 300:
+            raise self.refused(answer)
+        return answer
+
+    def refused(self, answer: Answer, said: str = "") -> BackendError:
+        """Return the error that a status means, `said` being what the receiver says of it in its protocol."""
+        status, text = answer.status, f"{self.channel.name} answered {answer.status}{': ' if said else ''}{said}"
+        if status == TURNED_AWAY:
+            return NotCarriedOut(text, retry_after=_retry_after(answer))
+        if status in MAYBE_DONE:
+            return Unavailable(text, retry_after=_retry_after(answer))
+        if status == 401:
+            return LogonFailed(text)
+        return CallRefused(text, http_status=status, answer=answer.text[:SHOWN_CHARS])
+
+    async def _content(self, response: httpx2.Response) -> bytes:
+        parts, size, most = [], 0, self._receiver.max_answer
+        async for part in response.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise BackendError(
+                    f"{self.channel.name} answered with more than {most:,} bytes",
+                    hint="Raise `max_answer` of the receiver, or ask for less.",
+                )
+        return b"".join(parts)
+
+
+def clean(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers of which none begins another one: what a message brings may not. Raises BadInput."""
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise BadInput(f"the header {name!r} would hold a character that cannot stand in it")
+    return headers
+
+
+def merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """Return headers together: of one that comes twice, in whatever letter case, the last."""
+    last = {name.lower(): (name, value) for part in parts for name, value in part.items()}
+    return dict(last.values())
+
+
+def joined(url: str, path: str) -> str:
+    """Return a URL with a path, or a query, put behind it."""
+    if not path or path.startswith("?"):
+        return url + path
+    return f"{url.rstrip('/')}/{path.lstrip('/')}"
+
+
+def _retry_after(answer: Answer) -> float:
+    asked = answer.headers.get("retry-after", "")  # a date in it, which RFC 9110 allows too, is not looked at
+    return float(asked) if asked.isascii() and asked.isdigit() else 0.0
