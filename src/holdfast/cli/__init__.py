@@ -7,6 +7,7 @@ import typer
 
 from holdfast._version import __version__
 from holdfast.cli.demo import demo
+from holdfast.cli.flows import flow
 from holdfast.cli.keys import keys
 from holdfast.cli.logons import logons
 from holdfast.cli.serve import serve, sim
@@ -26,6 +27,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(store, name="store")
 app.add_typer(users, name="users")
 app.add_typer(logons, name="logons")
+app.add_typer(flow, name="flow")
 
 
 def _print_version(wanted: bool) -> None:
