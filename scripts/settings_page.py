@@ -18,6 +18,7 @@ from holdfast.backend.system import Systems
 from holdfast.cli import app
 from holdfast.config import (
     DbscSettings,
+    FlowSettings,
     KindSettings,
     OAuthSettings,
     OidcSettings,
@@ -40,6 +41,7 @@ BELOW = {
     "saml": "__METADATA",
     "passwords": "__FILE",
     "dbsc": "__ENABLED",
+    "flows": "__FILES",
 }  # settings that are tables
 
 TEXT = """\
@@ -119,6 +121,18 @@ issuer = "https://login.example/idp"
 
 {saml}
 
+## Integration flows
+
+See [Senders](flows.md#senders).
+
+```toml
+[flows]
+files = ["flows/*.yaml"]
+credentials = "secrets/flows.toml"
+```
+
+{flows}
+
 ## SAP systems
 
 Several have names in the file; what is secret may come from the environment even then, as
@@ -172,6 +186,7 @@ def page() -> str:
     saml = {name: f"HOLDFAST_SAML__{name.upper()}" for name in SamlSettings.model_fields}
     passwords = {name: f"HOLDFAST_PASSWORDS__{name.upper()}" for name in PasswordSettings.model_fields}
     dbsc = {name: f"HOLDFAST_DBSC__{name.upper()}" for name in DbscSettings.model_fields}
+    flows = {name: f"HOLDFAST_FLOWS__{name.upper()}" for name in FlowSettings.model_fields}
     alone = {name: f"HOLDFAST_SAP_{name.upper()}" for name in SystemSettings.model_fields}
     return TEXT.format(
         settings=settings_table(Settings, variables),
@@ -181,6 +196,7 @@ def page() -> str:
         saml=settings_table(SamlSettings, saml, heading="of `[saml]`"),
         passwords=settings_table(PasswordSettings, passwords, heading="of `[passwords]`"),
         dbsc=settings_table(DbscSettings, dbsc, heading="of `[dbsc]`"),
+        flows=settings_table(FlowSettings, flows, heading="of `[flows]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
         commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
@@ -223,7 +239,7 @@ def named(annotation: Any) -> str:
         if arguments[1] is int:
             return "table of whole numbers"
         return "tables by name" if isinstance(arguments[1], type) else f"table, each a {named(arguments[1])}"
-    if annotation in (DbscSettings, OAuthSettings, OidcSettings, PasswordSettings, SamlSettings):
+    if annotation in (DbscSettings, FlowSettings, OAuthSettings, OidcSettings, PasswordSettings, SamlSettings):
         return "table"
     plain = {str: "text", SecretStr: "secret text", int: "whole number", float: "number", bool: "true or false"}
     return plain.get(annotation, "path" if annotation is Path else str(annotation))

@@ -16,6 +16,7 @@ All settings there are stand here, in one place to look them up, so this file is
 
 import difflib
 import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from holdfast.errors import ConfigurationError
 
 APP = "holdfast"
 SINGLE_SYSTEM = "default"
+FLOW_CREDENTIAL = "HOLDFAST_FLOW_CREDENTIAL_"
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -289,6 +291,15 @@ class DbscSettings(Described):
     """Seconds for which it goes on then, from the end of the last proof; a thief says the same."""
 
 
+class FlowSettings(Described):
+    """`[flows]`: integration flows that `holdfast serve` runs."""
+
+    files: list[str] = []
+    """Files of flows, such as `flows/*.yaml`, from the folder the server is started in."""
+    credentials: Path | None = None
+    """TOML file of the credentials that flows name in `auth`; only its owner may read it."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -330,6 +341,8 @@ class Settings(BaseSettings):
     """People log on with a password."""
     dbsc: DbscSettings = DbscSettings()
     """Logons are bound to devices."""
+    flows: FlowSettings = FlowSettings()
+    """Integration flows that are run."""
     admin_token: SecretStr = SecretStr("")
     """Bearer token of administrators, for the pages that list and end other people's logons; empty: nobody has one."""
     allowed_origins: list[str] = []
@@ -474,6 +487,12 @@ def store_url(settings: Settings) -> str:
     return settings.store or f"sqlite:///{data_folder() / 'holdfast.db'}"
 
 
+def refuse_readable_by_others(path: Path, mode: int) -> None:
+    """Raise ConfigurationError if `mode`, as `stat` gives it, lets others than its owner at a file of secrets."""
+    if stat.S_IMODE(mode) & 0o077:
+        raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+
+
 def shown_url(url: str) -> str:
     """Return a store's URL as it may be printed: without user, password and parameters."""
     scheme, _, rest = url.partition("://")
@@ -500,7 +519,7 @@ def _refuse_unknown_variables() -> None:
     for name in os.environ:
         if (
             name.startswith("HOLDFAST_")
-            and not name.startswith("HOLDFAST_SAP_")
+            and not name.startswith(("HOLDFAST_SAP_", FLOW_CREDENTIAL))
             and name.partition("__")[0] not in known
         ):
             near = difflib.get_close_matches(name, known, n=1)

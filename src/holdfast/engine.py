@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -14,7 +13,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskStatus
 
-from holdfast.config import KindSettings, Settings, load_settings
+from holdfast.config import KindSettings, Settings, load_settings, refuse_readable_by_others
 from holdfast.core.chores import catch_up, renew_held, touch_running
 from holdfast.core.events import Attended, Sink, attended
 from holdfast.core.ids import Ids, make_ids
@@ -187,8 +186,7 @@ def _key_file(path: Path) -> str:
     """Return the key beside an embedded store, made with mode 0600 if it is not there (E5)."""
     if not path.exists():
         _make_key_file(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+    refuse_readable_by_others(path, path.stat().st_mode)
     return path.read_text()
 
 

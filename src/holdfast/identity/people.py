@@ -9,7 +9,6 @@ while it is being changed reads it as it was, and reads it again when it is anot
 """
 
 import os
-import stat
 import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
@@ -18,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.config import refuse_readable_by_others
 from holdfast.errors import BadInput, Busy, ConfigurationError
 
 NAME_CHARACTERS: Final = 128
@@ -70,7 +70,7 @@ class PeopleFile:
                 about = os.fstat(file.fileno())
                 seen = (about.st_ino, about.st_mtime_ns, about.st_size)
                 if seen != self._seen:
-                    _check_mode(self.path, about.st_mode)
+                    refuse_readable_by_others(self.path, about.st_mode)
                     self._people, self._seen = _parsed(self.path, file), seen
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigurationError(
@@ -169,8 +169,3 @@ def _parsed(path: Path, lines: Iterable[str]) -> People:
             disabled=hashed.startswith(DISABLED),
         )
     return people
-
-
-def _check_mode(path: Path, mode: int) -> None:
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError(f"{path} can be read by others", hint=f"chmod 600 {path}")
