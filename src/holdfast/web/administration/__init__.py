@@ -6,6 +6,6 @@ Mount("/console", Console(security))           # pages; beside the applications,
 
 from holdfast.web.administration.administrator import Administrator, Ended
 from holdfast.web.administration.api import Administration
-from holdfast.web.administration.console import Console
+from holdfast.web.administration.console import Console, Section
 
-__all__ = ["Administration", "Administrator", "Console", "Ended"]
+__all__ = ["Administration", "Administrator", "Console", "Ended", "Section"]

@@ -4,18 +4,19 @@
     GET  /logons/HANDLE?after=…                     one logon, with the tree of what hangs below it
     GET  /end?logon=… | user=… | application=… | all=yes    says what will happen; POST does it
     GET  /style.css                                 how it looks
+    GET, POST  /SECTION/…                           what another face adds: a `Section`
 
 It is an application of its own, with sessions of its own below its administrators' logons. Who looks needs the role;
 who ends something has logged on a short while ago as well, and its form brings the session's token. No id of a session
 is on any page. Each end is in the audit trail, with who did it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, Protocol
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.errors import ConfigurationError, HoldfastError, NotFound, NotLoggedOn, SessionNotFound, StepUpNeeded
-from holdfast.web.account.form import read_form
+from holdfast.web.account.form import Form, read_form
 from holdfast.web.account.markup import CSS
 from holdfast.web.account.pages import error_page
 from holdfast.web.account.routes import handle_of, root_of, waiting
@@ -49,6 +50,21 @@ FORBIDDEN: Final = 403
 Shown = Callable[[Visit, Logon, Query], Awaitable[Notice]]
 
 
+class Section(Protocol):
+    """Pages that another face adds to the console, below `path`, such as `/flows`; `title` is what the link says."""
+
+    path: str
+    title: str
+
+    async def show(self, root: str, path: str, query: Query, proof: str) -> Notice:
+        """Return a page. `path` is what comes after the section's own, `proof` goes into its forms (`proof_field`)."""
+        ...
+
+    async def do(self, root: str, path: str, form: Form, by: str) -> Notice:
+        """Do what a form asks for, in the name of a freshly logged on administrator."""
+        ...
+
+
 class Console:
     """The console of one site.
 
@@ -59,6 +75,7 @@ class Console:
         fresh: Seconds for which a logon counts as fresh: to end something takes a fresh one.
         level: How strong the logon must be.
         home: Where people go who may not be here.
+        sections: More pages.
     """
 
     def __init__(
@@ -70,9 +87,11 @@ class Console:
         fresh: float = FRESH_S,
         level: int = 1,
         home: str = "/",
+        sections: Iterable[Section] = (),
     ) -> None:
         self._security, self._role, self._fresh, self._level = security, role, fresh, level
         self._home = local_path(home)
+        self._sections = tuple(sections)
         self._sessions = SessionMiddleware(
             self._with_visit,
             security,
@@ -118,6 +137,8 @@ class Console:
             logon = await require(scope, role=self._role, level=self._level)
             if (method, path) == ("POST", END):
                 return await self._end(visit, receive)
+            if (section := self._section(path)) is not None:
+                return await self._in_section(section, method, visit, receive)
             return await self._page(method, path)(visit, logon, query_of(scope))
         except (NotLoggedOn, StepUpNeeded):
             if method == "GET":
@@ -142,6 +163,24 @@ class Console:
             raise NotFound("there is nothing at this address")
         return shown
 
+    # -- sections
+
+    def _section(self, path: str) -> Section | None:
+        return next((one for one in self._sections if path == one.path or path.startswith(one.path + "/")), None)
+
+    async def _in_section(self, section: Section, method: str, visit: Visit, receive: Receive) -> Notice:
+        root, path = root_of(visit), below(visit.scope).removeprefix(section.path)
+        if method == "GET":
+            return await section.show(root, path, query_of(visit.scope), await csrf_token(visit.scope))
+        if method != "POST":
+            raise MethodNotAllowed(f"{method} does nothing here")
+        form = await read_form(visit.scope, receive)
+        try:
+            logon = await self._require_fresh(visit)
+        except StepUpNeeded:
+            return _once_more(visit, f"{root}{section.path}{path}")
+        return await section.do(root, path, form, logon.principal)
+
     # -- looking
 
     async def _begin(self, visit: Visit, logon: Logon, query: Query) -> Notice:
@@ -151,7 +190,8 @@ class Console:
         user, application = (query.get(name, "").strip() for name in ("user", "application"))
         who = self._administrator(visit, logon)
         page = await who.page(user=user, application=application, after=query.get("after", ""), count=SHOWN)
-        return logons_page(root_of(visit), page, await handle_of(visit), user=user, application=application)
+        links = [(one.title, one.path) for one in self._sections]
+        return logons_page(root_of(visit), page, await handle_of(visit), links, user=user, application=application)
 
     async def _show(self, visit: Visit, logon: Logon, query: Query) -> Notice:
         who, handle = self._administrator(visit, logon), below(visit.scope).removeprefix(LOGONS + "/")
@@ -216,5 +256,5 @@ class Console:
 
 def _once_more(visit: Visit, to: str) -> Notice:
     """Return what answers a form that came too late: no redirect, as a browser lets none lead from a form elsewhere."""
-    words = "Nothing was ended: that asks for a fresh proof that it is you."
+    words = "Nothing was done: that asks for a fresh proof that it is you."
     return error_page(root_of(visit), "Once more", words, status=401, home=to)

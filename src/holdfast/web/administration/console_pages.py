@@ -1,6 +1,6 @@
 """The pages of the administrator's console: what is known goes in, HTML comes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -54,9 +54,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
-def logons_page(root: str, page: Page, here: str, *, user: str = "", application: str = "") -> Notice:
-    """Return a page of logons; `here` is the handle of the administrator's own."""
-    parts = [_search(root, user, application)]
+Links = Iterable[tuple[str, str]]  # words, and a path below the root
+
+
+def logons_page(
+    root: str, page: Page, here: str, links: Links = (), *, user: str = "", application: str = ""
+) -> Notice:
+    """Return a page of logons; `here` is the handle of the administrator's own, `links` lead to other sections."""
+    parts = [tag("p", tag("a", words, href=f"{root}{path}")) for words, path in links]
+    parts.append(_search(root, user, application))
     if page.logons:
         parts.append(tag("ul", *(_listed(root, one, one.handle == here) for one in page.logons), class_="logons"))
     else:
