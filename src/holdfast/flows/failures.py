@@ -4,6 +4,7 @@
 * ScriptFailed         the script raised, or did not come to an end
 * LoopTooLong          a loop reached its `max` and would have gone on
 * CallRefused          the receiver answered 300 or more; `answer` is what it said
+  - SoapFault          it answered with a SOAP fault, which has a `fault` code, a `text` and a `detail`
 * Unavailable          the receiver did not serve the call, though something may have happened there
   - NotCarriedOut      nothing has: the call may be sent again
 """
@@ -44,6 +45,17 @@ class CallRefused(BackendError):
     def __init__(self, message: str, *, http_status: int, answer: object = None) -> None:
         super().__init__(message)
         self.http_status, self.answer = http_status, answer
+
+
+class SoapFault(CallRefused):
+    """A receiver answered with a SOAP fault: the local part of its code is `fault`, `detail` is XML, `answer` too."""
+
+    code = "soap_fault"
+
+    def __init__(self, name: str, fault: str, text: str, *, detail: str = "", http_status: int = 500) -> None:
+        self.said = f"{text or 'no reason'} ({fault or 'no code'})"
+        super().__init__(f"{name} answered with a fault: {self.said}", http_status=http_status, answer=detail)
+        self.fault, self.text, self.detail = fault.rpartition(":")[2], text, detail
 
 
 class Unavailable(BackendUnavailable):

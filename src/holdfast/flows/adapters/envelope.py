@@ -1,0 +1,140 @@
+"""SOAP envelopes, for all adapters that speak SOAP: put around what goes out, opened when they come back.
+
+Source: SOAP 1.1 (W3C Note, 8 May 2000) §4, SOAP 1.2 Part 1 §5. Neither lets a document type declaration in.
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Final, Literal
+
+import msgspec
+from lxml import etree
+from lxml.builder import ElementMaker
+
+from holdfast._xml import closed_parser
+from holdfast.errors import BackendError, BadInput
+from holdfast.flows.adapters.sending import MAYBE_DONE, TURNED_AWAY, Answer, Sending
+from holdfast.flows.failures import SoapFault
+from holdfast.flows.message import Message
+
+Element = etree._Element
+Version = Literal["1.1", "1.2"]
+NAMESPACES: Final[dict[Version, str]] = {
+    "1.1": "http://schemas.xmlsoap.org/soap/envelope/",
+    "1.2": "http://www.w3.org/2003/05/soap-envelope",
+}
+CONTENT_TYPES: Final[dict[Version, str]] = {
+    "1.1": "text/xml; charset=utf-8",
+    "1.2": "application/soap+xml; charset=utf-8",
+}
+XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+STATUS_SPEAKS: Final = {401, TURNED_AWAY, *MAYBE_DONE}  # whatever the body says, these decide what is done next
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What stands in an envelope, without it."""
+
+    header: tuple[Element, ...] = ()
+    body: tuple[Element, ...] = ()
+
+    @property
+    def payload(self) -> Element | None:
+        """The first element of the body."""
+        return self.body[0] if self.body else None
+
+
+def parsed(content: bytes | str) -> Element:
+    """Return the root of a document. Raises ValueError: it is no XML, or has a document type declaration."""
+    raw = content.encode() if isinstance(content, str) else content
+    encoding = "utf-8" if isinstance(content, str) else None  # a text has been decoded, whatever it says it was
+    try:
+        root = etree.fromstring(raw.strip(), closed_parser(encoding=encoding, comments=False, instructions=False))
+    except etree.XMLSyntaxError as exc:
+        raise ValueError(f"it is no XML ({exc.msg})" if exc.msg else "it is no XML") from None
+    if root is None or root.getroottree().docinfo.doctype:
+        raise ValueError("it has a document type declaration")
+    return root
+
+
+def written(element: Element) -> str:
+    """Return an element as a text, with the namespaces it needs and without what stands behind it."""
+    return etree.tostring(element, encoding="unicode", with_tail=False)
+
+
+def body_of(message: Message) -> Element:
+    """Return a message's body, XML as bytes or text, as an element. Raises BadInput."""
+    if not isinstance(message.body, bytes | str):
+        raise BadInput(f"the body is no XML, but a {type(message.body).__name__}")
+    try:
+        return parsed(message.body)
+    except ValueError as exc:
+        raise BadInput(f"the body cannot be sent: {exc}") from exc
+
+
+def wrapped(body: Iterable[Element], header: Iterable[Element] = (), version: Version = "1.1") -> bytes:
+    """Return an envelope around these elements, as a document in UTF-8. They themselves stay where they are."""
+    namespace = NAMESPACES[version]
+    make = ElementMaker(namespace=namespace, nsmap={"soap": namespace})
+    blocks = [deepcopy(block) for block in header]
+    envelope = make.Envelope(*([make.Header(*blocks)] if blocks else []), make.Body(*map(deepcopy, body)))
+    return etree.tostring(envelope, encoding="utf-8", xml_declaration=True)
+
+
+def opened(root: Element) -> Envelope:
+    """Return what an envelope of either version holds. Raises ValueError: this is none."""
+    for namespace in NAMESPACES.values():
+        if root.tag == f"{{{namespace}}}Envelope":
+            header, body = root.find(f"{{{namespace}}}Header"), root.find(f"{{{namespace}}}Body")
+            if body is None:
+                raise ValueError("its envelope has no body")
+            return Envelope(() if header is None else tuple(header), tuple(body))
+    raise ValueError("it is no SOAP envelope")
+
+
+def fault_in(envelope: Envelope, name: str, status: int) -> SoapFault | None:
+    """Return the fault that the receiver `name` has put into an envelope, if there is one."""
+    found = envelope.payload
+    if found is None:
+        return None
+    if found.tag == f"{{{NAMESPACES['1.1']}}}Fault":
+        code, text, detail = found.findtext("faultcode"), found.findtext("faultstring"), found.find("detail")
+    elif found.tag == f"{{{(of := NAMESPACES['1.2'])}}}Fault":
+        inner = found.findtext(f"{{{of}}}Code/{{{of}}}Subcode/{{{of}}}Value")
+        code = inner or found.findtext(f"{{{of}}}Code/{{{of}}}Value")
+        text, detail = _reason(found, of), found.find(f"{{{of}}}Detail")
+    else:
+        return None
+    said = "" if detail is None else written(detail)
+    return SoapFault(name, (code or "").strip(), (text or "").strip(), detail=said, http_status=status)
+
+
+def read(adapter: Sending, answer: Answer) -> Envelope:
+    """Return what a receiver has answered, an empty envelope if it has answered nothing.
+
+    Raises:
+        SoapFault: It answered with a fault, whatever the status.
+        NotCarriedOut, BackendUnavailable, LogonFailed, CallRefused: What the status means.
+        BackendError: It answered with something else than an envelope.
+    """
+    name, failed = adapter.channel.name, answer.status >= 300
+    if not answer.content.strip() and not failed:
+        return Envelope()
+    try:
+        envelope = opened(parsed(answer.content))
+    except ValueError as exc:
+        if failed:
+            raise adapter.refused(answer) from exc
+        raise BackendError(f"{name} answered {answer.status} with something that is not SOAP: {exc}") from exc
+    fault = fault_in(envelope, name, answer.status)
+    if failed and (fault is None or answer.status in STATUS_SPEAKS):
+        raise adapter.refused(answer, "" if fault is None else fault.said)
+    if fault is not None:
+        raise fault
+    return envelope
+
+
+def _reason(fault: Element, of: str) -> str | None:
+    """Return why in English, if it is told in English, else in the first language."""
+    texts = fault.findall(f"{{{of}}}Reason/{{{of}}}Text")
+    english = [text for text in texts if (text.get(XML_LANG) or "").lower().startswith("en")]
+    return next((text.text for text in [*english, *texts]), None)
