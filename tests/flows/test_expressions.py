@@ -1,5 +1,6 @@
 """What an expression can say, and that it can say nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,9 @@ NAMES: dict[str, Any] = {
         ("-properties.round // 2 % 5", 3),
         ("[1, 'x'] + [headers.more is None]", [1, "x", False]),
         ("lines('a\\nb')", ["a", "b"]),
+        ("body.items[1:]", [{"id": 2}]),
+        ("'abc'[:2] + 'd'", "abd"),
+        ("(1, 2)", [1, 2]),
     ],
 )
 def test_an_expression_says_what_python_would(text: str, value: object) -> None:
@@ -51,6 +55,12 @@ def test_an_expression_says_what_python_would(text: str, value: object) -> None:
         "(lambda: 1)()",
         "len.__self__.eval",
         "9 ** 9 ** 9",
+        "9 << 999",
+        "body.items.pop()",
+        "body.items['append'](1)",
+        "{body: 1}",
+        "{*body}",
+        "len({})",
         "'a' * 1000000000",
         "'%s' % body",
         "f'{body}'",
@@ -79,6 +89,28 @@ def test_an_expression_says_what_python_would(text: str, value: object) -> None:
 def test_everything_else_is_an_error(text: str) -> None:
     with pytest.raises(ExpressionError):
         assert callable(evaluate(text, NAMES))
+
+
+@pytest.mark.parametrize("text", ["body * body", "body + body * 9999", "[body] + [body * body]"])
+def test_a_number_does_not_grow_without_end(text: str) -> None:
+    # a loop may compute a million times with what it has computed
+    with pytest.raises(ExpressionError, match="more than 4096 bits"):
+        evaluate(text, {"body": 1 << 4095})
+
+
+@pytest.mark.parametrize("part", ["x" * 6_000_000, [0] * 6_000_000])
+def test_a_text_or_a_list_does_not_grow_without_end(part: Any) -> None:
+    assert len(evaluate("body + body[:9]", {"body": part})) == 6_000_009
+    with pytest.raises(ExpressionError, match="of more than 10,000,000 parts"):
+        evaluate("body + body", {"body": part})
+
+
+def test_expressions_of_several_threads_see_their_own_messages() -> None:
+    def counted(number: int) -> set[Any]:
+        return {evaluate("body + 1 - 1", {"body": number}) for _ in range(500)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(counted, range(8))) == [{number} for number in range(8)]
 
 
 class Guarded(dict[str, Any]):

@@ -4,24 +4,30 @@ headers.more == 'true' and properties.round < 10
 len(body.items) > 0
 
 Names are `headers`, `properties` and `body`. A dot or brackets look into a mapping, where what is missing is None;
-there are lists, comparisons, `and`, `or`, `not`, `in`, `… if … else …`, `+ - * / // %`, and `FUNCTIONS`. Header
-names are lower case: `headers['content-type']`.
+there are lists and slices, comparisons, `and`, `or`, `not`, `in`, `… if … else …`, `+ - * / // %`, and `FUNCTIONS`.
+Header names are lower case: `headers['content-type']`.
+
+Evaluated by simpleeval, of which less is open than it offers: no methods, no comprehensions, no powers, no formatting.
 """
 
 import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from contextvars import ContextVar
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
+from simpleeval import DEFAULT_OPERATORS, EvalWithCompoundTypes, InvalidExpression  # type: ignore[import-untyped]
 
 from holdfast.errors import BadInput
 
 NAMES: Final = ("headers", "properties", "body")
 MAX_NODES: Final = 300
+MAX_BITS: Final = 4096  # of a whole number
+MAX_LENGTH: Final = 10_000_000  # characters of a text, items of a list
 IN_TEMPLATE: Final = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -52,32 +58,6 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "lines": lambda text: as_text(text).splitlines(),
     "json": msgspec.json.decode,
 }
-COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda item, many: item in many,
-    ast.NotIn: lambda item, many: item not in many,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-}
-ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
-ALLOWED: Final = (
-    *(ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp, ast.Compare, ast.IfExp),
-    *(ast.Constant, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.List, ast.Tuple, ast.Call),
-    *COMPARISONS,
-    *ARITHMETIC,
-)
 
 
 class ExpressionError(BadInput):
@@ -87,30 +67,120 @@ class ExpressionError(BadInput):
     default_hint = "Correct the expression, or what the message brings for it."
 
 
+# -- what can stand in one
+
+
+def _calculated(how: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """Calculate with numbers, up to a bounded length."""
+    if not (isinstance(left, int | float) and isinstance(right, int | float)):
+        raise ExpressionError(f"this cannot be calculated with {type(left).__name__} and {type(right).__name__}")
+    result = how(left, right)
+    if isinstance(result, int) and result.bit_length() > MAX_BITS:
+        raise ExpressionError(f"a number of more than {MAX_BITS} bits")
+    return result
+
+
+def _sum(left: Any, right: Any) -> Any:
+    """Add numbers, texts or lists, up to a bounded length."""
+    if type(left) is not type(right) or not isinstance(left, str | list):
+        return _calculated(operator.add, left, right)
+    if len(left) + len(right) > MAX_LENGTH:
+        raise ExpressionError(f"a {type(left).__name__} of more than {MAX_LENGTH:,} parts")
+    return left + right
+
+
+def _inside(value: Any, key: Any) -> Any:
+    """Return an item of a mapping, or an item or a slice of a list; never an attribute of an object."""
+    if isinstance(value, Mapping):
+        return value.get(key)
+    if isinstance(value, Sequence) and isinstance(key, int | slice):
+        return value[key]
+    if value is None:
+        return None
+    raise ExpressionError(f"there is no {key!r} in a {type(value).__name__}")
+
+
+COMPARISONS: Final = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot)
+ARITHMETIC: Final = (ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+OPERATORS: Final[Mapping[type[ast.AST], Callable[..., Any]]] = {
+    **{how: DEFAULT_OPERATORS[how] for how in (*COMPARISONS, ast.Not, ast.USub)},
+    **{how: partial(_calculated, DEFAULT_OPERATORS[how]) for how in ARITHMETIC},
+    ast.Add: _sum,
+}
+NODES: Final = (
+    *(ast.Constant, ast.Name, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call),
+    *(ast.Attribute, ast.Subscript, ast.Slice, ast.List),
+)
+ALLOWED: Final = (*NODES, *OPERATORS, ast.Tuple, ast.And, ast.Or, ast.Load)
+
+MESSAGE: Final[ContextVar[Mapping[str, Any]]] = ContextVar("message")
+
+
+class _Message:
+    """The names of the message for which an expression is being computed."""
+
+    def __getitem__(self, name: str) -> Any:
+        return MESSAGE.get()[name]
+
+
+class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc]
+    """Knows `NODES` alone. A dot looks into mappings, and only `FUNCTIONS` are called, so no object has to be kept from
+    an expression by looking through all of a body for it, as the library does at each step.
+    """
+
+    nodes: dict[type[ast.AST], Callable[[Any], Any]]
+
+    def __init__(self) -> None:
+        super().__init__(OPERATORS, dict(FUNCTIONS), _Message())
+        self.nodes = {kind: self.nodes[kind] for kind in NODES} | {ast.Tuple: self._eval_list}
+
+    def _eval_attribute(self, node: ast.Attribute) -> Any:
+        return _inside(self._eval(node.value), node.attr)
+
+    def _eval_subscript(self, node: ast.Subscript) -> Any:
+        return _inside(self._eval(node.value), self._eval(node.slice))
+
+    def _check_disallowed_items(self, item: Any) -> None:
+        pass
+
+
+EVALUATOR: Final = _Evaluator()
+UNCOMPUTABLE: Final = (
+    *(TypeError, ValueError, ArithmeticError, LookupError, RecursionError),
+    *(InvalidExpression, msgspec.MsgspecError),
+)
+
+
 def evaluate(text: str, names: Mapping[str, Any]) -> Any:
     """Return what an expression says of `headers`, `properties` and `body`. Raises ExpressionError."""
     tree = compiled(text)
+    token = MESSAGE.set(names)
     try:
-        return _value(tree, names)
+        return EVALUATOR.eval(text, tree)
     except ExpressionError:
         raise
-    except (TypeError, ValueError, ArithmeticError, LookupError, msgspec.MsgspecError, RecursionError) as exc:
+    except UNCOMPUTABLE as exc:
         raise ExpressionError(f"{text!r} cannot be computed: {type(exc).__name__}") from exc
+    finally:
+        MESSAGE.reset(token)
 
 
 @lru_cache(maxsize=1024)
 def compiled(text: str) -> ast.expr:
     """Return the tree of an expression that has nothing in it but what is allowed. Raises ExpressionError."""
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"{text!r} is no expression") from None
+    called = set()
     for number, node in enumerate(ast.walk(tree)):
         if number > MAX_NODES:
             raise ExpressionError(f"an expression of more than {MAX_NODES} parts: write a script")
-        if (wrong := _forbidden(node)) is not None:
+        if isinstance(node, ast.Call):
+            called.add(node.func)
+        if node not in called and (wrong := _forbidden(node)) is not None:
             raise ExpressionError(f"{wrong} cannot stand in an expression: {text!r}")
-    return tree.body
+    return tree
 
 
 def _forbidden(node: ast.AST) -> str | None:
@@ -120,73 +190,11 @@ def _forbidden(node: ast.AST) -> str | None:
             return None
         case ast.Call():
             return f"a function other than {', '.join(FUNCTIONS)}"
-        case ast.Name(id=name) if name not in NAMES and name not in FUNCTIONS:
+        case ast.Name(id=name) if name not in NAMES:
             return f"the name {name!r} (there are {', '.join(NAMES)})"
         case ast.Constant(value=constant) if not isinstance(constant, str | int | float | None):
             return f"{constant!r}"
     return None if isinstance(node, ALLOWED) else f"a {type(node).__name__}"
-
-
-Of = Callable[[ast.expr], Any]
-
-
-def _value(tree: ast.expr, names: Mapping[str, Any]) -> Any:
-    def of(node: ast.expr) -> Any:
-        return names[node.id] if isinstance(node, ast.Name) else RULES[type(node)](node, of)
-
-    return of(tree)
-
-
-RULES: Final[Mapping[type[ast.expr], Callable[[Any, Of], Any]]] = {
-    ast.Constant: lambda node, of: node.value,
-    ast.Attribute: lambda node, of: _inside(of(node.value), node.attr),
-    ast.Subscript: lambda node, of: _inside(of(node.value), of(node.slice)),
-    ast.List: lambda node, of: [of(item) for item in node.elts],
-    ast.Tuple: lambda node, of: [of(item) for item in node.elts],
-    ast.BoolOp: lambda node, of: _chosen(isinstance(node.op, ast.Or), node.values, of),
-    ast.UnaryOp: lambda node, of: not of(node.operand) if isinstance(node.op, ast.Not) else -of(node.operand),
-    ast.IfExp: lambda node, of: of(node.body) if of(node.test) else of(node.orelse),
-    ast.BinOp: lambda node, of: _arithmetic(type(node.op), of(node.left), of(node.right)),
-    ast.Compare: lambda node, of: _compared(of(node.left), [type(how) for how in node.ops], node.comparators, of),
-    ast.Call: lambda node, of: FUNCTIONS[node.func.id](*(of(argument) for argument in node.args)),
-}
-
-
-def _inside(value: Any, key: Any) -> Any:
-    """Return an item of a mapping or a list, never an attribute of an object."""
-    if isinstance(value, Mapping):
-        return value.get(key)
-    if isinstance(value, Sequence) and isinstance(key, int):
-        return value[key]
-    if value is None:
-        return None
-    raise ExpressionError(f"there is no {key!r} in a {type(value).__name__}")
-
-
-def _chosen(either: bool, parts: list[ast.expr], of: Of) -> Any:
-    value = None
-    for part in parts:
-        value = of(part)
-        if bool(value) is either:
-            break
-    return value
-
-
-def _compared(left: Any, hows: list[type[ast.cmpop]], rights: list[ast.expr], of: Of) -> bool:
-    for how, part in zip(hows, rights, strict=True):
-        right = of(part)
-        if not COMPARISONS[how](left, right):
-            return False
-        left = right
-    return True
-
-
-def _arithmetic(how: type[ast.operator], left: Any, right: Any) -> Any:
-    """Calculate with numbers; of texts and lists there is only the sum."""
-    numbers = isinstance(left, int | float) and isinstance(right, int | float)
-    if not numbers and not (how is ast.Add and type(left) is type(right) and isinstance(left, str | list)):
-        raise ExpressionError(f"this cannot be calculated with {type(left).__name__} and {type(right).__name__}")
-    return ARITHMETIC[how](left, right)
 
 
 # -- templates
