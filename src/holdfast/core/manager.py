@@ -22,6 +22,7 @@ from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.missed import Missed, Use
 from holdfast.core.model import LABEL_BYTES, Lease, Loaded, Message, Reason, Record, Ref, State
 from holdfast.core.ports import PAGE, Index, Store, each
+from holdfast.core.remembered import Remembered
 from holdfast.core.sealing import KeyRing, Unreadable
 from holdfast.core.session import Codec, Session, record_of, records_of
 from holdfast.core.tuning import Tuning
@@ -94,7 +95,7 @@ class Manager:
         self.held: set[Held] = set()
         self.leaving: set[Held] = set()  # leases to give back when the store is there again
         self.missed = Missed()
-        self._unreadable: dict[bytes, None] = {}
+        self._unreadable = Remembered[bytes, None](REMEMBERED)
 
     # -- opening and loading
 
@@ -528,8 +529,6 @@ class Manager:
     def _note_unreadable(self, record: Record) -> None:
         if record.key not in self._unreadable:
             self._unreadable[record.key] = None
-            if len(self._unreadable) > REMEMBERED:
-                del self._unreadable[next(iter(self._unreadable))]
             self.tell(Fact.UNREADABLE, record)
 
     async def _announce_end(self, record: Record, fact: Fact) -> None:

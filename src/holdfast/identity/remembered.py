@@ -1,8 +1,9 @@
 """What was found out about tokens, so that it is not found out with every request. Tokens themselves are not kept."""
 
 import hashlib
-from collections import OrderedDict
 from typing import Final, Generic, TypeVar
+
+from holdfast.core import remembered
 
 MOST: Final = 4096
 Found = TypeVar("Found")
@@ -12,8 +13,7 @@ class Remembered(Generic[Found]):
     """Findings by token; of more than so many the least used are forgotten."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._found: OrderedDict[bytes, Found] = OrderedDict()
+        self._found = remembered.Remembered[bytes, Found](most)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -29,8 +29,6 @@ class Remembered(Generic[Found]):
     def keep(self, token: str, found: Found) -> None:
         """Remember what was found out."""
         self._found[_digest(token)] = found
-        if len(self._found) > self._most:
-            self._found.popitem(last=False)
 
 
 def _digest(token: str) -> bytes:

@@ -23,6 +23,7 @@ from holdfast.adt.documents import Message, ObjectReference, has_errors
 from holdfast.adt.service import LOCAL_PACKAGE, Abap
 from holdfast.adt.types import TYPES, WORDS
 from holdfast.backend.locks import Outcome, digest_of
+from holdfast.core.remembered import Remembered
 from holdfast.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -88,7 +89,7 @@ class Objects(EntitySet[AbapObject]):
 
     def __init__(self) -> None:
         self._abap: Abap | None = None
-        self._readers: dict[tuple[str, object], str] = {}  # a workspace of each caller, to read in
+        self._readers = Remembered[tuple[str, object], str](READERS)  # a workspace of each caller, to read in
 
     def serve(self, abap: Abap) -> None:
         """Work on this face from now on."""
@@ -270,8 +271,6 @@ class Objects(EntitySet[AbapObject]):
                 self._readers[mine] = session
                 return found
         session = (await self.abap.get_session(me))["session_id"]
-        while len(self._readers) >= READERS:
-            del self._readers[next(iter(self._readers))]
         self._readers[mine] = session
         return await work(me, session)
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from holdfast.core.remembered import Remembered
 from holdfast.odata.errors import BadRequest, MethodNotAllowed, NoSuchResource, NotSupported
 from holdfast.odata.query import Call, Key, Options, Path, Root, Special, aliases_of, parse_options, parse_path
 from holdfast.odata.query.options import pairs
@@ -31,7 +32,7 @@ class Resources:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._paths: dict[str, Path] = {}
+        self._paths = Remembered[str, Path](PATHS)
 
     async def answer(self, stay: Stay, request: Request) -> Answer:
         """Do what a request asks; raise what is wrong with it."""
@@ -49,7 +50,7 @@ class Resources:
             return known
         aliases = aliases_of(request.query) if "@" in request.path else {}
         path = parse_path(self.service.model, request.path, aliases)
-        if not aliases and len(self._paths) < PATHS:
+        if not aliases:
             self._paths[request.path] = path
         return path
 

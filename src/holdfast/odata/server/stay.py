@@ -17,6 +17,7 @@ from holdfast.core.holding import Held
 from holdfast.core.ids import alias_of
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Ref
+from holdfast.core.remembered import Remembered
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionEnded, SessionError, SessionNotFound
 from holdfast.odata.choreography import Act, Outcome, Place, decide
@@ -60,7 +61,8 @@ class Sessions:
 
     def __init__(self, manager: Manager, service: Service, *, wait: float = 30.0) -> None:
         self.manager, self.service, self.wait = manager, service, wait
-        self._places: dict[tuple[bytes, str], Ref] = {}  # where sessions are: their ids name them, leases need that
+        # where sessions are: their ids name them, leases need that
+        self._places = Remembered[tuple[bytes, str], Ref](REMEMBERED)
 
     def stay(self, caller: Caller, context_id: str | None, *, reads: bool = False) -> "Staying":
         """Be in the session with this id, alone; or outside, without one. The caller settles it.
@@ -109,8 +111,6 @@ class Sessions:
 
     def remember(self, caller: Caller, context_id: str, ref: Ref) -> None:
         """Keep in mind where a session is: the lease of its next request needs no look for it."""
-        if len(self._places) >= REMEMBERED:
-            del self._places[next(iter(self._places))]
         self._places[alias_of(context_id), caller.owner] = ref
 
     async def load(self, caller: Caller, context_id: str) -> Session:

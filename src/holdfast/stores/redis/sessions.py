@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from holdfast.core.model import KEY_BYTES, Claim, Created, Lease, Limit, Loaded, Policy, Reason, Record, Ref, Scope
 from holdfast.core.ports import Index
+from holdfast.core.remembered import Remembered
 from holdfast.errors import BadInput, LimitReached
 from holdfast.stores.redis.codec import NUMBER, REASON_CODES, TIMES, numbers, packed, record_of
 from holdfast.stores.redis.shards import Shards
@@ -26,7 +27,7 @@ class RedisSessions:
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
-        self._places: dict[bytes, tuple[int, bytes]] = {}
+        self._places = Remembered[bytes, tuple[int, bytes]](REMEMBERED)
 
     async def create(self, record: Record, limits: Sequence[Limit] = (), *, now: float) -> Created:
         """See `SessionStore.create`."""
@@ -111,8 +112,6 @@ class RedisSessions:
         return await self._load(0, NOWHERE, alias, NOWHERE, ours, times), 0
 
     def _remember(self, alias: bytes, shard: int, key: bytes) -> None:
-        if len(self._places) >= REMEMBERED:
-            del self._places[next(iter(self._places))]
         self._places[alias] = (shard, key)
 
     async def _create(
