@@ -96,15 +96,17 @@ def test_a_401_to_credentials_is_about_these() -> None:
 
 
 def test_what_is_told_before_anything_runs() -> None:
-    # F4, F5
+    # F4, F5, statement 31
     stateful, rest = Channel(name="stock", stateful=True), Channel(name="rest", reuses=False, stateful=True)
+    hr = Channel(name="hr", wants_reuse=True)
     codes = {
         (reuse, names): [found.code for found in scopes.of_channels(reuse, channels)]
         for reuse in Reuse
-        for names, channels in {"rest": [rest], "both": [stateful, rest], "": []}.items()
+        for names, channels in {"rest": [rest], "both": [stateful, rest], "hr": [hr], "": []}.items()
     }
     told = {key: found for key, found in codes.items() if found}
     assert told == {
+        (Reuse.NONE, "hr"): ["reuse_wanted"],
         (Reuse.EXCHANGE, "rest"): ["ignored"],
         (Reuse.FLOW, "rest"): ["ignored"],
         (Reuse.FLOW, "both"): ["shared_state"],

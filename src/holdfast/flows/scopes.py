@@ -39,6 +39,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         stateful: The receiver keeps state in the session: one that is lost fails the exchange (F7).
         reuses: False for adapters whose receivers have no sessions (F5): the setting means nothing to them.
+        wants_reuse: The receiver asks that its sessions be re-used: `none` is told as a mistake.
         dynamic_user: The user is computed for each message.
         cookies: Names of the cookies that carry the session; empty: all that the answer to the logon sets.
         always_authenticate: Send the credentials with every call, beside the cookie.
@@ -49,6 +50,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     stateful: bool = False
     reuses: bool = True
+    wants_reuse: bool = False
     dynamic_user: bool = False
     cookies: tuple[str, ...] = ()
     always_authenticate: bool = False
@@ -192,13 +194,18 @@ def of_channels(reuse: Reuse, channels: Iterable[Channel]) -> list[Finding]:
     """Return what can be told before anything runs: a setting without effect (F4), or with too much of it."""
     channels = list(channels)
     if reuse is Reuse.NONE or not channels:
-        return []
+        return [_not_switched_on(channel) for channel in channels if channel.wants_reuse]
     if not any(channel.reuses for channel in channels):
         text = f"no adapter of the flow re-uses sessions: {reuse.value} has no effect"
         return [Finding("ignored", text, "Leave the setting out.")]
     if reuse is not Reuse.FLOW:
         return []
     return [_shared_state(channel) for channel in channels if channel.stateful and channel.reuses]
+
+
+def _not_switched_on(channel: Channel) -> Finding:
+    text = f"the receiver of {channel.name!r} wants its sessions to be re-used, and every call opens another one"
+    return Finding("reuse_wanted", text, "Use http_session_reuse: on_exchange.", (channel.name,))
 
 
 def _shared_state(channel: Channel) -> Finding:

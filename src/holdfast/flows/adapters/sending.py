@@ -50,6 +50,7 @@ class Sending:
     """One receiver that is reached by HTTP, with the settings of one step."""
 
     reuses: ClassVar[bool] = True  # False where receivers of this kind have no sessions (F5)
+    wants_reuse: ClassVar[bool] = False  # True where the setting has to be switched on
 
     def __init__(self, name: str, options: Receiver, means: Means) -> None:
         self.timeout, self.retry = options.timeout, options.retry
@@ -58,6 +59,7 @@ class Sending:
             name=name,
             stateful=options.stateful,
             reuses=self.reuses,
+            wants_reuse=self.wants_reuse,
             dynamic_user="${" in options.auth.basic + options.auth.bearer,
             cookies=options.session_cookies,
             log_off=options.log_off,
