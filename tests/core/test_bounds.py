@@ -17,6 +17,7 @@ from holdfast.core.keeper import REMOVED_AT_ONCE, Keeper
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
+from holdfast.core.remembered import Remembered
 from holdfast.core.together import AT_ONCE, together
 from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.stores.memory import memory_store
@@ -286,9 +287,9 @@ async def test_a_foreign_id_is_told_apart_from_an_unknown_one_unless_the_store_g
 
 
 async def test_nodes_that_were_told_of_as_unreadable_are_remembered_up_to_a_bound(
-    manager: Manager, world: World, monkeypatch: pytest.MonkeyPatch
+    manager: Manager, world: World
 ) -> None:  # E6
-    monkeypatch.setattr("holdfast.core.manager.REMEMBERED", 2)
+    manager._unreadable = Remembered(2)
     for number in (1, 2, 3, 1, 1):
         await manager.store.sessions.delete([record(number).ref])
         await manager.store.sessions.create(record(number, payload=b"?", ends_at=9999.0), now=world.now)
