@@ -18,6 +18,6 @@ def compile_lock(source: str, target: str, folder: Path, *extras: str) -> None:
 
 if __name__ == "__main__":
     compile_lock("pyproject.toml", "requirements/run.lock", ROOT)
-    extras = ("redis", "postgres", "metrics", "passwords", "saml", "sqlalchemy")
+    extras = ("redis", "postgres", "metrics", "passwords", "saml", "soap", "sqlalchemy")
     compile_lock("pyproject.toml", "requirements/all.lock", ROOT, *extras)
     compile_lock("dev.in", "dev.lock", ROOT / "requirements")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from holdfast.errors import ConfigurationError
 
@@ -55,7 +55,7 @@ def parse(text: str, file: str) -> tuple[Any, Source]:
     return value, Source(file, reader.lines)
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """Composes nodes, and knows the core schema's forms only."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - the name and form that PyYAML reads
@@ -63,7 +63,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node that is no alias and not too deep."""
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
         if self.depth > MAX_DEPTH:
