@@ -8,19 +8,18 @@ import uuid
 from typing import Any, Final
 
 import httpx2
-import msgspec
 from msgspec import field
 
-from holdfast.errors import BackendError, BadInput
+from holdfast.errors import BackendError
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.sending import Answer, Sending, joined, merged
+from holdfast.flows.content import decoded, encoded
 from holdfast.flows.expressions import render
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Method, Receiver
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 §9.2.2
 BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
-JSON: Final = "application/json"
 
 
 class Http(Receiver, frozen=True, kw_only=True, tag_field="adapter", tag="http"):
@@ -58,7 +57,7 @@ class HttpAdapter(Sending):
     async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
         """Send the message as a request and return the answer as a message."""
         options, method = self._options, self.method(message)
-        content, kind = (None, "") if method in BODILESS else _content(message)
+        content, kind = (None, "") if method in BODILESS else encoded(message)
         forwarded = {name: str(value) for name in options.forward if (value := message.headers.get(name.lower()))}
         written = {name: render(value, message.names) for name, value in options.headers.items()}
         headers = merged({"Content-Type": kind} if kind else {}, forwarded, written, self.authorization(message))
@@ -71,29 +70,8 @@ class HttpAdapter(Sending):
         )
 
 
-def _content(message: Message) -> tuple[bytes | None, str]:
-    """Return the body's bytes and their type: the message's own, or what fits."""
-    given = str(message.headers.get("content-type") or "")
-    match message.body:
-        case None:
-            return None, ""
-        case bytes() as content:
-            return content, given or "application/octet-stream"
-        case str() as text:
-            return text.encode(), given or "text/plain; charset=utf-8"
-    try:
-        return msgspec.json.encode(message.body), given if "json" in given else JSON
-    except (TypeError, ValueError) as exc:
-        raise BadInput(f"a body of type {type(message.body).__name__} cannot be sent as JSON") from exc
-
-
 def _body(name: str, answer: Answer) -> Any:
-    kind = answer.media_type
-    if kind == JSON or kind.endswith("+json"):
-        try:
-            return msgspec.json.decode(answer.content) if answer.content else None
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise BackendError(f"{name} answered with something that is not the JSON it says it is") from exc
-    if kind.startswith("text/") or kind in ("application/xml", "application/x-www-form-urlencoded"):
-        return answer.text
-    return answer.content if kind or answer.content else None
+    try:
+        return decoded(answer.content, str(answer.headers.get("content-type", "")))
+    except ValueError as exc:
+        raise BackendError(f"{name} answered with something that is not the JSON it says it is") from exc
