@@ -12,6 +12,7 @@ import msgspec
 from holdfast.errors import ConfigurationError
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Retry
+from holdfast.flows.paths import NoPaths, Paths
 from holdfast.flows.scopes import Channel
 
 
@@ -41,11 +42,13 @@ class Means(msgspec.Struct, frozen=True):
         credentials: What the names in `auth` stand for.
         folder: Where the flow's file is: names of files in its settings are relative to it.
         clock: Seconds since 1970.
+        paths: Where the server answers, for adapters that are called back.
     """
 
     credentials: Credentials = no_credentials
     folder: Path = Path()
     clock: Callable[[], float] = time.time
+    paths: Paths = NoPaths()
 
 
 class Adapter(Protocol):
