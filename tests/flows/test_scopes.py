@@ -98,16 +98,19 @@ def test_a_401_to_credentials_is_about_these() -> None:
 def test_what_is_told_before_anything_runs() -> None:
     # F4, F5, statement 31
     stateful, rest = Channel(name="stock", stateful=True), Channel(name="rest", reuses=False, stateful=True)
-    hr = Channel(name="hr", wants_reuse=True)
+    hr, anybody = Channel(name="hr", wants_reuse=True), Channel(name="anybody", dynamic_user=True)
     codes = {
         (reuse, names): [found.code for found in scopes.of_channels(reuse, channels)]
         for reuse in Reuse
-        for names, channels in {"rest": [rest], "both": [stateful, rest], "hr": [hr], "": []}.items()
+        for names, channels in {"rest": [rest], "both": [stateful, rest], "hr": [hr, anybody], "": []}.items()
     }
     told = {key: found for key, found in codes.items() if found}
     assert told == {
         (Reuse.NONE, "hr"): ["reuse_wanted"],
+        (Reuse.NONE, "both"): ["no_state"],
         (Reuse.EXCHANGE, "rest"): ["ignored"],
         (Reuse.FLOW, "rest"): ["ignored"],
-        (Reuse.FLOW, "both"): ["shared_state"],
+        (Reuse.EXCHANGE, "both"): ["never_reused"],
+        (Reuse.FLOW, "both"): ["never_reused", "shared_state"],
+        (Reuse.FLOW, "hr"): ["dynamic_user"],
     }

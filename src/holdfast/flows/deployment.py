@@ -176,12 +176,12 @@ class Deployment:
             return True
 
     def _judge(self, finding: Finding) -> None:
-        if self.strict and finding.code in ("second_user", "shared_state"):
-            raise ConfigurationError(f"flow {self.name}: {finding.text}", hint=finding.remedy)
+        if self.strict and finding.serious:
+            raise ConfigurationError(f"flow {self.name}: {finding.placed}", hint=finding.remedy)
 
     def _tell(self, finding: Finding) -> None:
         self.findings.append(finding)
-        log.warning("flow %s: %s. %s", self.name, finding.text, finding.remedy)
+        log.warning("flow %s: %s. %s", self.name, finding.placed, finding.remedy)
 
     # -- where a call is made
 

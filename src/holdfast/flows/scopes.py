@@ -12,7 +12,9 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import ConfigurationError
+from holdfast.flows.users import is_named
 
+REFUSED: Final = frozenset({"second_user", "dynamic_user", "shared_state"})  # messages or users would be mixed up
 Place = tuple[str, str, bool, str]  # what identifies a cookie: name, domain, whether for that host alone, path
 
 
@@ -59,7 +61,10 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True):
-    """A session at a receiver: who opened it, through which channel, and the cookies that carry it."""
+    """A session at a receiver: who opened it, through which channel, and the cookies that carry it.
+
+    `tokens` are those it wants back with changes, by the URL that hands them out; an empty one: it hands none out.
+    """
 
     id: str
     receiver: str
@@ -67,15 +72,30 @@ class Opened(msgspec.Struct, frozen=True, array_like=True):
     channel: str
     places: list[Place]
     log_off: str = ""
+    tokens: dict[str, str] = {}
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something a flow's author should know. Of equal `about`, it is told once per deployment."""
+    """Something a flow's author should know. Of equal `about`, it is told once per deployment.
+
+    `place` is the file and line that it is about, where one is known.
+    """
 
     code: str
     text: str
     remedy: str
     about: tuple[str, ...] = ()
+    place: str = ""
+
+    @property
+    def placed(self) -> str:
+        """The text, with its place before it."""
+        return f"{self.place}: {self.text}" if self.place else self.text
+
+    @property
+    def serious(self) -> bool:
+        """Whether `strict` refuses the flow for it."""
+        return self.code in REFUSED
 
 
 # -- scopes
@@ -157,19 +177,24 @@ def says_gone(status: int, errors: Iterable[str], *, authenticated: bool) -> boo
 
 # -- findings
 
+USERS_REMEDY: Final = "Use http_session_reuse: none, or the same user in all channels to this receiver."
+
 
 def _other_user(channel: Channel, session: Opened, user: str) -> Finding:
+    about = (session.channel, channel.name)
+    if not (is_named(user) and is_named(session.user)):
+        text = (
+            f"{channel.name!r} has another token for {session.receiver} than the one with which {session.channel!r} "
+            "opened the session that is used; whether it is another user's cannot be seen"
+        )
+        return Finding("second_token", text, "Make sure that both are tokens of the same user.", about)
     if channel.dynamic_user:
         text = f"the dynamic user of {channel.name!r} is not used: the first one, {session.user!r}, is"
     else:
         first = f"{session.user!r} of {session.channel!r}"
         text = f"{channel.name!r} wants {user!r} at {session.receiver}, where {first} opened the session and is used"
-    return Finding(
-        "second_user",
-        text,
-        "Use http_session_reuse: none, or the same user in all channels to this receiver.",
-        (session.channel, channel.name),
-    )
+    remedy = "Use http_session_reuse: none, or the same user in all channels to this receiver."
+    return Finding("second_user", text, remedy, about)
 
 
 def no_cookie(channel: Channel, receiver: str) -> Finding:
@@ -193,14 +218,34 @@ def separate_branches(receiver: str, count: int) -> Finding:
 def of_channels(reuse: Reuse, channels: Iterable[Channel]) -> list[Finding]:
     """Return what can be told before anything runs: a setting without effect (F4), or with too much of it."""
     channels = list(channels)
-    if reuse is Reuse.NONE or not channels:
-        return [_not_switched_on(channel) for channel in channels if channel.wants_reuse]
-    if not any(channel.reuses for channel in channels):
+    keeping = [channel for channel in channels if channel.reuses]
+    if reuse is Reuse.NONE:
+        found = [_not_switched_on(channel) for channel in keeping if channel.wants_reuse]
+        return found + [_no_state(channel) for channel in keeping if channel.stateful]
+    if channels and not keeping:
         text = f"no adapter of the flow re-uses sessions: {reuse.value} has no effect"
         return [Finding("ignored", text, "Leave the setting out.")]
-    if reuse is not Reuse.FLOW:
-        return []
-    return [_shared_state(channel) for channel in channels if channel.stateful and channel.reuses]
+    found = [_never_reused(channel) for channel in channels if not channel.reuses]
+    if reuse is Reuse.FLOW:
+        found += [_shared_state(channel) for channel in keeping if channel.stateful]
+        found += [_dynamic_user(channel) for channel in keeping if channel.dynamic_user]
+    return found
+
+
+def _no_state(channel: Channel) -> Finding:
+    text = f"{channel.name!r} is stateful, but no session is kept: each call finds the state that a first one finds"
+    return Finding("no_state", text, "Use http_session_reuse: on_exchange.", (channel.name,))
+
+
+def _never_reused(channel: Channel) -> Finding:
+    text = f"the adapter of {channel.name!r} never re-uses sessions: each of its calls authenticates"
+    return Finding("never_reused", text, "Do nothing if that is meant.", (channel.name,))
+
+
+def _dynamic_user(channel: Channel) -> Finding:
+    text = f"the user of {channel.name!r} is computed for each message, but the first message's would be used for all"
+    remedy = "Use http_session_reuse: on_exchange or none, or the same user for all messages."
+    return Finding("dynamic_user", text, remedy, (channel.name,))
 
 
 def _not_switched_on(channel: Channel) -> Finding:
