@@ -38,9 +38,12 @@ Tracer = Callable[[Traced], None]
 
 def shown(pairs: Iterable[tuple[str, str]], salt: bytes) -> tuple[Shown, ...]:
     """Return cookies as they may be shown."""
-    return tuple(
-        (name, hmac.digest(salt, value.encode("latin-1"), hashlib.sha256).hex()[:HASH_DIGITS]) for name, value in pairs
-    )
+    return tuple((name, digest_of(value, salt)) for name, value in pairs)
+
+
+def digest_of(value: str, salt: bytes) -> str:
+    """Return the hash by which a value is known again, and by nobody guessed."""
+    return hmac.digest(salt, value.encode("latin-1"), hashlib.sha256).hex()[:HASH_DIGITS]
 
 
 def pair_of(line: str) -> tuple[str, str]:
