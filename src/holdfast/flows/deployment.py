@@ -13,14 +13,16 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from holdfast.core.manager import Manager
 from holdfast.errors import Busy, ConfigurationError, StoreUnavailable
 from holdfast.flows import scopes
 from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
+from holdfast.flows.kept import Content, Sessions
 from holdfast.flows.nodes import YEAR_S, ExchangeNode, FlowNode, Node
 from holdfast.flows.scopes import Channel, Finding, Reuse, Scope
+from holdfast.flows.tokens import OneCall
 from holdfast.flows.trace import Tracer
 
 log = logging.getLogger("holdfast.flows")
@@ -67,7 +69,7 @@ class Deployment:
         self.strict, self.tracer = strict, tracer
         self.findings: list[Finding] = []
         self.salt = secrets.token_bytes(16)
-        self._rules = {"policy": policy, "mappings": tuple(mappings)}
+        self._rules: dict[str, Any] = {"policy": policy, "mappings": tuple(mappings)}
         self._flow = FlowNode(manager, name, self._rules)
         self._told: set[tuple[str, ...]] = set()
         self.default: Where | None = None  # where a call belongs that no exchange was begun for
@@ -149,6 +151,10 @@ class Deployment:
             raise ConfigurationError("a call on_exchange is outside any exchange", hint="Use `async with exchange():`.")
         exchange, scope = where
         return self._node_of(exchange, scopes.home(scope, receiver))
+
+    def alone(self) -> Node:
+        """Return where the session of a call is that consists of several requests and shares it with no other call."""
+        return OneCall(Sessions(Content(salt=self.salt), **self._rules))
 
     async def undeploy(self) -> bool:
         """End the flow's sessions: whoever keeps them logs off (F13). False if there were none."""

@@ -118,6 +118,11 @@ class Sessions:
         effect.changed = self.dump() != before
         return effect
 
+    def keep_token(self, session: Opened, service: str, token: str) -> None:
+        """Keep with a session the token that it wants back with changes at a service."""
+        kept = msgspec.structs.replace(session, tokens={**session.tokens, service: token})
+        self.opened = [kept if one.id == session.id else one for one in self.opened]
+
     def lose(self, receiver: str) -> None:
         """Note that a receiver's state is gone: no call of this scope goes on there."""
         self.lost.add(receiver)

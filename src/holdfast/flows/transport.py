@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, NamedTuple
 
 import httpx2
@@ -21,6 +22,7 @@ from holdfast.flows.deployment import Deployment
 from holdfast.flows.kept import Answer, Effect, Going, Sessions
 from holdfast.flows.nodes import Node
 from holdfast.flows.scopes import Channel, Opened, Reuse, Verdict
+from holdfast.flows.tokens import TOKEN_FROM, Protected
 from holdfast.flows.trace import Traced, debug_log, hide_values, pair_of, shown
 
 PORTS: Final = {"http": 80, "https": 443}
@@ -53,13 +55,30 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             StoreUnavailable: Before anything was sent.
             ConfigurationError: `strict` refuses it, or there is no exchange.
         """
-        deployment, receiver = self._deployment, receiver_of(request.url)
-        if deployment.reuse is Reuse.NONE or not self._channel.reuses:
-            response = await self._inner.handle_async_request(request)
-            lines = _lines(response)
-            self._trace(request, response.status_code, (), lines, deployment.salt)
-            return _without_cookies(response)
-        node = deployment.node(receiver)
+        receiver = receiver_of(request.url)
+        node = self._node(request, receiver)
+        if node is None:
+            return await self._without_session(request)
+        send = partial(self._in_session, receiver=receiver, node=node)
+        if TOKEN_FROM in request.extensions:
+            now = self._deployment.manager.clock()
+            return await Protected(request, receiver, node, send, now).response()
+        return await send(request)
+
+    def _node(self, request: httpx2.Request, receiver: str) -> Node | None:
+        """Return where the session of a call is, None if it has none."""
+        if not self._channel.reuses:
+            return None
+        if self._deployment.reuse is Reuse.NONE:
+            return self._deployment.alone() if TOKEN_FROM in request.extensions else None
+        return self._deployment.node(receiver)
+
+    async def _without_session(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._inner.handle_async_request(request)
+        self._trace(request, response.status_code, (), _lines(response), self._deployment.salt)
+        return _without_cookies(response)
+
+    async def _in_session(self, request: httpx2.Request, receiver: str, node: Node) -> httpx2.Response:
         sent, again = await self._attempt(request, receiver, node, repeated=False)
         if again:
             await sent.response.aclose()
@@ -152,7 +171,7 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         effect = await node.change(step)
         for host, domain in sorted(foreign):
             await self._deployment.report(scopes.foreign_cookie(self._channel, host, domain))
-        if effect.silent:
+        if effect.silent and self._deployment.reuse is not Reuse.NONE:
             await self._deployment.report(scopes.no_cookie(self._channel, answer.receiver))
         return effect
 
