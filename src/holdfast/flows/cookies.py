@@ -38,7 +38,7 @@ RFC6265BIS: Final = CookiePolicy()
 JAVA: Final = CookiePolicy(any_prefix=True, folder_slash=True, dotted_domains=True)
 
 
-class DomainMapping(msgspec.Struct, frozen=True):
+class DomainMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A virtual domain or host, as the flow calls it, and what it is called inside (Cloud Connector)."""
 
     virtual: str

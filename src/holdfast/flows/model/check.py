@@ -1,18 +1,20 @@
 """What types alone do not say of a flow: receivers and functions that are not there, expressions that are none."""
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.flows.expressions import compiled, expressions_in
+from holdfast.flows.model import functions
 from holdfast.flows.model.flow import Flow, Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
 from holdfast.flows.model.source import Source
+from holdfast.flows.model.wrong import REMEDY, WrongFlow
 from holdfast.flows.parts import Call, in_words
+from holdfast.flows.scopes import Finding
 
-Problem = tuple[str, str]  # path, text
+Problem = tuple[str, str, str]  # code, path, text
 
 
 def steps_of(flow: Flow) -> Iterator[tuple[str, Step]]:
@@ -36,26 +38,30 @@ def inner_steps(step: Step) -> Iterator[tuple[str, Steps]]:
             yield from ((f"{kind}.branches[{number}]", steps) for number, steps in enumerate(options.branches))
 
 
-def function(name: str) -> Callable[..., Any]:
-    """Return the function that `module:function` names. Raises ConfigurationError."""
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute, None)
-    except ImportError as exc:
-        raise ConfigurationError(f"the module {module!r} cannot be imported: {exc}") from exc
-    except Exception as exc:  # a module of somebody else's, whatever it does
-        raise ConfigurationError(f"the module {module!r} fails when it is imported: {type(exc).__name__}") from exc
-    if not callable(found):
-        raise ConfigurationError(f"the module {module!r} has no function {attribute!r}")
-    return found  # type: ignore[no-any-return]
-
-
 def check(flow: Flow, source: Source = Source()) -> Flow:  # noqa: B008 - an immutable value
-    """Return the flow if it can be run; else raise ConfigurationError, which names all that is wrong, by line."""
-    found = [f"{source.place(path)}: {text}" for path, text in problems(flow)]
-    if found:
-        raise ConfigurationError("\n".join(found), hint="Correct the flow where the message says.")
+    """Return the flow if it can be run; else raise WrongFlow, which names all that is wrong, by line. Runs no code."""
+    return _without(problems(flow), flow, source)
+
+
+def check_functions(flow: Flow, source: Source = Source()) -> Flow:  # noqa: B008 - an immutable value
+    """Return the flow if its functions are there; else raise WrongFlow. Imports their modules."""
+    return _without(_unusable(flow), flow, source)
+
+
+def _without(found: Iterator[Problem], flow: Flow, source: Source) -> Flow:
+    findings = [Finding(code, text, REMEDY, place=source.place(path)) for code, path, text in found]
+    if findings:
+        raise WrongFlow(*findings)
     return flow
+
+
+def _unusable(flow: Flow) -> Iterator[Problem]:
+    for path, step in steps_of(flow):
+        if (name := function_of(step)) is not None:
+            try:
+                functions.function(name)
+            except ConfigurationError as exc:
+                yield "function", f"{path}.{step.kind}", str(exc)
 
 
 def problems(flow: Flow) -> Iterator[Problem]:
@@ -63,7 +69,7 @@ def problems(flow: Flow) -> Iterator[Problem]:
     for name, receiver in flow.receivers.items():
         yield from _templates(f"receivers.{name}", msgspec.to_builtins(receiver))
         if receiver.auth.basic and receiver.auth.bearer:
-            yield f"receivers.{name}.auth", "either basic or bearer, not both"
+            yield "auth", f"receivers.{name}.auth", "either basic or bearer, not both"
     for path, step in steps_of(flow):
         yield from _of_step(flow, step, f"{path}.{step.kind}")
 
@@ -76,16 +82,24 @@ def _walk(steps: Steps, path: str) -> Iterator[tuple[str, Step]]:
             yield from _walk(inner, f"{at}.{below}")
 
 
+def function_of(step: Step) -> str | None:
+    """Return the function that a step names, if it does."""
+    match step.options:
+        case Script(function=name):
+            return name
+        case str() as name if step.kind == "gather" and ":" in name:
+            return name
+    return None
+
+
 def _of_step(flow: Flow, step: Step, at: str) -> Iterator[Problem]:
+    if (name := function_of(step)) is not None and (text := functions.missing(name)) is not None:
+        yield "function", at, text
     match step.options:
         case Call() as call:
             yield from _of_call(flow, call, at)
-        case Script(function=name):
-            yield from _function(at, name)
         case str() as text if step.kind == "filter":
             yield from _expression(at, text)
-        case str() as text if ":" in text:
-            yield from _function(at, text)
         case Modify() as modify:
             yield from _templates(at, msgspec.to_builtins(modify))
         case options:
@@ -97,13 +111,13 @@ def _of_call(flow: Flow, call: Call, at: str) -> Iterator[Problem]:
     receiver = flow.receivers.get(call.receiver)
     if receiver is None:
         known = ", ".join(sorted(flow.receivers)) or "none"
-        yield at, f"there is no receiver {call.receiver!r}; there are: {known}"
+        yield "receiver", at, f"there is no receiver {call.receiver!r}; there are: {known}"
         return
     try:
         call.settings(receiver)
     except msgspec.ValidationError as exc:
         text, _, path = str(exc).partition(" - at `$")
-        yield f"{at}{path.rstrip('`')}", in_words(text)
+        yield "value", f"{at}{path.rstrip('`')}", in_words(text)
     yield from _templates(at, call.changes)
 
 
@@ -121,7 +135,7 @@ def _expression(path: str, text: str) -> Iterator[Problem]:
     try:
         compiled(text)
     except BadInput as exc:
-        yield path, str(exc)
+        yield "expression", path, str(exc)
 
 
 def _templates(path: str, template: Any) -> Iterator[Problem]:
@@ -132,10 +146,3 @@ def _templates(path: str, template: Any) -> Iterator[Problem]:
         return
     for text in expressions_in(template):
         yield from _expression(path, text)
-
-
-def _function(path: str, name: str) -> Iterator[Problem]:
-    try:
-        function(name)
-    except ConfigurationError as exc:
-        yield path, str(exc)

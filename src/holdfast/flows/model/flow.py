@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from holdfast.flows.adapters import AnyReceiver
+from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.parts import Call, Expr, Function, Gathering, Name, Part, Positive, Seconds
 
 Reusing = Literal["none", "on_exchange", "on_integration_flow"]
@@ -132,13 +133,27 @@ class Step(Part, frozen=True, kw_only=True):
 
 
 class Flow(Part, frozen=True, kw_only=True):
-    """A flow. `strict` refuses what the re-use of sessions would only warn of."""
+    """A flow.
+
+    Args:
+        strict: What the re-use of sessions would only warn of is refused.
+        domain_mappings: What virtual hosts are called inside, so that their cookies match (F9).
+        cookie_policy: `java` is SAP Cloud Integration's; see `holdfast.flows.cookies`.
+    """
 
     name: Name = field(name="flow")
     steps: Annotated[Steps, Meta(min_length=1)]
     receivers: dict[Name, AnyReceiver] = field(default_factory=dict)
     http_session_reuse: Reusing = "none"
     strict: bool = False
+    domain_mappings: tuple[DomainMapping, ...] = ()
+    cookie_policy: Literal["rfc6265bis", "java"] = "rfc6265bis"
+
+    @property
+    def cookie_rules(self) -> dict[str, Any]:
+        """What a `Deployment` takes of them."""
+        policy: CookiePolicy = JAVA if self.cookie_policy == "java" else RFC6265BIS
+        return {"policy": policy, "mappings": self.domain_mappings}
 
 
 STEP_KINDS: Final = Step.__struct_encode_fields__

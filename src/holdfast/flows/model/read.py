@@ -7,14 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import NAMES
 from holdfast.flows.model.check import check
 from holdfast.flows.model.flow import STEP_KINDS, Flow
-from holdfast.flows.model.source import Source, parse
+from holdfast.flows.model.source import MAX_CHARS, Source, parse
+from holdfast.flows.model.wrong import WrongFlow, wrong
 from holdfast.flows.parts import UNKNOWN_KEY, in_words
 
+STEP: Final = re.compile(r"(?<!\.routes)(?<!^domain_mappings)\[\d+\]$")  # ends the path of a step
 PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
+READABLE: Final = "Name a file that is there, may be read, and is text in UTF-8."
 ANY: Final = "[...]"  # how msgspec names a value of a mapping
 
 
@@ -26,19 +28,24 @@ class Definition(msgspec.Struct, frozen=True):
 
 
 def load_flow(path: str | Path) -> Definition:
-    """Return the flow in a file. Raises ConfigurationError: the file cannot be read, or what is wrong at which line."""
+    """Return the flow in a file. Raises WrongFlow: the file cannot be read, or what is wrong at which line."""
+    return read_flow(read_text(path), str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """Return what stands in a flow's file, byte for byte, as far as it may be read. Raises WrongFlow."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"{path}: the flow cannot be read ({type(exc).__name__})") from exc
-    return read_flow(text, str(path))
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            return file.read(MAX_CHARS + 1)
+    except (OSError, ValueError) as exc:
+        raise wrong("file", str(path), f"the flow cannot be read ({type(exc).__name__})", READABLE) from exc
 
 
 def read_flow(text: str, file: str = "flow.yaml") -> Definition:
     """Return the flow that a text says; `file` is what errors call it."""
     data, source = parse(text, file)
     if not isinstance(data, dict):
-        raise ConfigurationError(f"{file}:1: a flow is a mapping, with `flow`, `receivers` and `steps`")
+        raise wrong("value", f"{file}:1", "a flow is a mapping, with `flow`, `receivers` and `steps`")
     _look_at_adapters(data, source)
     try:
         flow = msgspec.convert(data, Flow)
@@ -54,25 +61,26 @@ def _look_at_adapters(data: dict[str, Any], source: Source) -> None:
         if isinstance(receiver, dict) and adapter not in NAMES:
             said = f"there is no adapter {adapter!r}" if adapter else f"the receiver {name!r} names no adapter"
             place = source.place(f"receivers.{name}.adapter")
-            raise ConfigurationError(f"{place}: {said}; there are: {', '.join(NAMES)}")
+            raise wrong("adapter", place, f"{said}; there are: {', '.join(NAMES)}")
 
 
-def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> ConfigurationError:
+def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> WrongFlow:
     """Return the error with the line of the value that it is about."""
     found = PLACED.fullmatch(str(exc))
     text, path = (found["text"], found["path"] or "") if found else (str(exc), "")
-    path = _full(path, data, str(exc))
+    path, code = _full(path, data, str(exc)), "value"
     if (unknown := UNKNOWN_KEY.fullmatch(text)) is not None:
-        path, text = f"{path}.{unknown[1]}".lstrip("."), _unknown(path, unknown[1])
-    return ConfigurationError(f"{source.place(path)}: {in_words(text)}")
+        code, text = _unknown(path, unknown[1])
+        path = f"{path}.{unknown[1]}".lstrip(".")
+    return wrong(code, source.place(path), in_words(text))
 
 
-def _unknown(path: str, key: str) -> str:
-    if not re.search(r"\[\d+\]$", path) or path.endswith("routes"):
-        return f"the key {key!r} is not known here"
+def _unknown(path: str, key: str) -> tuple[str, str]:
+    if STEP.search(path) is None:
+        return "key", f"the key {key!r} is not known here"
     near = difflib.get_close_matches(key, STEP_KINDS, n=1)
     meant = f"; did you mean {near[0]!r}" if near else ""
-    return f"there is no step {key!r}{meant}; there are: {', '.join(STEP_KINDS)}"
+    return "step", f"there is no step {key!r}{meant}; there are: {', '.join(STEP_KINDS)}"
 
 
 def _full(path: str, data: Any, error: str) -> str:

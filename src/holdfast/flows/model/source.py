@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from holdfast.errors import ConfigurationError
+from holdfast.flows.model.wrong import WrongFlow, wrong
 
 MAX_CHARS: Final = 1_000_000
 MAX_DEPTH: Final = 60
@@ -39,17 +39,17 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, file: str) -> tuple[Any, Source]:
-    """Return what the text says, and where. Raises ConfigurationError with file and line."""
+    """Return what the text says, and where. Raises WrongFlow with file and line."""
     if len(text) > MAX_CHARS:
-        raise ConfigurationError(f"{file}: more than {MAX_CHARS} characters are no flow")
+        raise wrong("file", file, f"more than {MAX_CHARS} characters are no flow")
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigurationError(f"{file}:{line}: {exc.problem or exc.context}") from None
+        raise wrong("yaml", f"{file}:{line}", f"{exc.problem or exc.context}") from None
     except yaml.YAMLError as exc:
-        raise ConfigurationError(f"{file}: {' '.join(str(exc).split())}") from None
+        raise wrong("yaml", file, " ".join(str(exc).split())) from None
     reader = _Reader(file)
     value = reader.value(node, "") if node is not None else None
     return value, Source(file, reader.lines)
@@ -123,5 +123,5 @@ class _Reader:
         except ValueError:
             raise self._wrong(node, f"{str(node.value)[:40]!r} is no value of this kind") from None
 
-    def _wrong(self, node: yaml.Node, text: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._file}:{node.start_mark.line + 1}: {text}")
+    def _wrong(self, node: yaml.Node, text: str) -> WrongFlow:
+        return wrong("yaml", f"{self._file}:{node.start_mark.line + 1}", text)

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from holdfast.flows.failures import ScriptFailed
-from holdfast.flows.model.check import function
+from holdfast.flows.model.functions import function
 
 SHOWN_CHARS = 200
 
