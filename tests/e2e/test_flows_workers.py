@@ -17,6 +17,8 @@ from anyio.abc import Process
 
 from e2e.flows_world import Receiver, flow, running_receiver, until
 from holdfast.core.sealing import new_key_text
+from holdfast.errors import SessionEnded
+from holdfast.flows.turns import TURN_S
 from stores.stores import Servers, fresh, params
 
 TESTS = Path(__file__).parent.parent
@@ -93,8 +95,79 @@ async def test_f13_undeploying_logs_off_and_the_next_deployment_begins_anew(erp:
         assert await orders.deployment.undeploy()
         await until(lambda: erp.tell()["ended"] == 1)
         assert not await orders.deployment.undeploy()
-        await orders.get("/whole/a")
+        with pytest.raises(SessionEnded, match="was undeployed"):
+            await orders.get("/whole/a")
+        async with flow("on_integration_flow", erp.url, url, keys=KEYS) as anew:
+            await anew.get("/whole/a")
     assert erp.sessions == 2
+
+
+async def test_f13_a_worker_that_still_runs_an_undeployed_flow_opens_no_session(erp: Receiver, url: str) -> None:
+    async with (
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as here,
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as idle,
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as there,
+    ):
+        await idle.deployment.deploy()  # has made no call yet
+        for orders in (here, there):
+            await orders.get("/whole/a", log_off=f"{erp.url}/logoff")
+        assert await there.deployment.undeploy()
+        await until(lambda: erp.tell()["ended"] == 1)
+        for orders in (here, idle, there):
+            with pytest.raises(SessionEnded, match="was undeployed"):
+                await orders.get("/whole/b", log_off=f"{erp.url}/logoff")
+            assert erp.sessions == 1
+        await there.deployment.deploy()
+        await there.get("/whole/c", log_off=f"{erp.url}/logoff")
+    assert (erp.sessions, erp.authentications) == (2, 2)
+
+
+async def test_a_worker_that_has_not_yet_heard_of_another_session_goes_on_in_it(erp: Receiver, url: str) -> None:
+    # F7: what a worker remembers for a second is the session that another has found gone
+    async with (
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as here,
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as there,
+    ):
+        for orders in (here, there):
+            await orders.get("/whole/a")
+        erp.idle_out()
+        assert [(await orders.get("/whole/b"))["session"] for orders in (here, there)] == [1, 1]
+    assert (erp.sessions, erp.authentications) == (2, 2)
+
+
+async def test_logons_of_two_workers_at_two_receivers_do_not_wait_for_each_other(erp: Receiver, url: str) -> None:
+    async with (
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as here,
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as there,
+    ):
+        one, other = here.deployment.node("erp:1"), there.deployment.node("erp:2")
+        same, held, waited = there.deployment.node("erp:1"), anyio.Event(), []
+
+        async def wait() -> None:
+            async with same.turn("erp:1"):
+                waited.append(held.is_set())
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks, one.turn("erp:1"):
+                tasks.start_soon(wait)
+                async with other.turn("erp:2"):
+                    pass
+                await anyio.wait_all_tasks_blocked()
+                held.set()
+    assert waited == [True]
+
+
+async def test_a_worker_that_was_killed_while_it_logged_on_keeps_others_waiting_for_a_while_only(
+    erp: Receiver, url: str
+) -> None:
+    async with (
+        flow("on_integration_flow", erp.url, url, keys=KEYS) as killed,
+        flow("on_integration_flow", erp.url, url, keys=KEYS, clock=lambda: time.time() + TURN_S + 1) as later,
+        killed.deployment.node("erp:1").turn("erp:1"),
+    ):
+        with anyio.fail_after(10):
+            async with later.deployment.node("erp:1").turn("erp:1"):
+                pass
 
 
 async def test_the_end_of_a_message_logs_its_session_off(erp: Receiver, url: str) -> None:

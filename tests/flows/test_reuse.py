@@ -294,6 +294,7 @@ async def test_a_second_user_is_told_of_once_by_all_workers_until_the_flow_is_de
     told: list[int] = []
     async with deployed("on_integration_flow", receiver, keeper=True) as (engine, first, client):
         for _ in range(2):
+            await first.deploy()
             await client.get("/whole/a")
             for _ in range(2):  # what runs at two workers
                 worker = Deployment(engine.manager, "orders", "on_integration_flow")

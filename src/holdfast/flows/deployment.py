@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from holdfast.core.manager import Manager
-from holdfast.errors import Busy, ConfigurationError, StoreUnavailable
+from holdfast.errors import Busy, ConfigurationError, SessionEnded, StoreUnavailable
 from holdfast.flows import scopes
 from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.kept import Content, Sessions
@@ -156,8 +156,16 @@ class Deployment:
         """Return where the session of a call is that consists of several requests and shares it with no other call."""
         return OneCall(Sessions(Content(salt=self.salt), **self._rules))
 
+    async def deploy(self) -> None:
+        """Take notice of undeployments from now on; else the first call does. One that was undeployed begins anew."""
+        await self._flow.deploy()
+
     async def undeploy(self) -> bool:
-        """End the flow's sessions: whoever keeps them logs off (F13). False if there were none."""
+        """End the flow's sessions: whoever keeps them logs off (F13). False if there were none.
+
+        No deployment of that name, at whatever worker, opens others unless it is deployed after this: its calls raise
+        SessionEnded.
+        """
         return await self._flow.end()
 
     # -- telling
@@ -178,7 +186,7 @@ class Deployment:
             deployed = (await self._flow.session()).record.hex
             name = f"flow:{deployed}:{':'.join(key)}"
             return await self.manager.store.counters.once(name, now=self.manager.clock(), ttl=YEAR_S)
-        except (Busy, StoreUnavailable):
+        except (Busy, SessionEnded, StoreUnavailable):
             return True
 
     def _judge(self, finding: Finding) -> None:

@@ -29,7 +29,7 @@ class Content(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back of one call. `using` is the id of the session it went out in, empty for none."""
+    """What came back of one call. `using` is the id of the session it went out in, if any; `sent` are its cookies."""
 
     url: str
     receiver: str
@@ -39,6 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refused: bool
     status: int
     lines: tuple[str, ...]
+    sent: tuple[Cookie, ...] = ()
 
     @property
     def says_nothing(self) -> bool:
@@ -106,7 +107,7 @@ class Sessions:
         if answer.says_nothing or not self._speaks(answer, now):
             return Effect()
         before = self.dump()
-        session = next((one for one in self.opened if one.id == answer.using), None)
+        session = self._by_id(answer.using)
         values = self._values(session)
         if session is not None and answer.refused:
             self._forget(session)
@@ -128,10 +129,19 @@ class Sessions:
         self.lost.add(receiver)
 
     def _speaks(self, answer: Answer, now: float) -> bool:
-        """Say whether the answer still concerns this scope."""
+        """Say whether the answer still concerns this scope: what refuses cookies says nothing of newer ones."""
         if answer.using:
-            return any(session.id == answer.using for session in self.opened)
+            session = self._by_id(answer.using)
+            return session is not None and not (answer.refused and self._renewed(session, answer.sent))
         return self.going(answer.url, answer.receiver, now=now).session is None
+
+    def _by_id(self, session_id: str) -> Opened | None:
+        return next((one for one in self.opened if one.id == session_id), None)
+
+    def _renewed(self, session: Opened, sent: Iterable[Cookie]) -> bool:
+        """Say whether the receiver has given another value to one of these cookies meanwhile."""
+        values = self._values(session)
+        return any(values.get(cookie.place, cookie.value) != cookie.value for cookie in sent)
 
     def _begin(self, answer: Answer, taken: list[Cookie], effect: Effect) -> None:
         channel = answer.channel

@@ -7,9 +7,9 @@ can log its sessions off when that worker has died, which shows within half a mi
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,13 +19,12 @@ from holdfast.backend.wire import Call, Wire
 from holdfast.core.duty import Duty
 from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import Reason, Ref
+from holdfast.core.model import Reason, Record, Ref
 from holdfast.core.policy import expires_at
 from holdfast.core.session import Session
 from holdfast.errors import (
     BackendUnavailable,
     Busy,
-    LeaseLost,
     SessionConflict,
     SessionEnded,
     SessionExists,
@@ -34,6 +33,7 @@ from holdfast.errors import (
 )
 from holdfast.flows.kept import Content, Effect, Sessions
 from holdfast.flows.scopes import Opened
+from holdfast.flows.turns import Turns
 
 FLOW: Final = "flow"
 EXCHANGE: Final = "exchange"
@@ -43,7 +43,7 @@ WORKER_GONE_S: Final = 30.0  # an exchange whose worker has not shown itself for
 ABSOLUTE: Final = Clocks(absolute=43_200.0)
 OPENING_S: Final = 10.0  # how long a node may be in the way that is being closed
 PAUSE_S: Final = 0.05
-TURN_S: Final = 30.0
+COPY_S: Final = 1.0
 LABEL_CHARS: Final = 60
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ Step = Callable[[Sessions], Effect]
 class Node(Protocol):
     """Where the sessions of one scope are."""
 
-    async def read(self) -> Sessions:
-        """Return the sessions as they are now; raise StoreUnavailable before anything has been sent."""
+    async def read(self, *, fresh: bool = False) -> Sessions:
+        """Return the sessions, as they are now if `fresh`; raise StoreUnavailable before anything has been sent."""
         ...
 
     async def change(self, step: Step) -> Effect:
@@ -66,18 +66,40 @@ class Node(Protocol):
         ...
 
 
+class Copy(NamedTuple):
+    """What a worker remembers of a flow's node, until an instant of the event loop's clock."""
+
+    record: Record
+    sessions: Sessions
+    until: float
+
+
 class FlowNode:
-    """The sessions of a deployed flow, shared by all its messages and workers."""
+    """The sessions of a deployed flow, shared by all its messages and workers.
+
+    Calls go by a copy that is a second old at most. What is wrong with it a receiver says, by not knowing the
+    session: then the store is asked.
+    """
 
     def __init__(self, manager: Manager, flow: str, rules: Mapping[str, Any]) -> None:
         self._manager, self._flow, self._rules = manager, flow, dict(rules)
         self._alias = hashlib.sha256(f"{FLOW}\0{flow}".encode()).digest()
+        self._undeployments = f"undeployed:{self._alias.hex()}"
+        self._known: int | None = None  # how often the flow had been undeployed when this deployment began
         self._ref: Ref | None = None
-        self._turns: dict[str, anyio.Lock] = {}
+        self._copy: Copy | None = None
+        self._turns = Turns(manager, self._alias.hex())
 
-    async def read(self) -> Sessions:
-        """Return the sessions as all workers see them."""
-        return Sessions.load((await self.session()).content, **self._rules)
+    async def read(self, *, fresh: bool = False) -> Sessions:
+        """Return the sessions as all workers see them, or saw them a moment ago unless they have to be `fresh`.
+
+        Raises SessionEnded once the flow was undeployed, here or at another worker.
+        """
+        copy = self._copy
+        if fresh or copy is None or anyio.current_time() >= copy.until:
+            session = await self.session()
+            copy = self._keep(session, Sessions.load(session.content, **self._rules))
+        return copy.sessions
 
     async def change(self, step: Step) -> Effect:
         """Apply a step, again whenever another worker was faster."""
@@ -86,48 +108,36 @@ class FlowNode:
                 session = await self.session()
                 sessions = Sessions.load(session.content, **self._rules)
                 effect = step(sessions)
-                if not effect.changed:
-                    return effect
-                session.content = sessions.dump()
-                with suppress(SessionConflict):
-                    await self._manager.save(session)
-                    return effect
+                if effect.changed:
+                    session.content = sessions.dump()
+                    try:
+                        await self._manager.save(session)
+                    except SessionConflict:
+                        continue
+                self._keep(session, sessions)
+                return effect
         except (StoreUnavailable, SessionEnded, Busy) as exc:
             log.warning("flow %s: what a call changed in the session was not kept (%s)", self._flow, exc.code)
             return Effect()
 
-    @asynccontextmanager
-    async def turn(self, receiver: str) -> AsyncIterator[None]:
-        """Wait behind calls of this worker, then behind other workers; who waited too long goes on without."""
-        async with self._turns.setdefault(receiver, anyio.Lock()), AsyncExitStack() as stack:
-            if self._manager.store.shared:
-                await stack.enter_async_context(self._turn_of_workers())
-            yield
-
-    @asynccontextmanager
-    async def _turn_of_workers(self) -> AsyncIterator[None]:
-        """Hold the node's lease, if it can be had. What goes wrong after the block undoes nothing done in it."""
-        entered = done = False
-        try:
-            async with self._manager.hold((await self.session()).ref, wait=TURN_S):
-                entered = True
-                yield
-                done = True
-        except (Busy, SessionEnded):
-            if entered:
-                raise
-        except (LeaseLost, StoreUnavailable):
-            if not done:
-                raise
-        if not entered:
-            yield
+    def turn(self, receiver: str) -> AbstractAsyncContextManager[Any]:
+        """Wait behind other logons at this receiver, at whatever worker."""
+        return self._turns.take(receiver)
 
     async def session(self) -> Session:
-        """Return the flow's node, opened if it is not there. Raises Busy while an old one is being closed."""
+        """Return the flow's node, opened if it is not there.
+
+        Raises:
+            Busy: An old one is being closed.
+            SessionEnded: The flow was undeployed.
+        """
+        if self._known is None:
+            await self.deploy()
         with anyio.move_on_after(OPENING_S):
             while True:
                 if (found := await self._find()) is not None:
                     return found
+                await self._refuse_undeployed()
                 try:
                     empty = Sessions(Content()).dump()
                     return await self._manager.open(FLOW, empty, alias=self._alias, label=self._flow[:LABEL_CHARS])
@@ -135,10 +145,32 @@ class FlowNode:
                     await anyio.sleep(PAUSE_S)
         raise Busy(f"the sessions of flow {self._flow!r} are being closed")
 
+    async def deploy(self) -> None:
+        """From now on an undeployment, at whatever worker, is the end of this deployment's sessions."""
+        self._known = await self._undeployed()
+
     async def end(self) -> bool:
-        """End the node: whoever keeps it logs off. False if there was none."""
-        found = await self._find()
+        """End the node, and let no worker open another: whoever keeps it logs off. False if there was none."""
+        if self._known is None:
+            await self.deploy()
+        await self._manager.store.counters.add(self._undeployments, now=self._manager.clock())
+        found, self._copy = await self._find(), None
         return found is not None and await self._manager.end(found, Reason.CLIENT)
+
+    async def _undeployed(self) -> int:
+        [count] = await self._manager.store.counters.read([self._undeployments], now=self._manager.clock())
+        return count
+
+    async def _refuse_undeployed(self) -> None:
+        if await self._undeployed() != self._known:
+            raise SessionEnded(f"the flow {self._flow!r} was undeployed", hint="Deploy it again.")
+
+    def _keep(self, session: Session, sessions: Sessions) -> Copy:
+        """Remember what was read or written, unless a later version is known."""
+        copy, known = Copy(session.record, sessions, anyio.current_time() + COPY_S), self._copy
+        if known is None or known.record.key != copy.record.key or known.record.version <= copy.record.version:
+            self._copy = copy
+        return copy
 
     async def _find(self) -> Session | None:
         manager = self._manager
@@ -167,8 +199,8 @@ class ExchangeNode:
         self._unwritten = False
         self._turns: dict[str, anyio.Lock] = {}
 
-    async def read(self) -> Sessions:
-        """Return the sessions of the message."""
+    async def read(self, *, fresh: bool = False) -> Sessions:
+        """Return the sessions of the message, which are always fresh: no other worker changes them."""
         return self.sessions
 
     async def change(self, step: Step) -> Effect:

@@ -5,8 +5,6 @@ the receiver sets never reaches the client: its own cookie jar stays empty, and 
 to another there.
 """
 
-import base64
-import binascii
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,20 +19,44 @@ from holdfast.flows import scopes
 from holdfast.flows.deployment import Deployment
 from holdfast.flows.kept import Answer, Effect, Going, Sessions
 from holdfast.flows.nodes import Node
-from holdfast.flows.scopes import Channel, Opened, Reuse, Verdict
+from holdfast.flows.scopes import Channel, Reuse, Verdict
 from holdfast.flows.tokens import TOKEN_FROM, Protected
 from holdfast.flows.trace import Traced, debug_log, hide_values, pair_of, shown
+from holdfast.flows.users import user_of
 
 PORTS: Final = {"http": 80, "https": 443}
+LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=4.0)
+GONE: Final = frozenset(name.encode() for name in scopes.GONE_HEADERS)
 Pairs = list[tuple[bytes, bytes]]
+
+
+def open_network() -> httpx2.AsyncHTTPTransport:
+    """Return one pool of connections for all receivers of a flow.
+
+    Its idle connections are closed before receivers do it, of which many wait for 5 s (uvicorn, Node).
+    """
+    return httpx2.AsyncHTTPTransport(limits=LIMITS)
+
+
+class Outgoing(NamedTuple):
+    """A call, and its headers by what they are to sessions."""
+
+    request: httpx2.Request
+    url: str
+    receiver: str
+    node: Node
+    plain: Pairs
+    credentials: Pairs
+    cookies: list[bytes]  # of the caller's own
 
 
 class Sent(NamedTuple):
     """A call that was sent, and its answer."""
 
     response: httpx2.Response
-    session: Opened | None
-    authenticated: bool
+    going: Going
+    user: str
+    gone: bool
     lines: tuple[str, ...]
 
 
@@ -44,7 +66,9 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
     def __init__(
         self, deployment: Deployment, channel: Channel, inner: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self._deployment, self._channel, self._inner = deployment, channel, inner or httpx2.AsyncHTTPTransport()
+        self._deployment, self._channel, self._inner = deployment, channel, inner or open_network()
+        self._credentials = frozenset(name.lower().encode() for name in channel.credentials)
+        self._last: tuple[Pairs, bytes, str] = [], b"", ""  # credentials, and whose they are
         hide_values()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -52,17 +76,20 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
 
         Raises:
             SessionExpiredError: The state of a stateful receiver is gone, or the request cannot be sent twice.
+            SessionEnded: The flow was undeployed.
             StoreUnavailable: Before anything was sent.
             ConfigurationError: `strict` refuses it, or there is no exchange.
         """
-        receiver = receiver_of(request.url)
+        deployment, receiver = self._deployment, receiver_of(request.url)
         node = self._node(request, receiver)
         if node is None:
-            return await self._without_session(request)
+            response = await self._inner.handle_async_request(request)
+            lines, _ = _heard(response)
+            self._trace(request, response.status_code, (), lines, deployment.salt)
+            return _without_cookies(response, lines)
         send = partial(self._in_session, receiver=receiver, node=node)
         if TOKEN_FROM in request.extensions:
-            now = self._deployment.manager.clock()
-            return await Protected(request, receiver, node, send, now).response()
+            return await Protected(request, receiver, node, send, deployment.manager.clock()).response()
         return await send(request)
 
     def _node(self, request: httpx2.Request, receiver: str) -> Node | None:
@@ -73,74 +100,87 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             return self._deployment.alone() if TOKEN_FROM in request.extensions else None
         return self._deployment.node(receiver)
 
-    async def _without_session(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
-        self._trace(request, response.status_code, (), _lines(response), self._deployment.salt)
-        return _without_cookies(response)
-
     async def _in_session(self, request: httpx2.Request, receiver: str, node: Node) -> httpx2.Response:
-        sent, again = await self._attempt(request, receiver, node, repeated=False)
+        call = self._outgoing(request, receiver, node)
+        sent, again = await self._attempt(call, repeated=False)
         if again:
             await sent.response.aclose()
-            sent, _ = await self._attempt(request, receiver, node, repeated=True)
-        return _without_cookies(sent.response)
+            sent, _ = await self._attempt(call, repeated=True)
+        return _without_cookies(sent.response, sent.lines)
 
     async def aclose(self) -> None:
         """Close the transport that really sends."""
         await self._inner.aclose()
 
-    async def _attempt(
-        self, request: httpx2.Request, receiver: str, node: Node, *, repeated: bool
-    ) -> tuple[Sent, bool]:
+    def _outgoing(self, request: httpx2.Request, receiver: str, node: Node) -> Outgoing:
+        call = Outgoing(request, str(request.url), receiver, node, [], [], [])
+        for name, value in request.headers.raw:
+            match name.lower():
+                case b"cookie":
+                    call.cookies.append(value)
+                case lower if lower in self._credentials:
+                    call.credentials.append((name, value))
+                case _:
+                    call.plain.append((name, value))
+        return call
+
+    async def _attempt(self, call: Outgoing, *, repeated: bool) -> tuple[Sent, bool]:
         """Send once; return whether it has to be sent again. One at a time opens a session at a receiver."""
         async with AsyncExitStack() as stack:
-            sessions = await node.read()
-            going = self._going(request, receiver, sessions)
-            if going.session is None and receiver not in sessions.silent:
-                await stack.enter_async_context(node.turn(receiver))
-                sessions = await node.read()
-                going = self._going(request, receiver, sessions)
+            sessions = await call.node.read(fresh=repeated or self._channel.stateful)
+            going = self._going(call, sessions)
+            if going.session is None and call.receiver not in sessions.silent:
+                await stack.enter_async_context(call.node.turn(call.receiver))
+                sessions = await call.node.read(fresh=True)
+                going = self._going(call, sessions)
                 if going.session is not None:
                     await stack.aclose()  # another call has opened it: nobody needs to wait for this one
-            if self._channel.stateful and receiver in sessions.lost:
-                raise _lost(receiver)
-            sent = await self._send(request, going, sessions.salt)
+            if self._channel.stateful and call.receiver in sessions.lost:
+                raise _lost(call.receiver)
+            sent = await self._send(call, going, sessions.salt)
+            if sent.going.session is not None and not sent.gone and not sent.lines:
+                return sent, False  # the session goes on as it is
             try:
-                return sent, await self._settle(request, receiver, node, sent, repeated=repeated)
+                return sent, await self._settle(call, sent, repeated=repeated)
             except BaseException:
                 await sent.response.aclose()
                 raise
 
-    def _going(self, request: httpx2.Request, receiver: str, sessions: Sessions) -> Going:
-        return sessions.going(str(request.url), receiver, now=self._deployment.manager.clock())
+    def _going(self, call: Outgoing, sessions: Sessions) -> Going:
+        return sessions.going(call.url, call.receiver, now=self._deployment.manager.clock())
 
-    async def _send(self, request: httpx2.Request, going: Going, salt: bytes) -> Sent:
-        decided = scopes.attach(self._channel, going.session, self._user(request))
-        if decided.finding is not None and self._names_user(request):
+    async def _send(self, call: Outgoing, going: Going, salt: bytes) -> Sent:
+        user = self._user(call.credentials, salt)
+        decided = scopes.attach(self._channel, going.session, user)
+        if decided.finding is not None and call.credentials:
             await self._deployment.report(decided.finding)
-        headers = self._headers(request, header_of(going.cookies), credentials=decided.credentials)
-        response = await self._inner.handle_async_request(_with_headers(request, headers))
-        lines = _lines(response)
-        self._trace(request, response.status_code, going.cookies, lines, salt)
-        authenticated = decided.credentials and self._names_user(request)
-        return Sent(response, going.session, authenticated, lines)
-
-    async def _settle(self, request: httpx2.Request, receiver: str, node: Node, sent: Sent, *, repeated: bool) -> bool:
-        """Let the answer take effect; return whether the call has to be made again."""
-        response, session = sent.response, sent.session
-        errors = [response.headers.get(name, "") for name in scopes.GONE_HEADERS]
-        gone = scopes.says_gone(response.status_code, errors, authenticated=sent.authenticated)
-        answer = Answer(
-            url=str(request.url),
-            receiver=receiver,
-            channel=self._channel,
-            user=self._user(request),
-            using=session.id if session else "",
-            refused=session is not None and gone,
-            status=response.status_code,
-            lines=sent.lines,
+        headers = call.plain + (call.credentials if decided.credentials else [])
+        cookies = [*call.cookies, *([header_of(going.cookies).encode("latin-1")] if going.cookies else [])]
+        if cookies:
+            headers = [*headers, (b"Cookie", b"; ".join(cookies))]  # ours behind those that the caller has given
+        response = await self._inner.handle_async_request(_with_headers(call.request, headers))
+        lines, errors = _heard(response)
+        self._trace(call.request, response.status_code, going.cookies, lines, salt)
+        authenticated = decided.credentials and bool(call.credentials)
+        return Sent(
+            response, going, user, scopes.says_gone(response.status_code, errors, authenticated=authenticated), lines
         )
-        effect = await self._apply(node, answer)
+
+    async def _settle(self, call: Outgoing, sent: Sent, *, repeated: bool) -> bool:
+        """Let the answer take effect; return whether the call has to be made again."""
+        session = sent.going.session
+        answer = Answer(
+            url=call.url,
+            receiver=call.receiver,
+            channel=self._channel,
+            user=sent.user,
+            using=session.id if session else "",
+            refused=session is not None and sent.gone,
+            status=sent.response.status_code,
+            lines=sent.lines,
+            sent=tuple(sent.going.cookies),
+        )
+        effect = await self._apply(call.node, answer)
         judged = scopes.verdict(
             self._channel,
             in_session=session is not None,
@@ -149,18 +189,16 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             repeated=repeated,
         )
         if judged is Verdict.LOST:
-            await node.change(lambda sessions: self._lose(sessions, receiver))
-            raise _lost(receiver)
-        if judged is Verdict.REPEAT and not isinstance(request.stream, httpx2.ByteStream):
+            await call.node.change(lambda sessions: self._lose(sessions, call.receiver))
+            raise _lost(call.receiver)
+        if judged is Verdict.REPEAT and not isinstance(call.request.stream, httpx2.ByteStream):
             raise SessionExpiredError(
-                f"{receiver} has let its session go, and the request's stream cannot be sent again",
+                f"{call.receiver} has let its session go, and the request's stream cannot be sent again",
                 hint="Give the content as bytes, or send the request again.",
             )
         return judged is Verdict.REPEAT
 
     async def _apply(self, node: Node, answer: Answer) -> Effect:
-        if answer.says_nothing:
-            return Effect()
         now, foreign = self._deployment.manager.clock(), set[tuple[str, str]]()
 
         def step(sessions: Sessions) -> Effect:
@@ -181,26 +219,11 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             sessions.lose(receiver)
         return Effect(changed=True)
 
-    def _headers(self, request: httpx2.Request, cookies: str, *, credentials: bool) -> Pairs:
-        """Return the headers that go out: our cookies behind those that the caller has given."""
-        left_out = {b"cookie"} | (set() if credentials else {name.encode() for name in self._channel.credentials})
-        given = [value for name, value in request.headers.raw if name.lower() == b"cookie"]
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in left_out]
-        together = b"; ".join([*given, *([cookies.encode("latin-1")] if cookies else [])])
-        return [*headers, (b"Cookie", together)] if together else headers
-
-    def _names_user(self, request: httpx2.Request) -> bool:
-        return any(name in request.headers for name in self._channel.credentials)
-
-    def _user(self, request: httpx2.Request) -> str:
-        """Return whose credentials a request carries, as far as they tell: the name with Basic, else the scheme."""
-        scheme, _, rest = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return scheme.lower()
-        try:
-            return base64.b64decode(rest, validate=True).decode(errors="replace").partition(":")[0]
-        except binascii.Error:
-            return "basic"
+    def _user(self, credentials: Pairs, salt: bytes) -> str:
+        """Return whose credentials these are; most often they are those of the call before."""
+        if (credentials, salt) != self._last[:2]:
+            self._last = credentials, salt, user_of(credentials, salt)
+        return self._last[2]
 
     def _trace(
         self, request: httpx2.Request, status: int, going: Iterable[Cookie], lines: Iterable[str], salt: bytes
@@ -225,9 +248,16 @@ def _lost(receiver: str) -> SessionExpiredError:
     )
 
 
-def _lines(response: httpx2.Response) -> tuple[str, ...]:
-    """Return the Set-Cookie lines byte for byte, as Latin-1."""
-    return tuple(value.decode("latin-1") for name, value in response.headers.raw if name.lower() == b"set-cookie")
+def _heard(response: httpx2.Response) -> tuple[tuple[str, ...], list[str]]:
+    """Return the Set-Cookie lines byte for byte, as Latin-1, and what the answer says of a session that is gone."""
+    lines, errors = [], []
+    for name, value in response.headers.raw:
+        lower = name.lower()
+        if lower == b"set-cookie":
+            lines.append(value.decode("latin-1"))
+        elif lower in GONE:
+            errors.append(value.decode("latin-1"))
+    return tuple(lines), errors
 
 
 def _with_headers(request: httpx2.Request, headers: Pairs) -> httpx2.Request:
@@ -236,7 +266,9 @@ def _with_headers(request: httpx2.Request, headers: Pairs) -> httpx2.Request:
     )
 
 
-def _without_cookies(response: httpx2.Response) -> httpx2.Response:
+def _without_cookies(response: httpx2.Response, lines: tuple[str, ...]) -> httpx2.Response:
+    if not lines:
+        return response
     headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"set-cookie"]
     return httpx2.Response(
         response.status_code, headers=headers, stream=response.stream, extensions=response.extensions
