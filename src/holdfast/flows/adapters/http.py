@@ -12,7 +12,7 @@ from msgspec import field
 
 from holdfast.errors import BackendError
 from holdfast.flows.adapters.adapter import Means
-from holdfast.flows.adapters.sending import Answer, Sending, joined, merged
+from holdfast.flows.adapters.sending import Answer, Sending, chosen, joined, merged
 from holdfast.flows.content import decoded, encoded
 from holdfast.flows.expressions import render
 from holdfast.flows.message import Message
@@ -58,9 +58,8 @@ class HttpAdapter(Sending):
         """Send the message as a request and return the answer as a message."""
         options, method = self._options, self.method(message)
         content, kind = (None, "") if method in BODILESS else encoded(message)
-        forwarded = {name: str(value) for name in options.forward if (value := message.headers.get(name.lower()))}
-        written = {name: render(value, message.names) for name, value in options.headers.items()}
-        headers = merged({"Content-Type": kind} if kind else {}, forwarded, written, self.authorization(message))
+        said = chosen(options.headers, options.forward, message)
+        headers = merged({"Content-Type": kind} if kind else {}, said, self.authorization(message))
         url = render(joined(options.url, options.path), message.names, in_url=True)
         answer = await self.send(session, method, url, headers, content)
         if not options.accept_errors:

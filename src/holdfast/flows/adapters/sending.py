@@ -1,7 +1,7 @@
 """What adapters have in common that send over HTTP: who calls, how much may come back, and what an answer means."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
 import httpx2
@@ -14,6 +14,7 @@ from holdfast.flows.failures import CallRefused, NotCarriedOut, Unavailable
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Receiver
 from holdfast.flows.scopes import Channel
+from holdfast.flows.tokens import TOKEN_FROM, UNSENT
 
 TURNED_AWAY: Final = 429  # RFC 6585 §4
 MAYBE_DONE: Final = frozenset({408, 502, 503, 504})
@@ -24,11 +25,12 @@ OF_THE_TRANSFER: Final = frozenset(
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a receiver answered, whatever the status."""
+    """What a receiver answered, whatever the status. `unsent`: it refused to hand out a token, and got no call."""
 
     status: int
     headers: httpx2.Headers
     content: bytes
+    unsent: bool = False
 
     @property
     def media_type(self) -> str:
@@ -93,8 +95,10 @@ class Sending:
         url: str,
         headers: Mapping[str, str],
         content: bytes | None = None,
+        *,
+        token_from: str = "",
     ) -> Answer:
-        """Send a request and return the whole answer.
+        """Send a request and return the whole answer; with a CSRF token, if `token_from` is the URL that hands it out.
 
         Raises:
             BadInput: This is no URL, or a header that would begin another one.
@@ -105,12 +109,14 @@ class Sending:
         name = self.channel.name
         try:
             request = session.build_request(method, url, headers=clean(headers), content=content)
+            request.extensions.update({TOKEN_FROM: token_from} if token_from else {})
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError) as exc:
             raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
         try:
             response = await session.send(request, stream=True)
             try:
-                return Answer(response.status_code, response.headers, await self._content(response))
+                content = await self._content(response)
+                return Answer(response.status_code, response.headers, content, UNSENT in response.extensions)
             finally:
                 await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
@@ -129,7 +135,7 @@ class Sending:
     def refused(self, answer: Answer, said: str = "") -> BackendError:
         """Return the error that a status means, `said` being what the receiver says of it in its protocol."""
         status, text = answer.status, f"{self.channel.name} answered {answer.status}{': ' if said else ''}{said}"
-        if status == TURNED_AWAY:
+        if status == TURNED_AWAY or (answer.unsent and status in MAYBE_DONE):
             return NotCarriedOut(text, retry_after=_retry_after(answer))
         if status in MAYBE_DONE:
             return Unavailable(text, retry_after=_retry_after(answer))
@@ -156,6 +162,12 @@ def clean(headers: Mapping[str, str]) -> Mapping[str, str]:
         if not value.isprintable():
             raise BadInput(f"the header {name!r} would hold a character that cannot stand in it")
     return headers
+
+
+def chosen(headers: Mapping[str, str], forward: Iterable[str], message: Message) -> dict[str, str]:
+    """Return the headers that settings name: those of the message in `forward`, and `headers` (templates)."""
+    forwarded = {name: str(value) for name in forward if (value := message.headers.get(name.lower()))}
+    return merged(forwarded, {name: render(value, message.names) for name, value in headers.items()})
 
 
 def merged(*parts: Mapping[str, str]) -> dict[str, str]:
