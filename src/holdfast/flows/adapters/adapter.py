@@ -4,11 +4,12 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx2
 import msgspec
 
+from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Retry
@@ -43,12 +44,16 @@ class Means(msgspec.Struct, frozen=True):
         folder: Where the flow's file is: names of files in its settings are relative to it.
         clock: Seconds since 1970.
         paths: Where the server answers, for adapters that are called back.
+        manager: Of the engine, for what has to be known at every worker; None where there is none.
+        shared: What the adapters of one deployment load once for all of them, such as a WSDL.
     """
 
     credentials: Credentials = no_credentials
     folder: Path = Path()
     clock: Callable[[], float] = time.time
     paths: Paths = NoPaths()
+    manager: Manager | None = None
+    shared: dict[tuple[str, ...], Any] = {}
 
 
 class Adapter(Protocol):

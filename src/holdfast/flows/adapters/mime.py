@@ -56,7 +56,7 @@ def parts_of(content_type: str, content: bytes) -> tuple[Part, ...]:
     boundary = parameter(content_type, "boundary")
     if BOUNDARY.fullmatch(boundary) is None:
         raise ValueError("it names no boundary of its parts")
-    return tuple(map(_part, _raw_parts(boundary.encode(), content)))
+    return tuple(map(part_of, _raw_parts(boundary.encode(), content)))
 
 
 def multipart(parts: Iterable[tuple[Mapping[str, str], bytes]], boundary: str) -> bytes:
@@ -82,7 +82,8 @@ def _raw_parts(boundary: bytes, content: bytes) -> Iterator[bytes]:
     raise ValueError("it has no end" if begin is not None else "it has no part")
 
 
-def _part(raw: bytes) -> Part:
+def part_of(raw: bytes) -> Part:
+    """Return a part of which these are headers and content. Raises ValueError: they are malformed."""
     blank = END_OF_HEADERS.search(raw, 0, MOST_HEADER_BYTES)
     end = blank.end() if blank else len(raw)  # RFC 2046 §5.1.1: a part of headers alone needs no blank line
     if end > MOST_HEADER_BYTES:

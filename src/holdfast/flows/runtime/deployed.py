@@ -78,7 +78,7 @@ async def deployed(
     found = definition if isinstance(definition, Definition) else Definition(check(definition))
     flow = found.flow
 
-    means = Means(credentials, Path(found.source.file).parent, manager.clock)
+    means = Means(credentials, Path(found.source.file).parent, manager.clock, manager=manager)
 
     async def adapter(call: Call, path: str) -> Adapter:
         """Return what makes a call; what is wrong with its settings is told with its line."""
