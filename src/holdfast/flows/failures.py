@@ -5,6 +5,8 @@
 * LoopTooLong          a loop reached its `max` and would have gone on
 * CallRefused          the receiver answered 300 or more; `answer` is what it said
   - SoapFault          it answered with a SOAP fault, which has a `fault` code, a `text` and a `detail`
+* DispositionRefused   an AS2 partner's receipt says that it did not process the message; `disposition` is how
+* BadReceipt           no receipt came from an AS2 partner, or one that proves nothing
 * Unavailable          the receiver did not serve the call, though something may have happened there
   - NotCarriedOut      nothing has: the call may be sent again
 """
@@ -56,6 +58,23 @@ class SoapFault(CallRefused):
         self.said = f"{text or 'no reason'} ({fault or 'no code'})"
         super().__init__(f"{name} answered with a fault: {self.said}", http_status=http_status, answer=detail)
         self.fault, self.text, self.detail = fault.rpartition(":")[2], text, detail
+
+
+class DispositionRefused(BackendError):
+    """An AS2 partner's receipt says that it did not process the message (RFC 4130 §7.4.3)."""
+
+    code = "as2_disposition"
+
+    def __init__(self, disposition: str, text: str = "") -> None:
+        super().__init__(f"the partner did not process the message: {disposition}{f' ({text})' if text else ''}")
+        self.disposition, self.text = disposition, text
+
+
+class BadReceipt(BackendError):
+    """No receipt came from an AS2 partner, or one that proves nothing: what became of the message is not known."""
+
+    code = "as2_receipt"
+    default_hint = "Ask the partner whether the message came; sent again, it has the same Message-ID."
 
 
 class Unavailable(BackendUnavailable):
