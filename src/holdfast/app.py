@@ -1,9 +1,9 @@
 """Composes all faces into one server, on one engine: the ABAP tools at the MCP endpoint, the ABAP objects as a sticky
-OData service, and the probes beside them.
+OData service, integration flows with their senders, and the probes beside them.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, NamedTuple
 
 from holdfast._asgi import ASGIApp, Receive, Scope, Send
@@ -13,6 +13,9 @@ from holdfast.config import Settings, data_folder
 from holdfast.core.events import Sink
 from holdfast.engine import Engine
 from holdfast.errors import HoldfastError
+from holdfast.flows.compose import Flows, open_flows, serving_kinds
+from holdfast.flows.credentials import load_credentials
+from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
@@ -47,10 +50,13 @@ class Holdfast(NamedTuple):
     measured: ASGIApp
     metrics: ASGIApp | None
     odata: ODataEndpoint | None
+    flows: Flows
+    flow_paths: FlowsEndpoint
 
     def stop(self) -> None:
-        """Be unready, refuse new requests and end the streams; running calls go on (M18)."""
+        """Be unready, refuse new requests and end the streams; running calls and messages go on (M18)."""
         self.probes.stop()
+        self.flows.stop()
         self.mcp.stop()
 
 
@@ -64,11 +70,12 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
     guard = Guard(settings.allowed_origins, settings.allowed_hosts)
     objects = Objects()
     service = abap_service(objects)
-    kinds = (*KINDS, sticky_kind([service]))
+    kinds = (*KINDS, sticky_kind([service]), *serving_kinds())
     async with (
         _sink(counts, observed) as sink,
         open_embedded(settings, more_kinds=kinds, sink=sink, keeper=keeper) as (engine, abap),
         Logon(settings).open(clock=engine.manager.clock) as bearer,
+        _flows(settings, engine) as flows,
     ):
         objects.serve(abap)
         odata = odata_endpoint(service, engine.manager, bearer, settings) if settings.odata_path else None
@@ -88,7 +95,8 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
         measured, metrics = observed.around(endpoint), observed.page(guard)
-        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata)
+        paths = FlowsEndpoint(flows.paths, bearer, guard=guard, max_body=settings.max_body_bytes)
+        yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata, flows, paths)
 
 
 class Application:
@@ -107,10 +115,16 @@ class Application:
         if self._opened is not None:
             self._opened.stop()
 
+    @property
+    def busy(self) -> bool:
+        """Whether messages of flows are under way, which need not belong to a request."""
+        return self._opened is not None and self._opened.flows.busy
+
     def give_up(self) -> None:
         """Cancel the calls that still run; their clients are told that the server has gone down."""
         if self._opened is not None:
             self._opened.mcp.give_up()
+            self._opened.flows.give_up()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the lifespan or one request."""
@@ -135,6 +149,8 @@ class Application:
             await opened.resource.answer(scope, send)
         elif opened.odata is not None and (place := below(scope, self._settings.odata_path)) is not None:
             await opened.odata(scope, receive, send, path=place[0], root=place[1])
+        elif path.startswith(f"{self._settings.flows.path}/"):
+            await opened.flow_paths(scope, receive, send, path=path.removeprefix(self._settings.flows.path))
         else:
             await reply(send, 404)
 
@@ -157,6 +173,11 @@ class Application:
                 self._opened = holdfast
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+
+
+def _flows(settings: Settings, engine: Engine) -> AbstractAsyncContextManager[Flows]:
+    credentials = load_credentials(settings.flows.credentials)
+    return open_flows(settings.flows.files, engine.manager, credentials=credentials)
 
 
 @asynccontextmanager

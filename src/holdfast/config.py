@@ -298,6 +298,8 @@ class FlowSettings(Described):
     """Files of flows, such as `flows/*.yaml`, from the folder the server is started in."""
     credentials: Path | None = None
     """TOML file of the credentials that flows name in `auth`; only its owner may read it."""
+    path: str = Field(default="/flows", pattern=r"^/[A-Za-z0-9/_.-]*[A-Za-z0-9_.-]$")
+    """Path of the server below which HTTP senders take messages."""
 
 
 class Settings(BaseSettings):

@@ -72,10 +72,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _running(self, deadline: float) -> None:
-        """Wait until the requests that run now have finished; a second Ctrl-C ends the wait."""
+        """Wait until the requests and messages that run now have finished; a second Ctrl-C ends the wait."""
         loop, running = asyncio.get_running_loop(), set(self.server_state.tasks)
-        while running and not self.force_exit and loop.time() < deadline:
-            _, running = await asyncio.wait(running, timeout=min(LOOK_EVERY_S, deadline - loop.time()))
+        while (running or self._application.busy) and not self.force_exit and (left := deadline - loop.time()) > 0:
+            if running:
+                _, running = await asyncio.wait(running, timeout=min(LOOK_EVERY_S, left))
+            else:
+                await asyncio.sleep(min(LOOK_EVERY_S, left))
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
 """Paths of the HTTP server at which flows answer: those of HTTP senders, and of adapters that are called back.
 
-An adapter offers its path when it is prepared, with `means.paths.offer("/mdn", Place(answer, owner=…, anonymous=True))`;
+An adapter offers its path when it is prepared: `means.paths.offer("/mdn", Place(answer=…, owner=…, anonymous=True))`;
 the adapters of several steps share their receiver's path, so whatever they have to know is in the store.
 """
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from holdfast.flows.adapters import AnyReceiver
 from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.parts import Call, Expr, Function, Gathering, Name, Part, Positive, Seconds
+from holdfast.flows.senders import AnySender
 
 Reusing = Literal["none", "on_exchange", "on_integration_flow"]
 Steps = tuple[Annotated["Step", Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})], ...]
@@ -143,6 +144,7 @@ class Flow(Part, frozen=True, kw_only=True):
 
     name: Name = field(name="flow")
     steps: Annotated[Steps, Meta(min_length=1)]
+    sender: AnySender | None = None
     receivers: dict[Name, AnyReceiver] = field(default_factory=dict)
     http_session_reuse: Reusing = "none"
     strict: bool = False

@@ -1,0 +1,49 @@
+"""What a sender is: it makes messages for one flow, out of requests, of time, or of what it reads elsewhere."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import anyio
+import httpx2
+import msgspec
+
+from holdfast.core.manager import Manager
+from holdfast.flows.adapters.adapter import Means
+from holdfast.flows.message import Message
+from holdfast.flows.scopes import Channel
+from holdfast.flows.senders.work import Work
+
+Process = Callable[[Message], Awaitable[Message | None]]
+
+
+class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sender has to work with.
+
+    Args:
+        flow: The flow's name.
+        process: Lets the flow process a message, as `DeployedFlow.process`.
+        work: What is under way here: whatever a sender does beside waiting is done through it.
+        manager: Of the engine: all workers share its store.
+        adapter: What adapters have: credentials, the file's folder, the clock, paths of the server.
+        client: Returns a client whose calls are in the flow's sessions.
+        exchange: Begins an exchange of the flow, for calls that belong to no message.
+        sleep: Waits for so many seconds.
+    """
+
+    flow: str
+    process: Process
+    work: Work
+    manager: Manager
+    adapter: Means
+    client: Callable[[Channel], httpx2.AsyncClient]
+    exchange: Callable[[], AbstractAsyncContextManager[None]]
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+
+
+class Sender(Protocol):
+    """Makes messages for one flow. What is made of its settings may raise ConfigurationError: what is wrong."""
+
+    async def run(self) -> None:
+        """Make messages until cancelled, or return if others call it."""
+        ...

@@ -1,0 +1,24 @@
+"""Functions that flows of these tests call."""
+
+import anyio
+
+from holdfast.flows.message import Message
+
+seen: list[Message] = []
+gates: dict[str, anyio.Event] = {}
+
+
+def note(message: Message) -> None:
+    """Remember what came."""
+    seen.append(message)
+
+
+async def wait(message: Message) -> None:
+    """Stay until the gate is opened, having noted the message."""
+    seen.append(message)
+    await gates["here"].wait()
+
+
+def fail(message: Message) -> None:
+    """Raise, with something in the text that nobody should see."""
+    raise ValueError("the password is hunter2")

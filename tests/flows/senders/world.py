@@ -1,0 +1,55 @@
+"""Flows with senders, served in memory; files are in a folder of the test."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from holdfast.core.ports import Store
+from holdfast.engine import Engine, open_engine
+from holdfast.flows.compose import Flows, open_flows, serving_kinds
+from holdfast.flows.endpoint import FlowsEndpoint
+from holdfast.identity.static import StaticToken
+from holdfast.web.bearer import Bearer
+from holdfast.web.guard import Guard
+
+TOKEN = "a-long-token"
+AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
+
+
+class Served:
+    """Flows that are served, and a client for their paths."""
+
+    def __init__(self, flows: Flows, engine: Engine, most: int) -> None:
+        self.flows, self.engine = flows, engine
+        bearer = Bearer(StaticToken(TOKEN, principal="anna"))
+        endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), max_body=most)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await endpoint(scope, receive, send, path=scope["path"])
+
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1")
+
+    async def post(self, path: str, content: Any = None, **headers: str) -> httpx2.Response:
+        """POST as somebody who is known."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post(path, content=content, headers={**AUTHORIZED, **named})
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, files: Mapping[str, str] | str, *, store: Store | str = "memory://", most: int = 1000, **more: Any
+) -> AsyncIterator[Served]:
+    """Serve flows of these texts; one alone is `flow.yaml`."""
+    texts = {"flow.yaml": files} if isinstance(files, str) else files
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    engine_options = {name: more.pop(name) for name in ("clock", "keys") if name in more}
+    names = [str(folder / name) for name in texts]
+    async with (
+        open_engine(store, kinds=serving_kinds(), **engine_options) as engine,
+        open_flows(names, engine.manager, **more) as flows,
+    ):
+        yield Served(flows, engine, most)
