@@ -158,7 +158,8 @@ class Deployment:
 
     async def deploy(self) -> None:
         """Take notice of undeployments from now on; else the first call does. One that was undeployed begins anew."""
-        await self._flow.deploy()
+        if self.reuse is Reuse.FLOW:
+            await self._flow.deploy()
 
     async def undeploy(self) -> bool:
         """End the flow's sessions: whoever keeps them logs off (F13). False if there were none.

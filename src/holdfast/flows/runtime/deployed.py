@@ -6,14 +6,14 @@ async with open_engine(url, kinds=flow_kinds()) as engine, deployed(load_flow("o
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 
 from holdfast.core.manager import Manager
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.flows.adapters import ADAPTERS, Adapter, Credentials, Make, Means, no_credentials
 from holdfast.flows.deployment import Deployment
 from holdfast.flows.message import Message
@@ -23,7 +23,7 @@ from holdfast.flows.model.read import Definition
 from holdfast.flows.parts import Call
 from holdfast.flows.runtime.receivers import Patience
 from holdfast.flows.runtime.steps import Parts, Processing, Tell
-from holdfast.flows.transport import ReusingTransport
+from holdfast.flows.transport import ReusingTransport, open_network
 
 CALLS: Final = ("call", "send")
 
@@ -96,8 +96,10 @@ async def deployed(
     )
     calls = {f"{path}.{step.kind}": step.options for path, step in steps_of(flow) if step.kind in CALLS}
     called = {path: await adapter(call, path) for path, call in calls.items()}
+    with suppress(StoreUnavailable):  # else the first call takes notice
+        await deployment.deploy()
     async with AsyncExitStack() as stack:
-        over = transport or httpx2.AsyncHTTPTransport()
+        over = transport or open_network()
         sessions = {}
         for name, channel in channels.items():
             client = httpx2.AsyncClient(transport=ReusingTransport(deployment, channel, over), timeout=None)
