@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.backend.cookies import Cookie
 from holdfast.flows.kept import Answer, Content, Sessions
 from holdfast.flows.scopes import Channel
 
@@ -13,8 +14,16 @@ URL = "https://erp.example/orders"
 RECEIVER = "erp.example:443"
 
 
-def answer(*lines: str, using: str = "", refused: bool = False, status: int = 200, **channel: Any) -> Answer:
+def answer(
+    *lines: str,
+    using: str = "",
+    refused: bool = False,
+    status: int = 200,
+    sent: tuple[Cookie, ...] = (),
+    **channel: Any,
+) -> Answer:
     return Answer(
+        sent=sent,
         url=URL,
         receiver=RECEIVER,
         channel=Channel(name="erp", **channel),
@@ -61,6 +70,19 @@ def test_the_late_word_of_a_dead_session_deletes_no_living_one() -> None:
     late = answer("S=; Path=/; Max-Age=0", using=dead, refused=True, status=401)
     assert not sessions.take(late, now=NOW).changed
     assert sessions.jar.header(URL, now=NOW) == "S=2"
+
+
+def test_a_refusal_of_a_cookie_that_was_renewed_meanwhile_ends_no_session() -> None:
+    # F7: a worker may know the older value
+    sessions = opened()
+    using, older = current(sessions), tuple(sessions.jar.belonging(URL, now=NOW))
+    sessions.take(answer("S=2; Path=/", using=using), now=NOW)
+    late = answer("S=; Path=/; Max-Age=0", using=using, refused=True, status=401, sent=older)
+    assert not sessions.take(late, now=NOW).changed
+    assert (current(sessions), sessions.jar.header(URL, now=NOW)) == (using, "S=2")
+    newest = tuple(sessions.jar.belonging(URL, now=NOW))
+    assert sessions.take(answer(using=using, refused=True, status=401, sent=newest), now=NOW).changed
+    assert current(sessions) == ""
 
 
 def test_a_refused_logon_opens_nothing() -> None:

@@ -72,6 +72,15 @@ def test_the_user_who_opened_a_session_is_the_user_of_every_call(user: str, alwa
         assert decided.finding.about == ("first", "second")
 
 
+@pytest.mark.parametrize(("user", "opener"), [("#2b", "#1a"), ("#2b", "anna"), ("bert", "#1a")])
+def test_of_another_token_it_is_told_that_its_user_cannot_be_seen(user: str, opener: str) -> None:
+    # F3: a renewed token is no other user, so `strict` has nothing against it
+    finding = scopes.attach(Channel(name="second"), session(opener), user).finding
+    assert finding is not None
+    assert finding.code == "second_token"
+    assert "#" not in finding.text
+
+
 @given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans())
 def test_a_loss_is_repeated_once_or_reported_and_never_passed_over(
     stateful: bool, in_session: bool, refused: bool, replaced: bool, repeated: bool

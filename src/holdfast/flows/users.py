@@ -32,9 +32,9 @@ def user_of(credentials: Iterable[tuple[bytes, bytes]], salt: bytes) -> str:
     """
     given = [(name.lower(), value.decode("latin-1")) for name, value in credentials]
     authorization = next((value for name, value in given if name == b"authorization"), "")
-    if not authorization:
-        return _hashed("".join(value for _, value in given), salt)
     scheme, _, rest = authorization.partition(" ")
+    if not rest:  # another header, or a token without a scheme
+        return _hashed("".join(value for _, value in given), salt)
     match scheme.lower():
         case "basic":
             return _decoded(rest).decode(errors="replace").partition(":")[0] or "basic"
