@@ -5,6 +5,7 @@
 * LoopTooLong          a loop reached its `max` and would have gone on
 * CallRefused          the receiver answered 300 or more; `answer` is what it said
   - SoapFault          it answered with a SOAP fault, which has a `fault` code, a `text` and a `detail`
+  - XiError            an integration engine answered with an error of the XI protocol
 * DispositionRefused   an AS2 partner's receipt says that it did not process the message; `disposition` is how
 * BadReceipt           no receipt came from an AS2 partner, or one that proves nothing
 * Unavailable          the receiver did not serve the call, though something may have happened there
@@ -75,6 +76,41 @@ class BadReceipt(BackendError):
 
     code = "as2_receipt"
     default_hint = "Ask the partner whether the message came; sent again, it has the same Message-ID."
+
+
+class XiError(CallRefused):
+    """An integration engine answered with an error, such as XIProxy, ABAP, INTERFACE_SIGNATURE_ERROR.
+
+    Args:
+        category: Whose error it is: XIServer, XIProxy, Application and others.
+        area: What the code is one of.
+        fault: The code.
+        text: What the engine says of it.
+        parameters: P1 to P4: what the code's text speaks of.
+        answer: What the application says, in its own words, if it is an application's error; else the error's XML.
+    """
+
+    code = "xi_error"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        category: str,
+        area: str,
+        fault: str,
+        text: str,
+        parameters: tuple[str, ...],
+        http_status: int,
+        answer: str,
+    ) -> None:
+        what = ".".join(part for part in (category, area, fault) if part)
+        super().__init__(
+            f"{name} answered with an error: {text or 'no reason'} ({what or 'no code'})",
+            http_status=http_status,
+            answer=answer,
+        )
+        self.category, self.area, self.fault, self.text, self.parameters = category, area, fault, text, parameters
 
 
 class Unavailable(BackendUnavailable):

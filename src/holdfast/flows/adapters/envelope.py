@@ -108,25 +108,36 @@ def fault_in(envelope: Envelope, name: str, status: int) -> SoapFault | None:
     return SoapFault(name, (code or "").strip(), (text or "").strip(), detail=said, http_status=status)
 
 
+def envelope_of(adapter: Sending, answer: Answer) -> Envelope:
+    """Return the envelope in an answer, whatever its status; an empty one if a call succeeded without a word.
+
+    Raises:
+        NotCarriedOut, BackendUnavailable, LogonFailed, CallRefused: What the status means, where there is no envelope.
+        BackendError: Something else than an envelope.
+    """
+    failed = answer.status >= 300
+    if not answer.content.strip() and not failed:
+        return Envelope()
+    try:
+        return opened(parsed(answer.content))
+    except ValueError as exc:
+        if failed:
+            raise adapter.refused(answer) from exc
+        name = adapter.channel.name
+        raise BackendError(f"{name} answered {answer.status} with something that is not SOAP: {exc}") from exc
+
+
 def read(adapter: Sending, answer: Answer) -> Envelope:
-    """Return what a receiver has answered, an empty envelope if it has answered nothing.
+    """Return what a receiver has answered, as `envelope_of` does.
 
     Raises:
         SoapFault: It answered with a fault, whatever the status.
         NotCarriedOut, BackendUnavailable, LogonFailed, CallRefused: What the status means.
         BackendError: It answered with something else than an envelope.
     """
-    name, failed = adapter.channel.name, answer.status >= 300
-    if not answer.content.strip() and not failed:
-        return Envelope()
-    try:
-        envelope = opened(parsed(answer.content))
-    except ValueError as exc:
-        if failed:
-            raise adapter.refused(answer) from exc
-        raise BackendError(f"{name} answered {answer.status} with something that is not SOAP: {exc}") from exc
-    fault = fault_in(envelope, name, answer.status)
-    if failed and (fault is None or answer.status in STATUS_SPEAKS):
+    envelope = envelope_of(adapter, answer)
+    fault = fault_in(envelope, adapter.channel.name, answer.status)
+    if answer.status >= 300 and (fault is None or answer.status in STATUS_SPEAKS):
         raise adapter.refused(answer, "" if fault is None else fault.said)
     if fault is not None:
         raise fault

@@ -1,0 +1,1 @@
+"""The adapter `xi`: messages of SAP's XI protocol 3.0, as integration engines take them at `/sap/xi/engine`."""
