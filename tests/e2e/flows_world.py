@@ -73,6 +73,18 @@ def running_receiver() -> Iterator[Receiver]:
         process.wait(10)
 
 
+@contextmanager
+def started(*command: str | Path) -> Iterator[Receiver]:
+    """Run a receiver that we did not write: a process that prints its port once it listens."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield Receiver(int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something has come about: a lease of a worker that has gone, and some seconds more, at most."""
     with anyio.fail_after(40):
