@@ -21,7 +21,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import ADAPTERS, Credentials, Means, no_credentials
 from holdfast.flows.adapters import Make as MakeAdapter
 from holdfast.flows.model.read import Definition, load_flow
-from holdfast.flows.nodes import flow_kinds
+from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.paths import Paths
 from holdfast.flows.runtime.deployed import DeployedFlow, deployed
 from holdfast.flows.scopes import Channel
@@ -90,7 +90,7 @@ async def open_flows(
                 process=flow.process,
                 work=work,
                 manager=manager,
-                adapter=Means(credentials, Path(definition.source.file).parent, manager.clock, paths),
+                adapter=Means(credentials, Path(definition.source.file).parent, manager.clock, paths, manager),
                 client=partial(_client, stack, flow),
                 exchange=flow.deployment.exchange,
                 sleep=sleep,
