@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from holdfast.flows.adapters import AnyReceiver
 from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
-from holdfast.flows.parts import Call, Expr, Function, Gathering, Name, Part, Positive, Seconds
+from holdfast.flows.parts import Call, Expr, Function, Gathering, Keeping, Name, Part, Positive, Seconds
 from holdfast.flows.senders import AnySender
 
 Reusing = Literal["none", "on_exchange", "on_integration_flow"]
@@ -140,6 +140,7 @@ class Flow(Part, frozen=True, kw_only=True):
         strict: What the re-use of sessions would only warn of is refused.
         domain_mappings: What virtual hosts are called inside, so that their cookies match (F9).
         cookie_policy: `java` is SAP Cloud Integration's; see `holdfast.flows.cookies`.
+        log: Which messages are kept in the log: `all`, those with `errors`, `none`; see `holdfast.flows.monitoring`.
     """
 
     name: Name = field(name="flow")
@@ -150,6 +151,7 @@ class Flow(Part, frozen=True, kw_only=True):
     strict: bool = False
     domain_mappings: tuple[DomainMapping, ...] = ()
     cookie_policy: Literal["rfc6265bis", "java"] = "rfc6265bis"
+    log: Keeping = "all"
 
     @property
     def cookie_rules(self) -> dict[str, Any]:

@@ -29,12 +29,15 @@ class Source(msgspec.Struct, frozen=True):
     file: str = ""
     lines: Mapping[str, int] = {}
 
+    def line(self, path: str) -> int | None:
+        """Return the line of a path, or of what it is in."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path)
+
     def place(self, path: str) -> str:
         """Return where a path is: `orders.yaml:7`, or the path itself for a flow that was made in Python."""
-        at = path
-        while at and at not in self.lines:
-            at = at[: max(at.rfind("."), at.rfind("["), 0)]
-        line = self.lines.get(at)
+        line = self.line(path)
         return path if line is None else f"{self.file}:{line}"
 
 

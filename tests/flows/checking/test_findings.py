@@ -1,0 +1,209 @@
+"""What is told of a flow before anything runs (F12): code, line, what is meant, and what to do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import ConfigurationError
+from holdfast.flows.checking import findings
+from holdfast.flows.model import Definition, load_flow, read_flow
+from holdfast.flows.scopes import Finding
+
+HEAD = """\
+flow: orders
+http_session_reuse: {reuse}
+receivers:
+  erp: {{adapter: http, url: https://erp.example/orders, auth: {{basic: anna}}}}
+  erp2: {{adapter: http, url: "https://erp.example:443/stock", auth: {{basic: anna}}}}
+  crm: {{adapter: http, url: https://crm.example}}
+{receivers}
+steps:
+{steps}"""
+
+
+def flow(steps: str = "- call: erp", reuse: str = "on_exchange", receivers: str = "") -> Definition:
+    return read_flow(HEAD.format(reuse=reuse, receivers=receivers, steps=steps), "orders.yaml")
+
+
+def told(definition: Definition) -> list[str]:
+    """Return place and code of what is told."""
+    return [f"{finding.place.partition(':')[2]} {finding.code}" for finding in findings(definition)]
+
+
+def test_a_flow_that_does_what_its_author_thinks_is_told_nothing() -> None:
+    # F12
+    for reuse in ("none", "on_exchange", "on_integration_flow"):
+        assert told(flow("- call: erp\n- call: erp2\n- split: {parallel: true, do: [{call: erp}]}", reuse)) == []
+
+
+@pytest.mark.parametrize(
+    ("reuse", "receiver", "expected"),
+    [
+        ("on_integration_flow", "stateful: true", "7 shared_state"),
+        ("none", "stateful: true", "7 no_state"),
+        ("on_integration_flow", "auth: {basic: '${headers.user}'}", "7 dynamic_user"),
+    ],
+)
+def test_what_a_receiver_is_may_not_go_with_the_setting(reuse: str, receiver: str, expected: str) -> None:
+    # F3, F12
+    made = flow("- call: new", reuse, f"  new: {{adapter: http, url: https://new.example, {receiver}}}")
+    assert told(made) == [expected]
+    [finding] = findings(made)
+    assert finding.remedy.startswith("Use http_session_reuse: on_exchange")
+    assert "'new'" in finding.text
+
+
+@pytest.mark.parametrize("reuse", ["on_exchange", "on_integration_flow"])
+def test_two_users_at_one_host_are_told_with_both_channels(reuse: str) -> None:
+    # F3, F12
+    bert = "  bert: {adapter: http, url: https://ERP.example, auth: {basic: bert}}"
+    [finding] = findings(flow("- call: erp\n- call: bert\n- call: bert", reuse, bert))
+    assert (finding.place, finding.code, finding.about) == ("orders.yaml:7", "second_user", ("erp", "bert"))
+    assert "basic anna" in finding.text
+    assert told(flow("- call: erp\n- call: bert", "none", bert)) == []
+    assert told(flow("- call: erp\n- call: {receiver: erp, auth: {basic: bert}}")) == ["10 second_user"]
+    assert told(flow("- call: erp\n- call: {receiver: crm, auth: {basic: bert}}")) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "lines"),
+    [
+        ("- split: {parallel: true, do: [{call: erp}]}", [9]),
+        ("- split: {do: [{call: erp}]}", []),
+        ("- call: erp2\n- split: {parallel: true, do: [{call: erp}]}", []),
+        ("- call: crm\n- split: {parallel: true, do: [{call: erp}]}", [10]),
+        ("- multicast: {parallel: true, branches: [[{call: erp}], [{call: erp2}]]}", [9]),
+        ("- multicast: {parallel: true, branches: [[{call: erp}], [{call: crm}]]}", []),
+        ("- multicast: {branches: [[{call: erp}], [{call: erp2}]]}", []),
+        (
+            "- router: {routes: [{when: body, do: [{call: erp}]}]}\n- split: {parallel: true, do: [{send: erp}]}",
+            [10],
+        ),
+        (
+            "- router: {routes: [{when: body, do: [{call: erp}]}], otherwise: [{call: erp}]}\n"
+            "- split: {parallel: true, do: [{call: erp}]}",
+            [],
+        ),
+        (
+            "- loop: {while: body, max: 3, do: [{call: erp}]}\n- split: {parallel: true, do: [{call: erp}]}",
+            [],
+        ),
+        (
+            "- loop: {while: body, max: 3, check_first: true, do: [{call: erp}]}\n"
+            "- split: {parallel: true, do: [{call: erp}]}",
+            [10],
+        ),
+        (
+            "- try: {do: [{call: erp}], on_error: [{modify: {body: x}}]}\n- split: {parallel: true, do: [{call: erp}]}",
+            [10],
+        ),
+        ("- split: {parallel: true, do: [{split: {parallel: true, do: [{call: erp}]}}]}", [9]),
+        ("- split: {parallel: true, do: [{call: crm}, {split: {parallel: true, do: [{call: crm}]}}]}", [9]),
+    ],
+)
+def test_parallel_branches_without_a_call_before_them_are_told(steps: str, lines: list[int]) -> None:
+    # F8, F12
+    assert told(flow(steps)) == [f"{line} branches" for line in lines]
+    assert told(flow(steps, "on_integration_flow")) == told(flow(steps, "none")) == []
+
+
+def test_a_host_that_looks_virtual_is_told_until_it_is_mapped() -> None:
+    # F9, F12
+    virtual = "  sap: {adapter: http, url: http://sap-erp:8000/x}\n  in: {adapter: http, url: https://a.corp/x}"
+    steps = "- call: sap\n- call: in"
+    [sap, _] = findings(flow(steps, receivers=virtual))
+    assert (sap.place, sap.code) == ("orders.yaml:7", "no_mapping")
+    assert "domain_mappings: [{virtual: sap-erp, internal: " in sap.remedy
+    assert told(flow(steps, "none", virtual)) == []
+    local = "  sap: {adapter: http, url: http://127.0.0.1/x}\n  in: {adapter: http, url: http://localhost/x}"
+    assert told(flow(steps, receivers=local)) == []
+    mapped = virtual + "\ndomain_mappings:\n- {virtual: sap-erp, internal: a.b.c}\n- {virtual: .Corp, internal: c.d}"
+    assert told(flow(steps, receivers=mapped)) == []
+    assert told(flow(receivers=mapped)) == ["10 idle_mapping", "11 idle_mapping"]
+
+
+def test_a_host_that_is_computed_is_nobody_elses() -> None:
+    other = "  any: {adapter: http, url: 'https://${headers.host}/x', auth: {basic: bert}}"
+    path = "  any: {adapter: http, url: 'https://erp.example/${headers.path}', auth: {basic: bert}}"
+    tail = "  any: {adapter: http, url: 'https://erp.example${headers.path}', auth: {basic: bert}}"
+    steps = "- call: erp\n- call: any"
+    assert [told(flow(steps, receivers=r)) for r in (other, path, tail)] == [[], ["7 second_user"], []]
+
+
+def test_strict_refuses_what_would_mix_up_messages_or_users() -> None:
+    codes = ("shared_state", "second_user", "dynamic_user", "branches", "no_mapping", "no_state")
+    assert [Finding(code, "", "").serious for code in codes] == [True, True, True, False, False, False]
+
+
+FOUND = """
+import sys
+from functools import partial
+from os.path import join as joined, basename
+try:
+    from nowhere import absent
+except ImportError:
+    def absent(message): ...
+if sys.platform:
+    one, (two, *rest) = partial(print), (print, print)
+for each in ():
+    pass
+with open(__file__) as file:
+    handler: object = print
+class Made: ...
+async def later(message): ...
+def outer(message):
+    def inner(): ...
+    local = 1
+open("RAN", "w").close()
+raise SystemExit
+"""
+
+
+@pytest.mark.parametrize("module", ["found_here", "part_a.part_b.found_here", "regular_a.found_here"])
+def test_functions_are_looked_for_without_running_their_modules(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # F12: a check runs no code of the flow
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / (module.replace(".", "/") + ".py")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(FOUND)
+    if module.startswith("regular"):
+        (file.parent / "__init__.py").write_text("open('RAN', 'w').close()")
+    there = ("partial", "joined", "basename", "absent", "one", "two", "rest", "handler", "Made", "later", "outer")
+    read_flow("flow: f\nsteps:\n" + "\n".join(f"- script: {module}:{name}" for name in there))
+    for name in ("inner", "local", "os", "join"):
+        with pytest.raises(ConfigurationError, match=f"orders.yaml:2: the module .* has no function '{name}'"):
+            read_flow(f"flow: f\nsteps: [script: {module}:{name}]", "orders.yaml")
+    assert not (tmp_path / "RAN").exists()
+    assert module not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("from os.path import *", ""),
+        ("def __getattr__(name): ...", ""),
+        ("def broken(:", "is no Python, line 1"),
+        ("\0", "is no Python"),
+    ],
+)
+def test_what_a_module_does_not_tell_is_seen_when_the_flow_is_deployed(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "odd_module.py").write_text(text)
+    (tmp_path / "orders.yaml").write_text("flow: f\nsteps: [script: odd_module:any]")
+    if said:
+        with pytest.raises(ConfigurationError, match=said):
+            load_flow(tmp_path / "orders.yaml")
+    else:
+        assert load_flow(tmp_path / "orders.yaml").flow.name == "f"
+
+
+def test_built_in_modules_are_taken_as_they_are() -> None:
+    assert read_flow("flow: f\nsteps: [script: math:sqrt, script: time:time]").flow.name == "f"
+    with pytest.raises(ConfigurationError, match="it is not there"):
+        read_flow("flow: f\nsteps: [script: math.deeper:sqrt]")
