@@ -1,0 +1,291 @@
+"""What the adapters for OData have in common: one operation on a resource, a page after the other, and CSRF tokens.
+
+The modules of the versions say which operations there are and how bodies look. Requests are made here and not by
+pyodata (V2) because that is synchronous, asks for `$metadata` before anything else, knows neither Atom nor `If-Match`
+for each call, and wants a `requests` session, whose cookies would not be those of the flow's scope.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
+
+import httpx2
+from msgspec import UNSET, Meta, UnsetType, field
+
+from holdfast.errors import BackendError, BadInput, ConfigurationError
+from holdfast.flows.adapters import odata_urls as urls
+from holdfast.flows.adapters.adapter import Means
+from holdfast.flows.adapters.odata_payloads import Page, Payloads, error_in
+from holdfast.flows.adapters.sending import Answer, Sending, chosen, merged
+from holdfast.flows.content import decoded
+from holdfast.flows.expressions import render
+from holdfast.flows.message import Message
+from holdfast.flows.parts import Positive, Receiver
+
+PAGES: Final = "pages"
+READING: Final = frozenset({"GET", "HEAD"})
+IDEMPOTENT: Final = READING | {"PUT", "DELETE"}  # RFC 9110 §9.2.2
+POST: Final = "POST"
+TUNNELLED: Final = "X-HTTP-Method"  # the method that is meant by a POST, where nothing else comes through
+PLAIN: Final = ("$value", "$count")
+SKIP: Final = re.compile(r"(?<=[?&]\$skip=)\d+")
+Number = Annotated[int, Meta(ge=0)] | str
+
+
+class OData(Receiver, frozen=True, kw_only=True):
+    """What all receivers that speak OData are told. `url` is the root of the service, without a query.
+
+    Args:
+        resource: Path below it (template), such as `Orders`, `Orders('${body.id}')/Items`, the name of a function.
+        key: Of the one entity that is meant (template): a value, or a mapping of them. Texts become literals.
+        select, filter, expand, orderby, top, skip: The query options with these names (templates).
+        count: Ask how many entities there are in all: header `odata-count`.
+        query: Further options (templates), such as `search` or `sap-language`; a name that OData defines has its `$`.
+        parameters: Of a function or action (templates), by name.
+        etag: Carry a change out only if the entity has this one (template); `*`: whichever it has.
+        headers: What goes out with each call (template); `forward`: those of the message that do too.
+        csrf: The service wants a CSRF token with changes.
+        process_in_pages: One page for each call: while there are more, `properties.pages.<receiver>` is true.
+        page_size: Entities of a page.
+        max_pages: How many may be read into one body.
+    """
+
+    resource: str = ""
+    key: Any = None
+    select: str = ""
+    filter: str = ""
+    expand: str = ""
+    orderby: str = ""
+    top: Number = ""
+    skip: Number = ""
+    count: bool = False
+    query: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    etag: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    forward: tuple[str, ...] = ()
+    csrf: bool = False
+    process_in_pages: bool = False
+    page_size: Positive | UnsetType = UNSET
+    max_pages: Positive = 1000
+
+    operation: str = "query"
+
+
+class ODataAdapter(Sending):
+    """Carries out one operation on an OData service."""
+
+    methods: ClassVar[Mapping[str, str]]  # by operation
+    payloads: Payloads
+
+    def __init__(self, name: str, options: OData, means: Means) -> None:
+        super().__init__(name, options, means)
+        self._options = options
+        self._check()
+
+    def safe(self, message: Message) -> bool:
+        """Say it of the method."""
+        return self.method in IDEMPOTENT
+
+    @property
+    def method(self) -> str:
+        """The HTTP method of the operation."""
+        return self.methods[self._options.operation]
+
+    async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
+        """Carry the operation out and return the answer as a message."""
+        if self._options.operation == "query":
+            return await self._query(message, session)
+        answer = await self._exchange(message, session, self.url(message), self.content(message))
+        page = self.page(answer)
+        return self._result(message, answer, page)
+
+    # -- the request
+
+    def protocol(self) -> dict[str, str]:
+        """Return the headers that the version of OData asks for."""
+        return {}
+
+    def service(self, message: Message) -> str:
+        """Return the root of the service."""
+        return render(self._options.url, message.names, in_url=True).rstrip("/")
+
+    def url(self, message: Message) -> str:
+        """Return the URL of the resource with its options."""
+        query = "&".join(f"{name}={value}" for name, value in self._queried(message).items())
+        return self.resource(message) + (f"?{query}" if query else "")
+
+    def resource(self, message: Message) -> str:
+        """Return the URL of the resource without options."""
+        options, names = self._options, message.names
+        path = urls.path(options.resource, names) + ("" if options.key is None else urls.key(options.key, names))
+        return f"{self.service(message)}/{path}"
+
+    def options(self, message: Message) -> dict[str, str]:
+        """Return the query options that OData defines, percent-encoded."""
+        options, names = self._options, message.names
+        texts = {name: getattr(options, name) for name in ("select", "filter", "expand", "orderby")}
+        numbers = {name: getattr(options, name) for name in ("top", "skip")}
+        return {
+            **{f"${name}": urls.option(text, names) for name, text in texts.items() if text},
+            **{f"${name}": urls.number(count, names) for name, count in numbers.items() if count != ""},
+        }
+
+    def always(self, message: Message) -> dict[str, str]:
+        """Return the query options of every request to the service, its tokens included, percent-encoded."""
+        return self._further(message, sap=True)
+
+    def content(self, message: Message) -> bytes | None:
+        """Return the body of the request. Raises BadInput: the message has none that could be sent."""
+        if self.method in (*READING, "DELETE"):
+            return None
+        match message.body:
+            case None:
+                raise BadInput(f"there is no body to {self._options.operation} anything with")
+            case bytes() as content:
+                return content
+            case str() as text:
+                return text.encode()
+        return self.payloads.write(message.body)
+
+    def _queried(self, message: Message) -> dict[str, str]:
+        return {**self.options(message), **self._further(message, sap=False), **self.always(message)}
+
+    def _further(self, message: Message, *, sap: bool) -> dict[str, str]:
+        chosen_ = {name: text for name, text in self._options.query.items() if name.startswith("sap-") is sap}
+        return {urls.option(name, {}): urls.option(text, message.names) for name, text in chosen_.items()}
+
+    def _token_from(self, message: Message) -> str:
+        query = "&".join(f"{name}={value}" for name, value in self.always(message).items())
+        return f"{self.service(message)}/" + (f"?{query}" if query else "")
+
+    # -- sending
+
+    async def _exchange(
+        self, message: Message, session: httpx2.AsyncClient, url: str, content: bytes | None = None
+    ) -> Answer:
+        options, method = self._options, self.method
+        etag = render(options.etag, message.names) if method not in READING else ""
+        headers = merged(
+            self.protocol(),
+            {"Accept": self.payloads.accepts},
+            {} if content is None else {"Content-Type": self.payloads.content_type},
+            {"If-Match": etag} if etag else {},
+            chosen(options.headers, options.forward, message),
+            self.authorization(message),
+        )
+        token_from = self._token_from(message) if options.csrf and method not in READING else ""
+        sent_as = POST if TUNNELLED in headers else method
+        return self.succeeded(await self.send(session, sent_as, url, headers, content, token_from=token_from))
+
+    def refused(self, answer: Answer, said: str = "") -> BackendError:
+        """Return the error that an answer means, with code and message of the service."""
+        return super().refused(answer, said or error_in(answer.content, answer.media_type))
+
+    # -- the answer
+
+    def page(self, answer: Answer) -> Page:
+        """Return what the answer holds. Raises BackendError: it is no OData."""
+        if not answer.content:
+            return Page(None)
+        kind = answer.media_type
+        try:
+            if self._options.resource.endswith(PLAIN):
+                return Page(decoded(answer.content, str(answer.headers.get("content-type", ""))))
+            if "json" in kind or "xml" in kind:
+                return self.payloads.read(answer.content)
+        except ValueError as exc:
+            raise BackendError(f"{self.channel.name}: what it answered cannot be read: {exc}") from exc
+        raise BackendError(
+            f"{self.channel.name} answered with {kind or 'something'}, which is no OData",
+            hint="Look whether this is a page to log on, or the URL another one than the service's.",
+        )
+
+    def _result(self, message: Message, answer: Answer, page: Page, **properties: Any) -> Message:
+        headers: dict[str, Any] = {**answer.told, "http-status": answer.status}
+        headers |= {"etag": page.etag} if page.etag else {}
+        headers |= {"odata-count": page.count} if page.count is not None else {}
+        return message.changed(headers=headers, properties=properties, body=page.body)
+
+    # -- pages
+
+    async def _query(self, message: Message, session: httpx2.AsyncClient) -> Message:
+        pages, name = dict(message.properties.get(PAGES) or {}), self.channel.name
+        first = self.url(message)
+        url = self._followed(first, pages[name]) if self._options.process_in_pages and pages.get(name) else first
+        answer = await self._exchange(message, session, url)
+        page = self.page(answer)
+        more = self._more(url, page)
+        if self._options.process_in_pages:
+            return self._result(message, answer, page, **{PAGES: {**pages, name: more or None}})
+        if more:
+            rows = [*page.body, *await self._rest(message, session, url, more, len(answer.content))]
+            page = Page(rows, count=page.count)
+        return self._result(message, answer, page)
+
+    async def _rest(self, message: Message, session: httpx2.AsyncClient, url: str, more: str, size: int) -> list[Any]:
+        """Return the rows of all pages but the first."""
+        rows: list[Any] = []
+        seen, most = {url}, self._options.max_answer
+        while more:
+            if more in seen:
+                raise BackendError(f"{self.channel.name} names a page as the next one that has been read")
+            if len(seen) == self._options.max_pages:
+                raise BackendError(
+                    f"{self.channel.name} has more than {self._options.max_pages} pages",
+                    hint="Raise `max_pages` of the receiver, ask for less, or use `process_in_pages` in a loop.",
+                )
+            seen.add(more)
+            answer = await self._exchange(message, session, more)
+            page = self.page(answer)
+            size += len(answer.content)
+            if size > most:
+                raise BackendError(f"the pages of {self.channel.name} have more than {most:,} bytes together")
+            rows += page.body if isinstance(page.body, list) else []
+            more = self._more(more, page)
+        return rows
+
+    def _more(self, url: str, page: Page) -> str:
+        """Return the URL of the next page, empty if this was the last."""
+        if not isinstance(page.body, list):
+            return ""
+        if page.more:
+            return self._followed(url, page.more)
+        whole = isinstance(self._options.page_size, int) and len(page.body) == self._options.page_size
+        return SKIP.sub(lambda found: str(int(found[0]) + len(page.body)), url) if whole and SKIP.search(url) else ""
+
+    def _followed(self, url: str, link: str) -> str:
+        """Return the URL of a link in an answer. Raises BackendError: it leads to another server."""
+        try:
+            here, there = httpx2.URL(url), httpx2.URL(url).join(link)
+        except (httpx2.InvalidURL, TypeError) as exc:
+            raise BackendError(f"{self.channel.name} names a next page that is no URL") from exc
+        if (here.scheme, here.netloc, here.userinfo) != (there.scheme, there.netloc, there.userinfo):
+            raise BackendError(
+                f"{self.channel.name} names a next page at another server, {there.host}",
+                hint="Let the service, or the proxy before it, name itself as the flow calls it.",
+            )
+        return str(there)
+
+    # -- settings
+
+    def _check(self) -> None:
+        """Raise ConfigurationError for settings that no message can make right."""
+        options = self._options
+        if "?" in options.url or "#" in options.url:
+            raise ConfigurationError("url: the root of a service has no query; options stand in `query`")
+        if "?" in options.resource:
+            raise ConfigurationError("resource: query options have keys of their own, such as `filter` and `query`")
+        if options.key is not None and options.resource.endswith(")"):
+            raise ConfigurationError("key: the resource has a key already")
+        if isinstance(options.page_size, int) and options.top != "":
+            raise ConfigurationError("page_size: it cannot stand beside `top`")
+        if "$format" in options.query:
+            raise ConfigurationError("query: the format is not chosen by $format, but by the adapter")
+        if options.etag and self.method in (*READING, POST):
+            raise ConfigurationError(f"etag: there is no version to compare with for a {options.operation}")
+        for name in ("top", "skip"):
+            value = getattr(options, name)
+            if isinstance(value, str) and value and "${" not in value:
+                raise ConfigurationError(f"{name}: {value!r} is no number of entities")
