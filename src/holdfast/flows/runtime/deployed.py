@@ -15,9 +15,10 @@ import httpx2
 from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.flows.adapters import ADAPTERS, Adapter, Credentials, Make, Means, no_credentials
+from holdfast.flows.checking import findings
 from holdfast.flows.deployment import Deployment
 from holdfast.flows.message import Message
-from holdfast.flows.model.check import check, steps_of
+from holdfast.flows.model.check import check, check_functions, steps_of
 from holdfast.flows.model.flow import Flow
 from holdfast.flows.model.read import Definition
 from holdfast.flows.parts import Call
@@ -71,12 +72,12 @@ async def deployed(
         adapters: For each type of receiver, what makes its adapter.
         transport: What really sends, for all receivers; closed with the block.
         tell: Given `StepEnded` and `Counted`, at once; it must not wait.
-        rules: More for `Deployment`: `policy`, `mappings`, `tracer`.
+        rules: More for `Deployment`: `tracer`; `policy` and `mappings` instead of the flow's.
     Raises:
         ConfigurationError: The flow cannot be run, or `strict` refuses it.
     """
     found = definition if isinstance(definition, Definition) else Definition(check(definition))
-    flow = found.flow
+    flow = check_functions(found.flow, found.source)
 
     means = Means(credentials, Path(found.source.file).parent, manager.clock, manager=manager)
 
@@ -91,13 +92,14 @@ async def deployed(
         return made
 
     channels = {name: (await adapter(Call(name), f"receivers.{name}")).channel for name in flow.receivers}
-    deployment = Deployment(
-        manager, flow.name, flow.http_session_reuse, channels=channels.values(), strict=flow.strict, **rules
-    )
+    rules = {**flow.cookie_rules, **rules}
+    deployment = Deployment(manager, flow.name, flow.http_session_reuse, strict=flow.strict, **rules)
     calls = {f"{path}.{step.kind}": step.options for path, step in steps_of(flow) if step.kind in CALLS}
     called = {path: await adapter(call, path) for path, call in calls.items()}
     with suppress(StoreUnavailable):  # else the first call takes notice
         await deployment.deploy()
+    for finding in findings(found, adapters):
+        await deployment.report(finding)
     async with AsyncExitStack() as stack:
         over = transport or open_network()
         sessions = {}
