@@ -104,7 +104,7 @@ def test_an_id_is_made_of_what_names_the_message_and_of_its_delivery_where_nothi
     ("settings", "said"),
     [
         ("content_type: application/json", r"orders\.yaml:2: invalid enum value"),
-        ("message_id: '${headers.'", r"orders\.yaml:2: "),
+        ("message_id: '${headers.}'", r"orders\.yaml:2: "),
         ("path: /x", "'path' is not known"),
     ],
 )

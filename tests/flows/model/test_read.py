@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters import NAMES
 from holdfast.flows.adapters.http import Http
 from holdfast.flows.model import Flow, Step, check, json_schema, load_flow, read_flow, steps_of
 from holdfast.flows.model.flow import Loop
@@ -123,8 +124,8 @@ def test_a_mistake_in_a_step_is_told_with_file_and_line(steps: str, told: str) -
 @pytest.mark.parametrize(
     ("receiver", "told"),
     [
-        ("{adapter: htp, url: 'http://x'}", "orders.yaml:4: there is no adapter 'htp'; there are: http"),
-        ("{url: 'http://x'}", "orders.yaml:4: the receiver 'crm' names no adapter; there are: http"),
+        ("{adapter: htp, url: 'http://x'}", f"orders.yaml:4: there is no adapter 'htp'; there are: {', '.join(NAMES)}"),
+        ("{url: 'http://x'}", f"orders.yaml:4: the receiver 'crm' names no adapter; there are: {', '.join(NAMES)}"),
         ("{adapter: http, url: 'ftp://x'}", "orders.yaml:4: expected an http or https URL"),
         ("\n    adapter: http\n    url: http://x\n    timeout: 0", "orders.yaml:7: expected `float` > 0"),
         (
