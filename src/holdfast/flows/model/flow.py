@@ -4,6 +4,7 @@ In YAML a step is a mapping of one key, the kind of step; in Python it is `Step(
 may hold `${expression}`; texts marked *expression* are one. See `expressions` for what they can say.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -117,20 +118,21 @@ class Step(Part, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """Its key in YAML."""
-        return self._given()[0][0]
+        return next(self._given())[0]
 
     @property
     def options(self) -> Any:
         """What stands behind the key; short forms are written out."""
-        kind, options = self._given()[0]
+        kind, options = next(self._given())
         if kind in ("call", "send"):
             changes = {"receiver": options} if isinstance(options, str) else dict(options)
             return Call(str(changes.pop("receiver", "")), changes)
         return Script(function=options) if kind == "script" and isinstance(options, str) else options
 
-    def _given(self) -> list[tuple[str, Any]]:
-        names = zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True)
-        return [(key, value) for key, name in names if (value := getattr(self, name)) is not UNSET]
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        for key, name in zip(self.__struct_encode_fields__, self.__struct_fields__, strict=True):
+            if (value := getattr(self, name)) is not UNSET:
+                yield key, value
 
 
 class Flow(Part, frozen=True, kw_only=True):
