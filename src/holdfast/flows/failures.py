@@ -105,11 +105,8 @@ class XiError(CallRefused):
         answer: str,
     ) -> None:
         what = ".".join(part for part in (category, area, fault) if part)
-        super().__init__(
-            f"{name} answered with an error: {text or 'no reason'} ({what or 'no code'})",
-            http_status=http_status,
-            answer=answer,
-        )
+        self.said = f"{text or 'no reason'} ({what or 'no code'})"
+        super().__init__(f"{name} answered with an error: {self.said}", http_status=http_status, answer=answer)
         self.category, self.area, self.fault, self.text, self.parameters = category, area, fault, text, parameters
 
 

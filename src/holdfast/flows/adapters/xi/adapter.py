@@ -26,7 +26,7 @@ from holdfast.flows.adapters.ids import message_id
 from holdfast.flows.adapters.sending import Answer, Sending
 from holdfast.flows.adapters.xi.reading import Incoming, incoming
 from holdfast.flows.adapters.xi.writing import MAIN_DOCUMENT, Ack, Address, Outgoing, Payload, Quality
-from holdfast.flows.content import decoded
+from holdfast.flows.content import decoded, in_utf8
 from holdfast.flows.expressions import filled, render
 from holdfast.flows.failures import Unavailable
 from holdfast.flows.message import Message
@@ -130,11 +130,11 @@ class XiAdapter(Sending):
         if came.refers_to and came.refers_to.lower() != str(sent.id):
             raise BackendError(f"{name} answered another message than the one that was sent")
         if answer.status in STATUS_SPEAKS:
-            raise self.refused(answer, str(refusal or ""))
+            raise self.refused(answer, refusal.said if refusal else "")
         if came.error is not None and came.error.fault == DUPLICATE and sent.quality != "BestEffort":
             return came
         if came.ack == "Error" and came.ack_category == "transient":
-            raise Unavailable(f"{name} cannot take the message now: {refusal or 'it does not say why'}")
+            raise Unavailable(f"{name} cannot take the message now: {refusal.said if refusal else 'no reason'}")
         if refusal is not None:
             raise refusal
         if answer.status >= 300 or came.ack == "Error" or came.kind in ("SystemError", "ApplicationError"):
@@ -166,7 +166,7 @@ def _main_document(message: Message) -> Payload:
         case bytes() as content:
             return Payload(MAIN_DOCUMENT, _one_line(given or "application/xml"), content)
         case str() as text:
-            return Payload(MAIN_DOCUMENT, "text/xml; charset=utf-8", text.encode())
+            return Payload(MAIN_DOCUMENT, "text/xml; charset=utf-8", in_utf8(text).encode())
     raise BadInput(f"the main document has to be a text or bytes, and is a {type(message.body).__name__}")
 
 
