@@ -6,7 +6,7 @@
 
 from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.deployment import Deployment
-from holdfast.flows.nodes import flow_kinds
+from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.reuse import SessionReuse
 from holdfast.flows.scopes import Channel, Finding, Reuse
 from holdfast.flows.transport import ReusingTransport

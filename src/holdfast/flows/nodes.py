@@ -258,8 +258,8 @@ class ExchangeNode:
 # -- keeping and ending
 
 
-def flow_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind, ...]:
-    """Return the kinds of this face for `open_engine`; sessions are logged off over `transport`."""
+def session_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind, ...]:
+    """Return the kinds of sessions, which are logged off over `transport`."""
 
     async def log_off(duty: Duty) -> None:
         await _log_off(duty, transport)
@@ -269,7 +269,7 @@ def flow_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind
         Kind(
             name=EXCHANGE,
             closer=log_off,
-            upkeep=_end_if_alone,
+            upkeep=end_if_alone,
             outside=True,
             gone_after=DAY_S,
             clocks=Clocks(idle=WORKER_GONE_S, absolute=ABSOLUTE.absolute, touch_interval=WORKER_GONE_S / 6),
@@ -277,8 +277,8 @@ def flow_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind
     )
 
 
-async def _end_if_alone(duty: Duty) -> float | None:
-    """End an exchange whose worker does not show itself any more."""
+async def end_if_alone(duty: Duty) -> float | None:
+    """End a node of a worker that does not show itself any more (upkeep)."""
     ends = expires_at(duty.session.record)
     if duty.now < ends:
         return ends

@@ -1,7 +1,7 @@
 """What definitions of flows are made of: plain values that refuse what they do not know, and what receivers share."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -26,6 +26,7 @@ Function = Annotated[str, Meta(pattern=FUNCTION)]
 Gathering = Annotated[str, Meta(pattern=GATHERING)]
 Method = Annotated[str, Meta(pattern=METHOD)]
 Url = Annotated[str, Meta(pattern=URL)]
+Keeping = Literal["all", "errors", "none"]
 Expr = Annotated[str, Meta(min_length=1, max_length=2000, description="an expression")]
 
 

@@ -16,7 +16,7 @@ from holdfast.engine import Engine, open_engine
 from holdfast.errors import ConfigurationError
 from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.deployment import Deployment
-from holdfast.flows.nodes import flow_kinds
+from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.scopes import Channel, Reuse
 from holdfast.flows.transport import ReusingTransport
 

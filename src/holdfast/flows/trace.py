@@ -8,7 +8,9 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import msgspec
@@ -34,6 +36,7 @@ class Traced(msgspec.Struct, frozen=True):
 
 
 Tracer = Callable[[Traced], None]
+_RECORDER: Final[ContextVar[Tracer | None]] = ContextVar("recorder", default=None)
 
 
 def shown(pairs: Iterable[tuple[str, str]], salt: bytes) -> tuple[Shown, ...]:
@@ -50,6 +53,32 @@ def pair_of(line: str) -> tuple[str, str]:
     """Return name and value of a Set-Cookie line."""
     name, equals, value = line.partition(";")[0].partition("=")
     return (name.strip(), value.strip()) if equals else ("", name.strip())
+
+
+def tracer(given: Tracer | None) -> Tracer | None:
+    """Return whom to tell of a call: the tracer that was given, else the log, and who records the message it is for.
+
+    None if nobody wants to know: then nothing is computed either.
+    """
+    told, recorder = given or debug_log(), _RECORDER.get()
+    if told is None or recorder is None:
+        return told or recorder
+
+    def both(traced: Traced) -> None:
+        told(traced)
+        recorder(traced)
+
+    return both
+
+
+@contextmanager
+def recorded(recorder: Tracer | None) -> Iterator[None]:
+    """Tell a recorder of the calls that are made in this block, and by the tasks that it starts."""
+    token = _RECORDER.set(recorder)
+    try:
+        yield
+    finally:
+        _RECORDER.reset(token)
 
 
 def debug_log() -> Tracer | None:

@@ -21,7 +21,7 @@ from holdfast.flows.kept import Answer, Effect, Going, Sessions
 from holdfast.flows.nodes import Node
 from holdfast.flows.scopes import Channel, Reuse, Verdict
 from holdfast.flows.tokens import TOKEN_FROM, Protected
-from holdfast.flows.trace import Traced, debug_log, hide_values, pair_of, shown
+from holdfast.flows.trace import Traced, hide_values, pair_of, shown, tracer
 from holdfast.flows.users import user_of
 
 PORTS: Final = {"http": 80, "https": 443}
@@ -228,12 +228,12 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
     def _trace(
         self, request: httpx2.Request, status: int, going: Iterable[Cookie], lines: Iterable[str], salt: bytes
     ) -> None:
-        tracer = self._deployment.tracer or debug_log()
-        if tracer is not None:
+        tell = tracer(self._deployment.tracer)
+        if tell is not None:
             url = str(request.url.copy_with(query=None, fragment=None, userinfo=b""))
             sent = shown(((cookie.name, cookie.value) for cookie in going), salt)
             got = shown(map(pair_of, lines), salt)
-            tracer(Traced(self._deployment.name, self._channel.name, request.method, url, status, sent, got))
+            tell(Traced(self._deployment.name, self._channel.name, request.method, url, status, sent, got))
 
 
 def receiver_of(url: httpx2.URL) -> str:

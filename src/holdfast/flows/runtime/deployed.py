@@ -21,20 +21,27 @@ from holdfast.flows.message import Message
 from holdfast.flows.model.check import check, check_functions, steps_of
 from holdfast.flows.model.flow import Flow
 from holdfast.flows.model.read import Definition
+from holdfast.flows.monitoring.entries import INFO
+from holdfast.flows.monitoring.journal import Journal, open_journal
+from holdfast.flows.monitoring.levels import Levels
+from holdfast.flows.monitoring.messagelog import MessageLog
+from holdfast.flows.monitoring.pages import Retention
+from holdfast.flows.monitoring.recording import Recording
 from holdfast.flows.parts import Call
 from holdfast.flows.runtime.receivers import Patience
 from holdfast.flows.runtime.steps import Parts, Processing, Tell
+from holdfast.flows.trace import recorded
 from holdfast.flows.transport import ReusingTransport, open_network
 
 CALLS: Final = ("call", "send")
 
 
 class DeployedFlow:
-    """A flow that processes messages, any number at a time."""
+    """A flow that processes messages, any number at a time. `log` is what became of them."""
 
-    def __init__(self, flow: Flow, parts: Parts) -> None:
-        self.flow, self.deployment = flow, parts.deployment
-        self._parts = parts
+    def __init__(self, flow: Flow, parts: Parts, journal: Journal) -> None:
+        self.flow, self.deployment, self.log = flow, parts.deployment, journal.messages
+        self._parts, self._journal, self._levels = parts, journal, Levels(parts.deployment.manager)
 
     async def process(self, message: Message) -> Message | None:
         """Return what the flow makes of a message, or None if it was filtered out. One without an id gets one.
@@ -43,9 +50,44 @@ class DeployedFlow:
             StepFailed: With the place in the flow, and the cause.
             SessionEnded: The exchange was ended from outside.
         """
-        message = message if message.id else message.named(uuid.uuid4().hex)
-        async with self.deployment.exchange():
-            return await Processing(self._parts, message.id).run(self.flow.steps, "steps", message)
+        known = bool(message.id)
+        message = message if known else message.named(uuid.uuid4().hex)
+        return await self._run(message, self._journal.begin(message, await self._level(), known=known))
+
+    async def resend(self, message: str) -> Message | None:
+        """Process a message anew that has failed, as it came in, under its old id; see `process` and `MessageLog.get`.
+
+        Receivers are told the same ids of deliveries as before, so one that looks at them takes nothing twice.
+
+        Raises:
+            NotFound: The log has no such message.
+            BadInput: It has not failed, or is not kept.
+            Busy: It is being sent again already.
+        """
+        entry = await self.log.get(message, self.flow.name)
+        again = entry.message()
+        recording = self._journal.begin(again, await self._level(), secured=True)
+        try:
+            await recording.secure()  # before it is claimed: so a claim never outlives its worker
+            await self.log.claim(entry, recording.begun.last)
+        except BaseException:
+            self._journal.withdraw(recording)
+            raise
+        return await self._run(again, recording)
+
+    async def _run(self, message: Message, recording: Recording) -> Message | None:
+        try:
+            with recorded(recording.traced if recording.debug else None):
+                async with self.deployment.exchange():
+                    result = await Processing(self._parts, recording).run(self.flow.steps, "steps", message)
+        except BaseException as exc:
+            await self._journal.end(recording, "failed", exc)
+            raise
+        await self._journal.end(recording, "filtered" if result is None else "done")
+        return result
+
+    async def _level(self) -> str:
+        return INFO if self.flow.log == "none" else await self._levels.of(self.flow.name)
 
 
 def ignore(event: Any) -> None:
@@ -62,6 +104,7 @@ async def deployed(
     transport: httpx2.AsyncBaseTransport | None = None,
     patience: Patience = Patience(),  # noqa: B008 - an immutable value
     tell: Tell = ignore,
+    retention: Retention = Retention(),  # noqa: B008 - an immutable value
     **rules: Any,
 ) -> AsyncIterator[DeployedFlow]:
     """Deploy a flow for as long as the block lasts; sessions of `on_integration_flow` outlive it.
@@ -72,6 +115,7 @@ async def deployed(
         adapters: For each type of receiver, what makes its adapter.
         transport: What really sends, for all receivers; closed with the block.
         tell: Given `StepEnded` and `Counted`, at once; it must not wait.
+        retention: How much of what became of messages is kept, and for how long.
         rules: More for `Deployment`: `tracer`; `policy` and `mappings` instead of the flow's.
     Raises:
         ConfigurationError: The flow cannot be run, or `strict` refuses it.
@@ -107,4 +151,6 @@ async def deployed(
             client = httpx2.AsyncClient(transport=ReusingTransport(deployment, channel, over), timeout=None)
             sessions[name] = await stack.enter_async_context(client)
         parts = Parts(deployment, found.source, called, sessions, patience, tell)
-        yield DeployedFlow(flow, parts)
+        messages = MessageLog(manager, retention)
+        journal = await stack.enter_async_context(open_journal(messages, flow.name, found.source.file, flow.log))
+        yield DeployedFlow(flow, parts, journal)

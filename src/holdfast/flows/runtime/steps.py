@@ -18,12 +18,14 @@ from holdfast.flows.failures import LoopTooLong, StepFailed
 from holdfast.flows.message import Message
 from holdfast.flows.model.flow import Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
 from holdfast.flows.model.source import Source
+from holdfast.flows.monitoring.recording import Recording
 from holdfast.flows.parts import Call
 from holdfast.flows.runtime import branches, receivers, scripts
 from holdfast.flows.runtime.branches import Branch
 from holdfast.flows.runtime.receivers import Patience
 
 DELIVERIES: Final = uuid.UUID("0f3b6a52-6d8e-4a51-9f0c-6d2f2d1f5b7e")
+ACTING: Final = frozenset({"call", "send", "script"})  # what may have effect: it is noted before that a message begins
 GATHER_S: Final = 60.0  # a function that gathers may take so long
 Result = Message | None
 
@@ -36,6 +38,7 @@ class StepEnded(msgspec.Struct, frozen=True):
     kind: str
     outcome: str
     seconds: float
+    error: str = ""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -64,8 +67,8 @@ class Parts(msgspec.Struct, frozen=True):
 class Processing:
     """One message on its way through the steps."""
 
-    def __init__(self, parts: Parts, name: str) -> None:
-        self._parts, self._name = parts, name
+    def __init__(self, parts: Parts, recording: Recording) -> None:
+        self._parts, self._recording, self._name = parts, recording, recording.begun.id
         self._calls: Counter[tuple[str, str]] = Counter()  # of a branch, by a step: a loop makes several
         self._kinds: Mapping[str, Callable[[str, Any, Message], Awaitable[Result]]] = {
             "call": self._call,
@@ -91,17 +94,21 @@ class Processing:
         return result
 
     async def _step(self, step: Step, path: str, message: Message) -> Result:
-        begun, outcome = time.monotonic(), "failed"
+        begun, outcome, error = time.monotonic(), "failed", ""
         try:
+            if step.kind in ACTING:
+                await self._recording.secure()
             result = await self._kinds[step.kind](path, step.options, message)
             outcome = "filtered" if result is None else "done"
         except StepFailed:
             raise
         except HoldfastError as exc:
+            error = f"{exc.code}: {exc}"
             raise StepFailed(self._place(path), step.kind, exc) from exc
         finally:
-            seconds = time.monotonic() - begun
-            self._parts.tell(StepEnded(self._name, self._place(path), step.kind, outcome, seconds))
+            ended = StepEnded(self._name, self._place(path), step.kind, outcome, time.monotonic() - begun, error)
+            self._recording.step(ended.place, ended.kind, outcome, ended.seconds, error)
+            self._parts.tell(ended)
         return result
 
     def _place(self, path: str) -> str:

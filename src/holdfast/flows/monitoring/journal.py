@@ -1,0 +1,234 @@
+"""What a worker is at with a flow, written down so that it is found when the worker is killed (F17).
+
+That a message has begun is stored, with the message itself, before its first call or script; all who wait for that are
+in one batch, so under load few trips to the store serve many messages. What a message has done, and that it has ended,
+follows within a quarter of a second: what ended later than that before a kill is taken for not ended.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Final
+
+import anyio
+
+from holdfast.core.mistakes import Mistakes
+from holdfast.core.together import STORE_DOWN_S
+from holdfast.errors import SessionEnded, StoreUnavailable
+from holdfast.flows.message import Message
+from holdfast.flows.monitoring.book import Book
+from holdfast.flows.monitoring.entries import INFO, Entry, Outcome, Run, kept
+from holdfast.flows.monitoring.folding import Batch
+from holdfast.flows.monitoring.messagelog import MessageLog
+from holdfast.flows.monitoring.recording import Recording
+from holdfast.flows.parts import Keeping
+
+LAG_S: Final = 0.25
+CLOSE_S: Final = 10.0
+MOST_WAITING: Final = 1000  # runs that have ended and wait for a store that is away
+log = logging.getLogger("holdfast.flows")
+
+
+class _Turn:
+    """One writing, for those who wait for it."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+        self.failed = False
+
+
+class Journal:
+    """The runs of one flow at this worker.
+
+    Args:
+        keeping: Which messages the log has: `all`, those with `errors`, or `none`.
+    """
+
+    def __init__(self, messages: MessageLog, flow: str, file: str, keeping: Keeping) -> None:
+        self.messages, self._flow, self._file, self._keeping = messages, flow, file, keeping
+        self._manager = messages.manager
+        self._book = Book(self._manager, flow, file)
+        self._numbers = count(1)
+        self._open: dict[int, Recording] = {}  # what the book has, or is asked to have
+        self._asked: list[Recording] = []
+        self._touched: dict[int, Recording] = {}
+        self._ended: list[tuple[Recording, Entry]] = []  # not in the log yet
+        self._gone: list[int] = []  # in the log, and the book does not know it yet
+        self._some, self._urgent, self._turn = anyio.Event(), anyio.Event(), _Turn()
+        self._logged_at = float("-inf")
+        self._closed = False
+
+    # -- one run
+
+    def begin(self, message: Message, level: str = INFO, *, known: bool = False, secured: bool = False) -> Recording:
+        """Return the recording of a run that begins. `secured` says to secure it whatever messages the log has."""
+        body, why = kept(message, self.messages.retention.body_bytes) if self._keeping != "none" else (None, "")
+        run = Run(worker=self._manager.worker, began_at=self._manager.clock(), level=level)
+        entry = Entry(id=message.id, flow=self._flow, file=self._file, kept=body, not_kept=why, runs=(run,))
+        journal = self if secured or self._keeping == "all" else None
+        return Recording(entry, next(self._numbers), journal, known=known or secured)
+
+    async def secure(self, recording: Recording) -> None:
+        """Return when a run is in the book. Raises StoreUnavailable."""
+        self._open[recording.number] = recording
+        self._asked.append(recording)
+        while not recording.written:
+            if not await self._next_turn():
+                raise StoreUnavailable("the store is away, and the message was not begun without being noted there")
+
+    def touched(self, recording: Recording) -> None:
+        """Take notice of a new line."""
+        if recording.written and recording.number not in self._touched:
+            self._touched[recording.number] = recording
+            self._some.set()
+
+    async def end(self, recording: Recording, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Note the end of a run. One that has failed is in the log when this returns, unless the store is away."""
+        entry = recording.ended(outcome, self._manager.clock(), error)
+        if not (self._keeping == "all" or recording.known or (self._keeping == "errors" and outcome == "failed")):
+            self.withdraw(recording)
+            return
+        if len(self._ended) >= MOST_WAITING:
+            self._give_up(*self._ended.pop(0))
+        self._ended.append((recording, entry))
+        self._some.set()
+        while isinstance(error, Exception) and not recording.logged and await self._next_turn():
+            pass
+
+    def withdraw(self, recording: Recording) -> None:
+        """Forget a run: the log has it, or is not to have it."""
+        recording.logged = True
+        self._touched.pop(recording.number, None)
+        if self._open.pop(recording.number, None) is not None and recording.written:
+            self._gone.append(recording.number)
+            self._some.set()
+
+    # -- writing
+
+    async def run(self) -> None:
+        """Write what happens until cancelled."""
+        mistakes = Mistakes(f"the journal of flow {self._flow}")
+        while True:
+            await self._some.wait()
+            try:
+                async with self._turn_over():
+                    session = await self._book.opened()
+                async with self._manager.running(session):
+                    await self._write_on()
+            except StoreUnavailable as exc:
+                log.warning("flow %s: the log of its messages waits for the store (%s)", self._flow, exc.code)
+                await anyio.sleep(STORE_DOWN_S)
+            except SessionEnded:
+                self._taken_for_dead()
+            except Exception as exc:  # noqa: BLE001 - what one turn could not do another one may
+                mistakes.note(exc)
+                await anyio.sleep(STORE_DOWN_S)
+
+    async def close(self) -> None:
+        """Write what is left."""
+        self._closed = True
+        with anyio.move_on_after(CLOSE_S, shield=True), suppress(StoreUnavailable, SessionEnded):
+            if self._some.is_set():
+                await self._write(last=True)
+            await self._book.end()
+        for recording, entry in self._ended:
+            self._give_up(recording, entry)
+        self._turn.over.set()
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._some.wait()
+            with anyio.move_on_after(LAG_S):
+                await self._urgent.wait()
+            await self._write()
+
+    async def _write(self, *, last: bool = False) -> None:
+        """Write what has ended to the log, then what is going on to the book."""
+        async with self._turn_over():
+            if last or self._log_is_due():
+                await self._write_log()
+            batch, news = self._batch()
+            if batch:
+                await self._book.write(batch)
+            for recording in news:
+                recording.written = True
+                if recording.unwritten:  # it went on meanwhile
+                    self.touched(recording)
+
+    def _batch(self) -> tuple[Batch, list[Recording]]:
+        """Return what to write, and the runs of which nothing was written before; from now on there is other news."""
+        fresh = self._book.fresh
+        news = list(self._open.values()) if fresh else [one for one in self._asked if one.number in self._open]
+        lines = [] if fresh else [(number, one.taken()) for number, one in self._touched.items()]
+        batch = Batch(fresh, [(one.number, one.so_far()) for one in news], lines, [] if fresh else self._gone)
+        self._asked, self._touched, self._gone = [], {}, []
+        return batch, news
+
+    def _log_is_due(self) -> bool:
+        late = anyio.current_time() - self._logged_at >= LAG_S
+        return bool(self._ended) and (late or any(entry.outcome == "failed" for _, entry in self._ended))
+
+    async def _write_log(self) -> None:
+        ended = list(self._ended)
+        await self.messages.write([entry for _, entry in ended], {one.begun.id for one, _ in ended if one.known})
+        del self._ended[: len(ended)]
+        self._logged_at = anyio.current_time()
+        for recording, _ in ended:
+            self.withdraw(recording)
+
+    def _taken_for_dead(self) -> None:
+        """Begin another book: a keeper has closed this one, and what was going on is in the log as failed."""
+        log.warning("flow %s: this worker was taken for dead: its messages are in the log as failed", self._flow)
+        self._book.lost()
+        for recording in self._open.values():
+            recording.known = True
+        self._some.set()
+
+    def _give_up(self, recording: Recording, entry: Entry) -> None:
+        log.error("flow %s: what became of message %s is not in the log: the store is away", self._flow, entry.id)
+        self.withdraw(recording)
+
+    # -- turns
+
+    @asynccontextmanager
+    async def _turn_over(self) -> AsyncIterator[None]:
+        """Have a turn in this block, undisturbed, and tell who waits for it; what fails in it has to be done again."""
+        turn, self._turn = self._turn, _Turn()
+        self._some, self._urgent = anyio.Event(), anyio.Event()
+        turn.failed = True
+        try:
+            with anyio.CancelScope(shield=True):
+                yield
+            turn.failed = False
+        finally:
+            if turn.failed or self._ended or self._asked or self._touched or self._gone:
+                self._some.set()
+            turn.over.set()
+
+    async def _next_turn(self) -> bool:
+        """Wait until a turn is over; False if it has failed, or there is none any more."""
+        turn = self._turn
+        self._urgent.set()
+        self._some.set()
+        if not self._closed:
+            await turn.over.wait()
+        return not (self._closed or turn.failed)
+
+
+@asynccontextmanager
+async def open_journal(
+    messages: MessageLog, flow: str, file: str = "", keeping: Keeping = "all"
+) -> AsyncIterator[Journal]:
+    """Keep a journal while the block lasts; what is in it then is written before this returns, for 10 s at most."""
+    made, failure = Journal(messages, flow, file, keeping), None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(made.run)
+        try:
+            yield made
+        except BaseException as exc:  # noqa: BLE001 - raised again below, not wrapped in the group
+            failure = exc
+        tasks.cancel_scope.cancel()
+        await made.close()
+    if failure is not None:
+        raise failure
