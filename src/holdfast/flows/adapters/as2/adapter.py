@@ -157,8 +157,9 @@ class As2Adapter(Sending):
             "Message-ID": sent_as,
             "Date": formatdate(self._means.clock(), usegmt=True),
             "MIME-Version": "1.0",
-            "Subject": mime.subject(render(options.subject, message.names)),
         }
+        if subject := render(options.subject, message.names):
+            own["Subject"] = mime.subject(subject)
         of_the_content = {name: value for name, value in made.entity.headers.items() if name not in mime.BINARY}
         headers = merged(of_the_content, own, self._asked_for(), self.authorization(message))
         url = render(options.url, message.names, in_url=True)
