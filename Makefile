@@ -35,7 +35,7 @@ run: .venv/run.stamp  ## Show an agent edit an ABAP class, then stay up; ONCE=1 
 	@$(BIN)/holdfast demo $(if $(ONCE),--once)
 
 test: setup  ## All tests, each part with its time budget
-	@$(PARTS) unit stores adt-peers mcp-peers logon-peers odata-peers e2e attacks chaos docs
+	@$(PARTS) unit stores adt-peers mcp-peers logon-peers odata-peers flow-peers e2e attacks chaos docs
 
 test-fast: .venv/dev.stamp  ## The tests without peers, processes of their own and long searches, in two minutes
 	@EXAMPLES=20 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e --ignore=tests/attacks --ignore=tests/docs \
