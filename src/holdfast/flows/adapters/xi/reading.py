@@ -61,6 +61,8 @@ def incoming(adapter: Sending, answer: Answer) -> Incoming:
         raise BackendError(f"{name} answered with a message that is malformed: {exc}") from exc
     blocks = {block.tag: block for block in envelope.header}
     main, ack, error = (blocks.get(_tag(block)) for block in ("Main", "Ack", "Error"))
+    if main is None and envelope.payload is not None and answer.status < 300:
+        raise BackendError(f"{name} answered {answer.status} with something that is no XI message")
     return Incoming(
         kind=_text(main, "MessageClass"),
         id=_text(main, "MessageId"),
@@ -77,7 +79,10 @@ def _parts(adapter: Sending, answer: Answer) -> Sequence[Part] | None:
     if not answer.media_type.startswith("multipart/"):
         return None
     try:
-        return parts_of(str(answer.headers["content-type"]), answer.content) or (Part(),)
+        parts = parts_of(str(answer.headers["content-type"]), answer.content)
+        if not parts:
+            raise ValueError("it has no part")
+        return parts
     except ValueError as exc:
         if answer.status >= 300:
             raise adapter.refused(answer) from exc
