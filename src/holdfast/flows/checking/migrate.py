@@ -22,12 +22,16 @@ BY_HAND: Final = f"Write the line `{KEY}: none` into the file yourself."
 
 
 class Migration(msgspec.Struct, frozen=True):
-    """A flow's text in the new form: `changed` says whether it was not before; and the setting that would fit."""
+    """A flow's text in the new form: `changed` says whether it was not before.
+
+    `suggestion` is the setting that would fit, and `places` the lines that say so.
+    """
 
     text: str
     setting: Reuse
     changed: bool
     suggestion: Suggestion
+    places: tuple[str, ...]
 
 
 def migrated(text: str, file: str, setting: Reuse | None = Reuse.NONE) -> Migration:
@@ -38,13 +42,14 @@ def migrated(text: str, file: str, setting: Reuse | None = Reuse.NONE) -> Migrat
     definition = read_flow(text, file)
     flow = definition.flow
     suggestion = suggested(flow.steps, uses_of(definition))
+    places = tuple(dict.fromkeys(map(definition.source.place, suggestion.paths)))
     if KEY in definition.source.lines:
-        return Migration(text, Reuse(flow.http_session_reuse), False, suggestion)
+        return Migration(text, Reuse(flow.http_session_reuse), False, suggestion, places)
     setting = suggestion.setting if setting is None else setting
     made = _inserted(text, f"{KEY}: {setting.value}")
     if read_flow(made, file).flow != msgspec.structs.replace(flow, http_session_reuse=setting.value):
         raise wrong("yaml", f"{file}:1", "the setting cannot be put in without changing something else", BY_HAND)
-    return Migration(made, setting, True, suggestion)
+    return Migration(made, setting, True, suggestion, places)
 
 
 def _inserted(text: str, line: str) -> str:
