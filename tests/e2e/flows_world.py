@@ -1,5 +1,6 @@
 """The receiver as a process, and flows that call it: what the end-to-end tests of flows share."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,11 +11,13 @@ from typing import Any
 
 import anyio
 import httpx2
+from anyio.abc import Process
 
 from e2e.cluster import free_port
 from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
 
+TESTS = Path(__file__).parent.parent
 RECEIVER = Path(__file__).with_name("flows_receiver.py")
 
 
@@ -90,6 +93,30 @@ async def until(holds: Callable[[], bool]) -> None:
     with anyio.fail_after(40):
         while not holds():
             await anyio.sleep(0.05)
+
+
+@asynccontextmanager
+async def module_process(module: str, *arguments: str) -> AsyncIterator[Process]:
+    """Run a module of the tests as a process of its own; it is killed at the end of the block."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
+    process = await anyio.open_process([sys.executable, "-m", module, *arguments], stderr=None, env=environment)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with anyio.CancelScope(shield=True), anyio.fail_after(10):
+            await process.aclose()
+
+
+async def first_line(process: Process) -> bytes:
+    """Return the first line that a process prints, and what it may have printed behind."""
+    assert process.stdout is not None
+    text = b""
+    with anyio.fail_after(40):
+        while b"\n" not in text:
+            text += await process.stdout.receive()
+    return text
 
 
 class Flow:

@@ -1,13 +1,10 @@
 """Sessions of flows over several workers, restarts, kills and undeployment, on stores that processes share (F13)."""
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,12 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from e2e.flows_world import Receiver, flow, running_receiver, until
+from e2e.flows_world import Receiver, first_line, flow, module_process, running_receiver, until
 from holdfast.core.sealing import new_key_text
 from holdfast.errors import SessionEnded
 from holdfast.flows.turns import TURN_S
 from stores.stores import Servers, fresh, params
 
-TESTS = Path(__file__).parent.parent
 KEYS = new_key_text()
 MESSAGES = 8
 
@@ -50,29 +46,14 @@ def url(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Any
     return store
 
 
-@asynccontextmanager
-async def worker(store: str, erp: Receiver, reuse: str, *more: str) -> AsyncIterator[Process]:
+def worker(store: str, erp: Receiver, reuse: str, *more: str) -> AbstractAsyncContextManager[Process]:
     """Start a worker; it is killed at the end of the block."""
-    command = [sys.executable, "-m", "e2e.flows_worker", store, KEYS, erp.url, reuse, str(MESSAGES), *more]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None, env=environment)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        with anyio.CancelScope(shield=True), anyio.fail_after(10):
-            await process.aclose()
+    return module_process("e2e.flows_worker", store, KEYS, erp.url, reuse, str(MESSAGES), *more)
 
 
 async def line_of(process: Process) -> list[int]:
     """Return the first line that a worker prints."""
-    assert process.stdout is not None
-    text = b""
-    with anyio.fail_after(40):
-        while b"\n" not in text:
-            text += await process.stdout.receive()
-    return list(json.loads(text.partition(b"\n")[0]))
+    return list(json.loads(await first_line(process)))
 
 
 async def test_f13_two_workers_in_parallel_share_one_session_and_a_restart_keeps_it(erp: Receiver, url: str) -> None:
