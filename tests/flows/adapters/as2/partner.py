@@ -8,6 +8,7 @@ receipts. It keeps sessions, and counts logons. How it answers is told to it by 
 | `disposition`, `id`, `mic`, `text` | says so in the receipt, instead of the truth |
 | `signer` | whose key signs the receipt; empty: nobody's |
 | `digest`, `options` | how `openssl cms -sign` signs it |
+| `ber` | the signature's length is indefinite |
 | `change` | two texts: the first is replaced in the receipt after it was signed |
 | `raw` | `[content type, text]` instead of a receipt |
 | `status`, `cut`, `hang`, `set_cookie` | another status; a connection that breaks off; no answer; no session |
@@ -146,6 +147,9 @@ def receipt(seen: dict[str, Any]) -> tuple[str, bytes]:
     part = f"Content-Type: {kind}\r\n\r\n".encode() + report
     arguments = ("-sign", "-binary", "-outform", "DER", "-signer", f"{signer}.pem", "-inkey", f"{signer}.key")
     signature = openssl(*arguments, "-md", answer.get("digest", "sha256"), *answer.get("options", []), data=part)
+    if answer.get("ber"):
+        assert signature[:2] == b"\x30\x82"
+        signature = b"\x30\x80" + signature[4:] + b"\0\0"
     for old, new in [answer["change"]] if "change" in answer else []:
         assert old.encode() in part
         part = part.replace(old.encode(), new.encode())

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from e2e.flows_world import Receiver, started
 from holdfast.engine import open_engine
 from holdfast.flows import flow_kinds
+from holdfast.flows.adapters.as2.keys import MOST_BYTES
 from holdfast.flows.adapters.as2.signing import PrivateKey
 from holdfast.flows.model import read_flow
 from holdfast.flows.runtime import Credential, DeployedFlow, Message, Patience, deployed
@@ -32,6 +33,7 @@ from holdfast.flows.runtime import Credential, DeployedFlow, Message, Patience, 
 PASSPHRASE = b"open sesame"
 OURS = "from: me, to: you, key: me.key, certificate: me.pem, partner_certificate: partner.pem"
 PATIENT_S = 60.0
+PLAIN_PEM = (Encoding.PEM, PrivateFormat.PKCS8)
 
 
 def openssl(folder: Path, *arguments: str, data: bytes = b"") -> bytes:
@@ -64,7 +66,7 @@ def certified(key: PrivateKey, name: str, *, days: tuple[int, int] = (-1, 30), u
 
 
 def pem(key: PrivateKey, encryption: KeySerializationEncryption | None = None) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
+    return key.private_bytes(*PLAIN_PEM, encryption or NoEncryption())
 
 
 def make_files(folder: Path) -> Path:
@@ -84,6 +86,8 @@ def make_files(folder: Path) -> Path:
     (folder / "me_der.key").write_bytes(me.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
     (folder / "me.p12").write_bytes(pkcs12.serialize_key_and_certificates(b"me", me, mine, None, locked))
     (folder / "partner.p12").write_bytes(pkcs12.serialize_key_and_certificates(None, None, mine, None, locked))
+    (folder / "ed.key").write_bytes(ed25519.Ed25519PrivateKey.generate().private_bytes(*PLAIN_PEM, NoEncryption()))
+    (folder / "big.key").write_bytes(b"a" * (MOST_BYTES + 1))
     short = rsa.generate_private_key(65537, 1024)
     for name, made in {
         "expired": certified(partner, "partner", days=(-9, -2)),
