@@ -208,7 +208,7 @@ async def test_a_flow_says_which_messages_are_kept(log: str, kept: list[str]) ->
                 await flow.process(Message(body=body))
         manager = flow.deployment.manager
         found = await logged(flow, len(kept))
-        assert [entry.outcome for entry in found] == kept
+        assert {entry.outcome for entry in found} == set(kept)
         assert log != "none" or not [one async for one in manager.each("kind", "flow_journal")]
 
 

@@ -54,6 +54,7 @@ class Journal:
         self._asked: list[Recording] = []
         self._touched: dict[int, Recording] = {}
         self._ended: list[tuple[Recording, Entry]] = []  # not in the log yet
+        self._failed = False  # one of them has, and is waited for
         self._gone: list[int] = []  # in the log, and the book does not know it yet
         self._some, self._urgent, self._turn = anyio.Event(), anyio.Event(), _Turn()
         self._logged_at = float("-inf")
@@ -92,6 +93,7 @@ class Journal:
         if len(self._ended) >= MOST_WAITING:
             self._give_up(*self._ended.pop(0))
         self._ended.append((recording, entry))
+        self._failed |= outcome == "failed"
         self._some.set()
         while isinstance(error, Exception) and not recording.logged and await self._next_turn():
             pass
@@ -128,13 +130,22 @@ class Journal:
     async def close(self) -> None:
         """Write what is left."""
         self._closed = True
-        with anyio.move_on_after(CLOSE_S, shield=True), suppress(StoreUnavailable, SessionEnded):
-            if self._some.is_set():
-                await self._write(last=True)
-            await self._book.end()
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._write_last()
         for recording, entry in self._ended:
             self._give_up(recording, entry)
         self._turn.over.set()
+
+    async def _write_last(self) -> None:
+        while self._some.is_set():
+            try:
+                await self._write(last=True)
+            except SessionEnded:
+                self._taken_for_dead()
+            except StoreUnavailable:
+                await anyio.sleep(STORE_DOWN_S)
+        with suppress(StoreUnavailable):  # it ends by itself
+            await self._book.end()
 
     async def _write_on(self) -> None:
         while True:
@@ -167,12 +178,13 @@ class Journal:
 
     def _log_is_due(self) -> bool:
         late = anyio.current_time() - self._logged_at >= LAG_S
-        return bool(self._ended) and (late or any(entry.outcome == "failed" for _, entry in self._ended))
+        return bool(self._ended) and (late or self._failed)
 
     async def _write_log(self) -> None:
         ended = list(self._ended)
         await self.messages.write([entry for _, entry in ended], {one.begun.id for one, _ in ended if one.known})
         del self._ended[: len(ended)]
+        self._failed = False
         self._logged_at = anyio.current_time()
         for recording, _ in ended:
             self.withdraw(recording)

@@ -54,6 +54,8 @@ class MessageLog:
     ) -> Listed:
         """Return messages whose last run ended from `since` on and before `until` (Unix seconds), the newest first.
 
+        They are in the order of their pages; those that ended within a quarter of a second are in no certain order.
+
         Args:
             flow: Of this flow alone.
             outcome: `done`, `filtered`, `failed`, or `running` for those that are being sent again.

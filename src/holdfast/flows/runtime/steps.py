@@ -16,7 +16,7 @@ from holdfast.flows.deployment import Deployment
 from holdfast.flows.expressions import evaluate, filled
 from holdfast.flows.failures import LoopTooLong, StepFailed
 from holdfast.flows.message import Message
-from holdfast.flows.model.flow import Loop, Modify, Multicast, Router, Script, Split, Step, Steps, Try
+from holdfast.flows.model.flow import Loop, Modify, Multicast, Router, Script, Split, Steps, Try
 from holdfast.flows.model.source import Source
 from holdfast.flows.monitoring.recording import Recording
 from holdfast.flows.parts import Call
@@ -90,23 +90,24 @@ class Processing:
         for number, step in enumerate(steps):
             if result is None:
                 break
-            result = await self._step(step, f"{path}[{number}].{step.kind}", result)
+            kind = step.kind
+            result = await self._step(kind, step.options, f"{path}[{number}].{kind}", result)
         return result
 
-    async def _step(self, step: Step, path: str, message: Message) -> Result:
+    async def _step(self, kind: str, options: Any, path: str, message: Message) -> Result:
         begun, outcome, error = time.monotonic(), "failed", ""
         try:
-            if step.kind in ACTING:
+            if kind in ACTING:
                 await self._recording.secure()
-            result = await self._kinds[step.kind](path, step.options, message)
+            result = await self._kinds[kind](path, options, message)
             outcome = "filtered" if result is None else "done"
         except StepFailed:
             raise
         except HoldfastError as exc:
             error = f"{exc.code}: {exc}"
-            raise StepFailed(self._place(path), step.kind, exc) from exc
+            raise StepFailed(self._place(path), kind, exc) from exc
         finally:
-            ended = StepEnded(self._name, self._place(path), step.kind, outcome, time.monotonic() - begun, error)
+            ended = StepEnded(self._name, self._place(path), kind, outcome, time.monotonic() - begun, error)
             self._recording.step(ended.place, ended.kind, outcome, ended.seconds, error)
             self._parts.tell(ended)
         return result
