@@ -10,7 +10,8 @@ from holdfast.errors import BackendError, BackendUnavailable, LogonFailed
 from holdfast.flows.failures import SoapFault
 from holdfast.flows.message import Message
 from holdfast.flows.runtime import StepFailed
-from peers.flows.sap_world import REUSES, System, flow, running_system, send_three, sent
+from peers.flows.sap_world import REUSES, System, running_system, send_three, sent
+from peers.flows.soap_world import flow
 
 ORDER = (
     '<ORDERS05><IDOC BEGIN="1"><EDI_DC40 SEGMENT="1"><TABNAM>EDI_DC40</TABNAM><DOCNUM>0000000000166099</DOCNUM>'
@@ -32,12 +33,13 @@ def erp(process: System) -> System:
     return process
 
 
-def receiver(erp: System, mode: str = "", more: str = "") -> str:
-    return f"adapter: idoc, url: '{erp.url}/sap/bc/srt/idoc?sap-client=100&mode={mode}', retry: {{times: 2}}{more}"
+def receiver(erp: System, mode: str = "", more: str = "", user: str = "anna") -> str:
+    url = f"{erp.url}/sap/bc/srt/idoc?sap-client=100&mode={mode}"
+    return f"adapter: idoc, url: '{url}', auth: {{basic: {user}}}, retry: {{times: 2}}{more}"
 
 
 async def failure(erp: System, mode: str, more: str = "") -> Any:
-    with pytest.raises(StepFailed, match=r"^orders\.yaml:5: call: ") as caught:
+    with pytest.raises(StepFailed, match=r"orders\.yaml:6: call: ") as caught:
         await sent(receiver(erp, mode, more), Message(body=ORDER))
     return caught.value.cause
 
@@ -111,7 +113,7 @@ async def test_sessions_are_those_of_the_flow(erp: System, reuse: str) -> None: 
 
 
 async def test_a_session_that_was_dropped_is_opened_anew_and_the_idoc_taken_once(erp: System) -> None:  # F7
-    async with flow(receiver(erp), "on_integration_flow") as running:
+    async with flow(receiver(erp), reuse="on_integration_flow") as running:
         for _ in range(2):
             await running.process(Message(body=ORDER))
         erp.tell("expire")
@@ -164,7 +166,7 @@ async def test_a_receiver_that_does_not_answer_is_given_up_and_has_the_idoc_once
 
 async def test_wrong_credentials_are_told_without_them(erp: System) -> None:
     with pytest.raises(StepFailed, match=r"call: erp answered 401$") as caught:
-        await sent(receiver(erp), Message(body=ORDER), password="wrong-one")
+        await sent(receiver(erp, user="eve"), Message(body=ORDER))
     assert isinstance(caught.value.cause, LogonFailed)
-    assert "wrong-one" not in repr(caught.value.cause)
+    assert "wrong" not in repr(caught.value.cause)
     assert erp.idocs == []

@@ -12,7 +12,8 @@ from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFai
 from holdfast.flows.failures import CallRefused, Unavailable, XiError
 from holdfast.flows.message import Message
 from holdfast.flows.runtime import StepFailed
-from peers.flows.sap_world import REUSES, System, flow, running_system, send_three, sent
+from peers.flows.sap_world import REUSES, System, running_system, send_three, sent
+from peers.flows.soap_world import flow
 
 WHO = "sender: {service: SHOP}, receiver: {service: 'ERP_${headers.client}'}"
 WHAT = "interface: SI_Order, namespace: 'urn:example:shop'"
@@ -33,13 +34,13 @@ def erp(process: System) -> System:
     return process
 
 
-def receiver(erp: System, more: str = "", mode: str = "") -> str:
+def receiver(erp: System, more: str = "", mode: str = "", user: str = "anna") -> str:
     url = f"{erp.url}/sap/xi/engine?type=receiver&sap-client=100&mode={mode}"
-    return f"adapter: xi, url: '{url}', {WHO}, {WHAT}, retry: {{times: 2}}{more}"
+    return f"adapter: xi, url: '{url}', auth: {{basic: {user}}}, {WHO}, {WHAT}, retry: {{times: 2}}{more}"
 
 
 async def failure(erp: System, more: str = "", mode: str = "", body: Any = ORDER, **headers: Any) -> Any:
-    with pytest.raises(StepFailed, match=r"^orders\.yaml:5: call: ") as caught:
+    with pytest.raises(StepFailed, match=r"orders\.yaml:6: call: ") as caught:
         await sent(receiver(erp, more, mode), Message(body=body, headers=headers))
     return caught.value.cause
 
@@ -142,16 +143,15 @@ async def test_sessions_are_those_of_the_flow(erp: System, reuse: str, more: str
 
 
 async def test_another_adapter_at_the_same_host_shares_the_session(erp: System) -> None:  # F19, statement 5
-    plain = f"orders: {{adapter: http, url: '{erp.url}/sap/xi/engine', accept_errors: true"  # with the same `auth`
-    both = receiver(erp, f", auth: {{basic: anna}}}}, {plain}")
-    async with flow(both, "on_exchange", "- send: erp\n- send: orders\n- send: erp") as running:
+    both = receiver(erp, f"}}\n  orders: {{adapter: http, url: '{erp.url}/sap/xi/engine', accept_errors: true")
+    async with flow(both, reuse="on_exchange", steps="- send: erp\n- send: orders\n- send: erp") as running:
         await running.process(Message(body=ORDER))
     assert (erp.authentications, erp.sessions, len(erp.messages)) == (1, 1, 2)
     assert [bool(request["cookie"]) for request in erp.requests] == [False, True, True]
 
 
 async def test_a_session_that_was_dropped_is_opened_anew_and_the_message_taken_once(erp: System) -> None:  # F7
-    async with flow(receiver(erp), "on_integration_flow") as running:
+    async with flow(receiver(erp), reuse="on_integration_flow") as running:
         await running.process(Message(body=ORDER))
         erp.tell("expire")
         await running.process(Message(body=ORDER))
@@ -236,9 +236,9 @@ async def test_what_makes_no_message_is_told_before_anything_is_sent(
 
 async def test_wrong_credentials_are_told_without_them(erp: System) -> None:
     with pytest.raises(StepFailed, match=r"call: erp answered 401$") as caught:
-        await sent(receiver(erp), Message(body=ORDER), password="wrong-one")
+        await sent(receiver(erp, user="eve"), Message(body=ORDER))
     assert isinstance(caught.value.cause, LogonFailed)
-    assert "wrong-one" not in repr(caught.value.cause)
+    assert "wrong" not in repr(caught.value.cause)
     assert erp.messages == []
 
 
