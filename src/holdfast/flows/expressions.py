@@ -200,15 +200,15 @@ def _forbidden(node: ast.AST) -> str | None:
 # -- templates
 
 
-def render(template: str, names: Mapping[str, Any], *, in_url: bool = False) -> str:
-    """Return a text with each `${expression}` put in; None is empty. `in_url` percent-encodes what is put in."""
+def render(template: str, names: Mapping[str, Any], *, in_url: bool = False, put: Callable[[str], str] = str) -> str:
+    """Return a text with each `${expression}` put in, as `put` makes it; None is empty. `in_url` percent-encodes it."""
 
     def put_in(found: re.Match[str]) -> str:
         try:
             text = as_text(evaluate(found[1], names))
         except (TypeError, ValueError, RecursionError) as exc:
             raise ExpressionError(f"{found[1]!r} is nothing that can be written as a text") from exc
-        return quote(text, safe="") if in_url else text
+        return quote(text, safe="") if in_url else put(text)
 
     return IN_TEMPLATE.sub(put_in, template)
 

@@ -124,6 +124,14 @@ class Sessions:
         kept = msgspec.structs.replace(session, tokens={**session.tokens, service: token})
         self.opened = [kept if one.id == session.id else one for one in self.opened]
 
+    def drop(self, session_id: str) -> Effect:
+        """Forget a session that its receiver does not know (any more), if it is there."""
+        session = self._by_id(session_id)
+        if session is not None:
+            self._forget(session)
+            self._prune()
+        return Effect(changed=session is not None)
+
     def lose(self, receiver: str) -> None:
         """Note that a receiver's state is gone: no call of this scope goes on there."""
         self.lost.add(receiver)

@@ -18,6 +18,7 @@ from holdfast.errors import SessionExpiredError
 from holdfast.flows import scopes
 from holdfast.flows.deployment import Deployment
 from holdfast.flows.kept import Answer, Effect, Going, Sessions
+from holdfast.flows.logons import LOGON, LoggedOn, Logon
 from holdfast.flows.nodes import Node
 from holdfast.flows.scopes import Channel, Reuse, Verdict
 from holdfast.flows.tokens import TOKEN_FROM, Protected
@@ -88,8 +89,11 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             self._trace(request, response.status_code, (), lines, deployment.salt)
             return _without_cookies(response, lines)
         send = partial(self._in_session, receiver=receiver, node=node)
+        now = deployment.manager.clock()
         if TOKEN_FROM in request.extensions:
-            return await Protected(request, receiver, node, send, deployment.manager.clock()).response()
+            return await Protected(request, receiver, node, send, now).response()
+        if LOGON in request.extensions:
+            return await LoggedOn(request, receiver, node, send, now).response()
         return await send(request)
 
     def _node(self, request: httpx2.Request, receiver: str) -> Node | None:
@@ -97,7 +101,8 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         if not self._channel.reuses:
             return None
         if self._deployment.reuse is Reuse.NONE:
-            return self._deployment.alone() if TOKEN_FROM in request.extensions else None
+            several = TOKEN_FROM in request.extensions or LOGON in request.extensions
+            return self._deployment.alone() if several else None
         return self._deployment.node(receiver)
 
     async def _in_session(self, request: httpx2.Request, receiver: str, node: Node) -> httpx2.Response:
@@ -150,9 +155,10 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         return sessions.going(call.url, call.receiver, now=self._deployment.manager.clock())
 
     async def _send(self, call: Outgoing, going: Going, salt: bytes) -> Sent:
-        user = self._user(call.credentials, salt)
+        logon: Logon | None = call.request.extensions.get(LOGON)
+        user = logon.user if logon else self._user(call.credentials, salt)
         decided = scopes.attach(self._channel, going.session, user)
-        if decided.finding is not None and call.credentials:
+        if decided.finding is not None and (logon or call.credentials):
             await self._deployment.report(decided.finding)
         headers = call.plain + (call.credentials if decided.credentials else [])
         cookies = [*call.cookies, *([header_of(going.cookies).encode("latin-1")] if going.cookies else [])]

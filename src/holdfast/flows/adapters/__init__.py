@@ -19,6 +19,7 @@ from holdfast.flows.adapters.successfactors_odata import (
     SuccessFactorsODataV4Adapter,
 )
 from holdfast.flows.adapters.successfactors_rest import SuccessFactorsRest, SuccessFactorsRestAdapter
+from holdfast.flows.adapters.successfactors_soap import SuccessFactorsSoap, SuccessFactorsSoapAdapter
 from holdfast.flows.adapters.xi.adapter import Xi, XiAdapter
 from holdfast.flows.parts import Receiver
 
@@ -35,6 +36,7 @@ AnyReceiver = (
     | SuccessFactorsODataV2
     | SuccessFactorsODataV4
     | SuccessFactorsRest
+    | SuccessFactorsSoap
     | Xi
 )
 ADAPTERS: Final[Mapping[type[Receiver], Make]] = {
@@ -49,6 +51,7 @@ ADAPTERS: Final[Mapping[type[Receiver], Make]] = {
     SuccessFactorsODataV2: SuccessFactorsODataV2Adapter,
     SuccessFactorsODataV4: SuccessFactorsODataV4Adapter,
     SuccessFactorsRest: SuccessFactorsRestAdapter,
+    SuccessFactorsSoap: SuccessFactorsSoapAdapter,
     Xi: XiAdapter,
 }
 NAMES: Final = tuple(str(settings.__struct_config__.tag) for settings in ADAPTERS)

@@ -11,6 +11,7 @@ from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFai
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.expressions import render
 from holdfast.flows.failures import CallRefused, NotCarriedOut, Unavailable
+from holdfast.flows.logons import LOGON, SESSION, Logon
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Receiver
 from holdfast.flows.scopes import Channel
@@ -25,12 +26,16 @@ OF_THE_TRANSFER: Final = frozenset(
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a receiver answered, whatever the status. `unsent`: it refused to hand out a token, and got no call."""
+    """What a receiver answered, whatever the status.
+
+    `unsent`: it refused a token or a logon, and got no call. `session`: the one that a logon of its own has opened.
+    """
 
     status: int
     headers: httpx2.Headers
     content: bytes
     unsent: bool = False
+    session: str = ""
 
     @property
     def media_type(self) -> str:
@@ -97,8 +102,11 @@ class Sending:
         content: bytes | None = None,
         *,
         token_from: str = "",
+        logon: Logon | None = None,
     ) -> Answer:
         """Send a request and return the whole answer; with a CSRF token, if `token_from` is the URL that hands it out.
+
+        With `logon`, that comes first where there is no session.
 
         Raises:
             BadInput: This is no URL, or a header that would begin another one.
@@ -110,21 +118,25 @@ class Sending:
         try:
             request = session.build_request(method, url, headers=clean(headers), content=content)
             request.extensions.update({TOKEN_FROM: token_from} if token_from else {})
+            request.extensions.update({LOGON: logon} if logon else {})
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError) as exc:
             raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
         try:
-            response = await session.send(request, stream=True)
-            try:
-                content = await self._content(response)
-                return Answer(response.status_code, response.headers, content, UNSENT in response.extensions)
-            finally:
-                await response.aclose()
+            return await self.whole(await session.send(request, stream=True))
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
             raise NotCarriedOut(f"{name} cannot be reached ({type(exc).__name__})") from exc
         except httpx2.UnsupportedProtocol as exc:
             raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
         except (httpx2.TransportError, httpx2.DecodingError) as exc:
             raise BackendUnavailable(f"{name} did not answer ({type(exc).__name__})") from exc
+
+    async def whole(self, response: httpx2.Response) -> Answer:
+        """Return an answer that has begun to come, whole. Raises BackendError: it is longer than it may be."""
+        try:
+            content, more = await self._content(response), response.extensions
+            return Answer(response.status_code, response.headers, content, UNSENT in more, more.get(SESSION, ""))
+        finally:
+            await response.aclose()
 
     def succeeded(self, answer: Answer) -> Answer:
         """Return an answer below 300; raise what any other means."""
