@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.errors import ConfigurationError
 from holdfast.flows.checking import findings
-from holdfast.flows.model import Definition, load_flow, read_flow
+from holdfast.flows.model import Definition, check_functions, load_flow, read_flow
 from holdfast.flows.scopes import Finding
 
 HEAD = """\
@@ -201,6 +201,16 @@ def test_what_a_module_does_not_tell_is_seen_when_the_flow_is_deployed(
             load_flow(tmp_path / "orders.yaml")
     else:
         assert load_flow(tmp_path / "orders.yaml").flow.name == "f"
+
+
+def test_a_module_may_be_beside_the_flow(tmp_path: Path) -> None:
+    (tmp_path / "beside_the_flow.py").write_text("def made(message): ...\nraise SystemExit")
+    (tmp_path / "orders.yaml").write_text("flow: f\nsteps: [script: beside_the_flow:made]")
+    read = load_flow(tmp_path / "orders.yaml")
+    assert str(tmp_path) not in sys.path
+    with pytest.raises(ConfigurationError, match=r"orders\.yaml:2: the module .* fails when .*: SystemExit"):
+        check_functions(read.flow, read.source)
+    sys.path.remove(str(tmp_path))
 
 
 def test_built_in_modules_are_taken_as_they_are() -> None:

@@ -1,6 +1,7 @@
 """What types alone do not say of a flow: receivers and functions that are not there, expressions that are none."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,11 +41,16 @@ def inner_steps(step: Step) -> Iterator[tuple[str, Steps]]:
 
 def check(flow: Flow, source: Source = Source()) -> Flow:  # noqa: B008 - an immutable value
     """Return the flow if it can be run; else raise WrongFlow, which names all that is wrong, by line. Runs no code."""
-    return _without(problems(flow), flow, source)
+    return _without(problems(flow, source.folder), flow, source)
 
 
 def check_functions(flow: Flow, source: Source = Source()) -> Flow:  # noqa: B008 - an immutable value
-    """Return the flow if its functions are there; else raise WrongFlow. Imports their modules."""
+    """Return the flow if its functions are there; else raise WrongFlow.
+
+    Imports their modules, which may be beside the file: its folder becomes the last of `sys.path` if there are any.
+    """
+    if source.folder is not None and any(function_of(step) for _, step in steps_of(flow)):
+        functions.importable(source.folder)
     return _without(_unusable(flow), flow, source)
 
 
@@ -64,14 +70,17 @@ def _unusable(flow: Flow) -> Iterator[Problem]:
                 yield "function", f"{path}.{step.kind}", str(exc)
 
 
-def problems(flow: Flow) -> Iterator[Problem]:
-    """Return what is wrong with a flow."""
+def problems(flow: Flow, folder: Path | None = None) -> Iterator[Problem]:
+    """Return what is wrong with a flow, whose functions may be in modules in this folder."""
     for name, receiver in flow.receivers.items():
         yield from _templates(f"receivers.{name}", msgspec.to_builtins(receiver))
         if receiver.auth.basic and receiver.auth.bearer:
             yield "auth", f"receivers.{name}.auth", "either basic or bearer, not both"
     for path, step in steps_of(flow):
-        yield from _of_step(flow, step, f"{path}.{step.kind}")
+        at, named = f"{path}.{step.kind}", function_of(step)
+        if named is not None and (text := functions.missing(named, folder)) is not None:
+            yield "function", at, text
+        yield from _of_step(flow, step, at)
 
 
 def _walk(steps: Steps, path: str) -> Iterator[tuple[str, Step]]:
@@ -93,8 +102,6 @@ def function_of(step: Step) -> str | None:
 
 
 def _of_step(flow: Flow, step: Step, at: str) -> Iterator[Problem]:
-    if (name := function_of(step)) is not None and (text := functions.missing(name)) is not None:
-        yield "function", at, text
     match step.options:
         case Call() as call:
             yield from _of_call(flow, call, at)

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ def function(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def missing(name: str) -> str | None:
-    """Return what is missing of `module:function`, None if it is there as far as its text tells. Runs no code of it."""
+def missing(name: str, folder: Path | None = None) -> str | None:
+    """Return what is missing of `module:function`, None if it is there as far as its text tells. Runs no code of it.
+
+    A module may also be in the `folder` of the flow's file.
+    """
     module, _, attribute = name.partition(":")
-    spec = _spec(module)
+    spec = _spec(module, folder)
     if spec is None:
         return f"the module {module!r} cannot be imported: it is not there"
     try:
@@ -51,22 +54,22 @@ def _absent(module: str, attribute: str) -> str:
     return f"the module {module!r} has no function {attribute!r}"
 
 
-def _spec(module: str) -> ModuleSpec | None:
+def _spec(module: str, folder: Path | None) -> ModuleSpec | None:
     """Return where a module is; `importlib.util.find_spec` would run the packages that it is in."""
     top, *below = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top) or (_found([str(folder)], top) if folder else None)
     except (ImportError, ValueError):  # of a module that is half imported, or was never imported from anywhere
         return None
     for number in range(len(below)):
         if spec is not None:
-            spec = _in_package(spec, ".".join([top, *below[: number + 1]]))
+            spec = _found(spec.submodule_search_locations or (), ".".join([top, *below[: number + 1]]))
     return spec
 
 
-def _in_package(package: ModuleSpec, name: str) -> ModuleSpec | None:
-    """Return the module of a package: the first, or, if it is a package without a text (PEP 420), all its folders."""
-    finders = [pkgutil.get_importer(folder) for folder in package.submodule_search_locations or ()]
+def _found(folders: Iterable[str], name: str) -> ModuleSpec | None:
+    """Return the first module of this name in folders, or, if it is a package without a text (PEP 420), all of it."""
+    finders = [pkgutil.get_importer(folder) for folder in folders]
     found = [spec for finder in finders if finder and (spec := finder.find_spec(name)) is not None]
     if (first := next((spec for spec in found if spec.loader is not None), None)) is not None or not found:
         return first

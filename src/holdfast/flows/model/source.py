@@ -6,6 +6,7 @@ are refused: each would make a file mean something else than what it shows.
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,11 @@ class Source(msgspec.Struct, frozen=True):
 
     file: str = ""
     lines: Mapping[str, int] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the file is in."""
+        return Path(self.file).parent if self.file else None
 
     def line(self, path: str) -> int | None:
         """Return the line of a path, or of what it is in."""
