@@ -13,9 +13,10 @@ from holdfast.config import Settings, data_folder
 from holdfast.core.events import Sink
 from holdfast.engine import Engine
 from holdfast.errors import HoldfastError
-from holdfast.flows.compose import Flows, open_flows, serving_kinds
+from holdfast.flows.compose import Flows, open_flows
 from holdfast.flows.credentials import load_credentials
 from holdfast.flows.endpoint import FlowsEndpoint
+from holdfast.flows.kinds import flow_kinds
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
@@ -70,7 +71,7 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
     guard = Guard(settings.allowed_origins, settings.allowed_hosts)
     objects = Objects()
     service = abap_service(objects)
-    kinds = (*KINDS, sticky_kind([service]), *serving_kinds())
+    kinds = (*KINDS, sticky_kind([service]), *flow_kinds())
     async with (
         _sink(counts, observed) as sink,
         open_embedded(settings, more_kinds=kinds, sink=sink, keeper=keeper) as (engine, abap),

@@ -1,6 +1,6 @@
 """Flows of files, deployed on an engine with their senders: what `holdfast serve` runs.
 
-async with open_engine(url, kinds=serving_kinds()) as engine, open_flows(["flows/*.yaml"], engine.manager) as flows:
+async with open_engine(url, kinds=flow_kinds()) as engine, open_flows(["flows/*.yaml"], engine.manager) as flows:
     …
 """
 
@@ -15,25 +15,17 @@ import anyio
 import httpx2
 import msgspec
 
-from holdfast.core.kinds import Kind
 from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import ADAPTERS, Credentials, Means, no_credentials
 from holdfast.flows.adapters import Make as MakeAdapter
 from holdfast.flows.model.read import Definition, load_flow
-from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.paths import Paths
 from holdfast.flows.runtime.deployed import DeployedFlow, deployed
 from holdfast.flows.scopes import Channel
 from holdfast.flows.senders import SENDERS, Sender, SenderMeans
-from holdfast.flows.senders.post import SENDER_KIND
 from holdfast.flows.senders.work import Work
 from holdfast.flows.transport import ReusingTransport
-
-
-def serving_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind, ...]:
-    """Return the kinds of an engine on which flows are served: those of `flow_kinds`, and that of their senders."""
-    return (*flow_kinds(transport), SENDER_KIND)
 
 
 class Flows:
@@ -71,7 +63,7 @@ async def open_flows(
 
     Args:
         files: Names of files, or patterns such as `flows/*.yaml`.
-        manager: Of an engine that was opened with `serving_kinds()`.
+        manager: Of an engine that was opened with `flow_kinds()`.
         more: For `deployed`, such as `patience` and `tell`.
     Raises:
         ConfigurationError: What is wrong, with file and line.

@@ -9,7 +9,8 @@ import httpx2
 
 from holdfast.core.ports import Store
 from holdfast.engine import Engine, open_engine
-from holdfast.flows.compose import Flows, open_flows, serving_kinds
+from holdfast.flows import flow_kinds
+from holdfast.flows.compose import Flows, open_flows
 from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.identity.static import StaticToken
 from holdfast.web.bearer import Bearer
@@ -49,7 +50,7 @@ async def served(
     engine_options = {name: more.pop(name) for name in ("clock", "keys") if name in more}
     names = [str(folder / name) for name in texts]
     async with (
-        open_engine(store, kinds=serving_kinds(), **engine_options) as engine,
+        open_engine(store, kinds=flow_kinds(), **engine_options) as engine,
         open_flows(names, engine.manager, **more) as flows,
     ):
         yield Served(flows, engine, most)
