@@ -58,7 +58,7 @@ def _spec(module: str, folder: Path | None) -> ModuleSpec | None:
     """Return where a module is; `importlib.util.find_spec` would run the packages that it is in."""
     top, *below = module.split(".")
     try:
-        spec = importlib.util.find_spec(top) or (_found([str(folder)], top) if folder else None)
+        spec = importlib.util.find_spec(top) or (_found([str(folder.resolve())], top) if folder else None)
     except (ImportError, ValueError):  # of a module that is half imported, or was never imported from anywhere
         return None
     for number in range(len(below)):
