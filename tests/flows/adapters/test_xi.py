@@ -105,6 +105,12 @@ def test_an_envelope_of_nothing_accepts_and_one_of_something_else_is_told() -> N
         came(f'<e:Envelope xmlns:e="{SOAP}"><e:Body><other/></e:Body></e:Envelope>')
 
 
+def test_what_an_engine_says_is_cut_before_it_is_told() -> None:
+    error = came(ABAP_ERROR.replace("Read timed out", "o" * 5000)).error
+    assert error is not None
+    assert (len(error.text), len(str(error.answer))) == (500, 2000)
+
+
 def test_a_fault_of_something_that_is_no_engine_stays_a_fault() -> None:
     text = (
         f'<e:Envelope xmlns:e="{SOAP}"><e:Body><e:Fault><faultcode>e:Server</faultcode></e:Fault></e:Body></e:Envelope>'
@@ -156,6 +162,7 @@ def test_what_is_written_can_be_read(payloads: list[Payload], text: str, id: uui
         payloads=payloads,
     )
     kind, content = message.written()
+    assert b"<SAP:TimeSent>1970-01-01T00:00:00Z</SAP:TimeSent>" in content
     read = came(content, kind)
     assert (read.kind, read.id, read.payloads) == ("ApplicationMessage", str(id), payloads)
 

@@ -28,6 +28,7 @@ CONTENT_TYPES: Final[dict[Version, str]] = {
     "1.2": "application/soap+xml; charset=utf-8",
 }
 XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+SAID_CHARS: Final = 500  # of a text that a receiver says, in a message of ours
 STATUS_SPEAKS: Final = {401, TURNED_AWAY, *MAYBE_DONE}  # whatever the body says, these decide what is done next
 
 
@@ -105,7 +106,8 @@ def fault_in(envelope: Envelope, name: str, status: int) -> SoapFault | None:
     else:
         return None
     said = "" if detail is None else written(detail)
-    return SoapFault(name, (code or "").strip(), (text or "").strip(), detail=said, http_status=status)
+    code, text = (code or "").strip()[:SAID_CHARS], (text or "").strip()[:SAID_CHARS]
+    return SoapFault(name, code, text, detail=said, http_status=status)
 
 
 def envelope_of(adapter: Sending, answer: Answer) -> Envelope:

@@ -47,7 +47,8 @@ class Idoc(Receiver, frozen=True, kw_only=True, tag_field="adapter", tag="idoc")
     Args:
         content_type: `application/x-sap.idoc`: one IDoc, which the receiver takes once, so that a call is repeatable.
             `text/xml`: several, and each time that they come.
-        message_id: What a message is taken once by (template), if not its delivery: an id that its sender repeats.
+        message_id: What a message is taken once by (template), if not its delivery: an id that its sender repeats. It
+            replaces what is in ARCKEY.
     """
 
     content_type: Literal["application/x-sap.idoc", "text/xml"] = ONCE

@@ -58,7 +58,8 @@ class Xi(Receiver, frozen=True, kw_only=True, tag_field="adapter", tag="xi"):
         receiver: Whom the message is for.
         interface: The service interface (template), in `namespace` (template).
         quality: `best_effort` waits for a response; the others are taken once, so that a call is repeatable.
-        queue: Of messages in order (template): at most 16 capital letters, digits, `_`, `-` and `/`.
+        queue: Of messages in order (template): at most 16 capital letters, digits, `_`, `-` and `/`. The order is that
+            in which they arrive: messages that are processed in parallel have none.
         version: Of the protocol.
         message_id: What a message is taken once by (template), if not its delivery: an id that its sender repeats.
         attachments: `${…}` that says which: a list of mappings with `name`, `content` and `type`.

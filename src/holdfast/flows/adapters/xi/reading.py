@@ -10,14 +10,13 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import BackendError
-from holdfast.flows.adapters.envelope import Element, Envelope, envelope_of, fault_in, parsed, written
+from holdfast.flows.adapters.envelope import SAID_CHARS, Element, Envelope, envelope_of, fault_in, parsed, written
 from holdfast.flows.adapters.mime import Part, parameter, parts_of
-from holdfast.flows.adapters.sending import Answer, Sending
+from holdfast.flows.adapters.sending import SHOWN_CHARS, Answer, Sending
 from holdfast.flows.adapters.xi.writing import MAIN_DOCUMENT, NAMESPACE, XLINK, Payload
 from holdfast.flows.failures import SoapFault, XiError
 
 PARAMETERS: Final = ("P1", "P2", "P3", "P4")
-SHOWN_CHARS: Final = 500
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,13 +123,13 @@ def _error(name: str, error: Element, status: int, payloads: Sequence[Payload]) 
     text = _text(error, "AdditionalText") or _text(error, "Stack").partition("\n")[0]
     return XiError(
         name,
-        category=_text(error, "Category"),
-        area="" if code is None else code.get("area") or "",
-        fault=_text(error, "Code"),
-        text=text.strip()[:SHOWN_CHARS],
+        category=_text(error, "Category")[:SAID_CHARS],
+        area="" if code is None else (code.get("area") or "")[:SAID_CHARS],
+        fault=_text(error, "Code")[:SAID_CHARS],
+        text=text.strip()[:SAID_CHARS],
         parameters=tuple(_text(error, parameter) for parameter in PARAMETERS),
         http_status=status,
-        answer=payloads[0].content.decode(errors="replace") if payloads else written(error),
+        answer=(payloads[0].content.decode(errors="replace") if payloads else written(error))[:SHOWN_CHARS],
     )
 
 
