@@ -36,6 +36,7 @@ from holdfast.flows.parts import Part, Receiver
 if TYPE_CHECKING:
     from holdfast.flows.adapters.soap_wsdl import Operation, Wsdl
 
+WEB: Final = ("http://", "https://")
 INSTALL: Final = "pip install 'holdfast[soap]'"
 
 
@@ -87,6 +88,8 @@ class SoapSending(Sending):
     def __init__(self, name: str, options: SoapReceiver, means: Means) -> None:
         super().__init__(name, options, means)
         self._soap, self._blocks = options, Blocks(options.soap_header)
+        if "://" in options.wsdl and not options.wsdl.startswith(WEB):
+            raise ConfigurationError("`wsdl` is a file, or an http or https URL")
         if not options.wsdl and (options.operation or options.service or options.port):
             raise ConfigurationError("`operation`, `service` and `port` are those of a `wsdl`, and there is none")
 
@@ -110,7 +113,8 @@ class SoapSending(Sending):
             HoldfastError: What else `send` and `read` raise.
         """
         options = self._soap
-        content = wrapped(self._body(message), self._header(message), options.version)
+        inner = self._inner(message)
+        content = wrapped(inner.body, [*inner.header, *self._header(message)], options.version)
         headers = {**self._content_headers(message), **({"Content-Encoding": "gzip"} if options.gzip else {})}
         given = chosen(options.headers, options.forward, message)
         answer = await self.send(
@@ -130,16 +134,16 @@ class SoapSending(Sending):
         url = render(self._soap.url, message.names, in_url=True)
         return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
-    def _body(self, message: Message) -> list[Element]:
+    def _inner(self, message: Message) -> Envelope:
         if not self.by_values(message):
             element = body_of(message)
             if element.tag in {f"{{{namespace}}}Envelope" for namespace in NAMESPACES.values()}:
                 raise BadInput("the body is an envelope already: give what is to stand in its body")
-            return [element]
+            return Envelope(body=(element,))
         if self.operation is None:
             hint = "Name the `operation`." if self._soap.wsdl else "Make it XML, or give the receiver a `wsdl`."
             raise BadInput("the body are values, and nothing says which operation they are for", hint=hint)
-        return list(self.operation.content(message.body or {}))
+        return self.operation.content(message.body or {})
 
     def _header(self, message: Message) -> list[Element]:
         blocks, token = self._blocks.filled(message.names), self._soap.token
@@ -161,7 +165,7 @@ class SoapSending(Sending):
     async def _loaded(self) -> "Wsdl":
         """Return the WSDL, which one adapter of a deployment loads for all."""
         options, shared = self._soap, self._means.shared
-        at = options.wsdl if "://" in options.wsdl else str(self._means.folder.absolute() / options.wsdl)
+        at = options.wsdl if options.wsdl.startswith(WEB) else str(self._means.folder.absolute() / options.wsdl)
         if ("wsdl", at) not in shared:
             reader = _reader()
             known = reader.same_host(at, options.url) and not self.channel.dynamic_user

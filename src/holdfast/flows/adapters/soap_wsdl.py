@@ -24,12 +24,12 @@ from zeep.xsd.valueobjects import CompoundValue
 
 from holdfast.errors import BackendError, BadInput, ConfigurationError, HoldfastError
 from holdfast.flows.adapters.envelope import Element, Envelope, Version, opened, written
+from holdfast.flows.adapters.soap_sending import WEB
 
 VERSIONS: Final[Mapping[type, Version]] = {Soap11Binding: "1.1", Soap12Binding: "1.2"}
 MOST_BYTES: Final = 32 * 1024 * 1024  # of a WSDL and all that it imports
 MOST_DOCUMENTS: Final = 200
 SHOWN_CHARS: Final = 200
-WEB: Final = ("http://", "https://")
 
 
 class Operation:
@@ -40,10 +40,13 @@ class Operation:
         self.answers = found.output is not None
         self._found, self._receiver = found, receiver
 
-    def content(self, values: Mapping[str, Any]) -> tuple[Element, ...]:
-        """Return what stands in the body of an envelope with these values. Raises BadInput: they do not fit."""
+    def content(self, values: Mapping[str, Any]) -> Envelope:
+        """Return what stands in an envelope with these values, those of `_soapheaders` in its header.
+
+        Raises BadInput: they do not fit.
+        """
         try:
-            return opened(self._found.create(**values).content).body
+            return opened(self._found.create(**values).content)
         except Exception as exc:
             raise BadInput(f"the body does not fit the operation {self.name!r}: {_told(exc)}") from exc
 
@@ -52,13 +55,17 @@ class Operation:
 
         An answer of a single value is that value; what its schema leaves open (`xsd:any`) stays XML, as a text.
         """
-        if envelope.payload is None:
+        payload, output = envelope.payload, self._found.output
+        if output.body is None:
             return None
+        what = f"{self._receiver} answered with something that does not fit the operation {self.name!r}"
+        named = self._found.style == "document" and not output._is_body_wrapped
+        if payload is None or (named and payload.tag != output.body.qname):
+            raise BackendError(what)
         try:
             with _nothing_left_out():
-                return plain(self._found.process_reply(envelope.payload.getroottree().getroot()))
+                return plain(self._found.process_reply(payload.getroottree().getroot()))
         except Exception as exc:
-            what = f"{self._receiver} answered with something that does not fit the operation {self.name!r}"
             raise BackendError(f"{what}: {_told(exc)}") from exc
 
 
