@@ -3,6 +3,7 @@
 * StepFailed           where it failed, and the `cause`: one of those below or of `holdfast.errors`
 * ScriptFailed         the script raised, or did not come to an end
 * LoopTooLong          a loop reached its `max` and would have gone on
+* CertificateRefused   the receiver's certificate is not trusted: nothing was sent
 * CallRefused          the receiver answered 300 or more; `answer` is what it said
   - SoapFault          it answered with a SOAP fault, which has a `fault` code, a `text` and a `detail`
   - XiError            an integration engine answered with an error of the XI protocol
@@ -108,6 +109,13 @@ class XiError(CallRefused):
         self.said = f"{text or 'no reason'} ({what or 'no code'})"
         super().__init__(f"{name} answered with an error: {self.said}", http_status=http_status, answer=answer)
         self.category, self.area, self.fault, self.text, self.parameters = category, area, fault, text, parameters
+
+
+class CertificateRefused(BackendError):
+    """Whoever answers for the receiver has a certificate that is not trusted."""
+
+    code = "certificate"
+    default_hint = "Check the receiver's certificate, and its URL; SSL_CERT_FILE names a file of authorities to trust."
 
 
 class Unavailable(BackendUnavailable):

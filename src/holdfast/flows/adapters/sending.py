@@ -1,6 +1,7 @@
 """What adapters have in common that send over HTTP: who calls, how much may come back, and what an answer means."""
 
 import base64
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final
 
@@ -10,7 +11,7 @@ import msgspec
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFailed
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.expressions import render
-from holdfast.flows.failures import CallRefused, NotCarriedOut, Unavailable
+from holdfast.flows.failures import CallRefused, CertificateRefused, NotCarriedOut, Unavailable
 from holdfast.flows.logons import LOGON, SESSION, Logon
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Receiver
@@ -124,7 +125,7 @@ class Sending:
         try:
             return await self.whole(await session.send(request, stream=True))
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as exc:
-            raise NotCarriedOut(f"{name} cannot be reached ({type(exc).__name__})") from exc
+            raise _unreached(name, exc) from exc
         except httpx2.UnsupportedProtocol as exc:
             raise BadInput(f"this message makes no request to {name} ({type(exc).__name__})") from exc
         except (httpx2.TransportError, httpx2.DecodingError) as exc:
@@ -193,6 +194,16 @@ def joined(url: str, path: str) -> str:
     if not path or path.startswith("?"):
         return url + path
     return f"{url.rstrip('/')}/{path.lstrip('/')}"
+
+
+def _unreached(name: str, exc: BaseException) -> BackendError:
+    """Return why nothing came to a receiver; that its certificate is not trusted does not change by trying again."""
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return CertificateRefused(f"the certificate of {name} is not trusted: {cause.verify_message}")
+    return NotCarriedOut(f"{name} cannot be reached ({type(exc).__name__})")
 
 
 def _retry_after(answer: Answer) -> float:
