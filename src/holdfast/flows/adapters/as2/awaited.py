@@ -18,7 +18,16 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason
 from holdfast.core.session import Session
-from holdfast.errors import BackendError, BadInput, NotFound, SessionConflict, SessionExists, SessionNotFound
+from holdfast.errors import (
+    BackendError,
+    BadInput,
+    Busy,
+    NotFound,
+    SessionConflict,
+    SessionEnded,
+    SessionExists,
+    SessionNotFound,
+)
 from holdfast.flows.adapters.as2.receipts import Expected, Receipt, authenticate, judge, read
 from holdfast.flows.failures import BadReceipt
 
@@ -26,6 +35,8 @@ AWAITED: Final = "as2"
 TOPIC: Final = "as2:receipt"
 LOOK_S: Final = 1.0  # how late a receipt may be seen that nobody could tell of
 LABEL_CHARS: Final = 60
+ENDING_S: Final = 10.0
+PAUSE_S: Final = 0.05
 log = logging.getLogger("holdfast.flows.as2")
 
 
@@ -45,16 +56,22 @@ class Awaited:
         self._alias = hashlib.sha256(f"{AWAITED}\0{message_id}".encode()).digest()
 
     async def begin(self, receiver: str, expected: Expected, within: float) -> Receipt | None:
-        """Expect a receipt for so many seconds; return the one that says that the message was processed before."""
+        """Expect a receipt for so many seconds; return the one that says that the message was processed before.
+
+        Raises Busy while what was expected before is still being ended.
+        """
         content = msgspec.to_builtins(Awaiting(receiver=receiver, expected=expected), builtin_types=(bytes,))
         label = f"{receiver} {self._message_id}"[:LABEL_CHARS]
-        while True:
-            with suppress(SessionExists):
-                clocks = Clocks(absolute=within)
-                await self._manager.open(AWAITED, content, alias=self._alias, label=label, clocks=clocks)
-                return None
-            with suppress(SessionNotFound, SessionConflict):
-                return await self._again(content)
+        with anyio.move_on_after(ENDING_S):
+            while True:
+                with suppress(SessionExists):
+                    clocks = Clocks(absolute=within)
+                    await self._manager.open(AWAITED, content, alias=self._alias, label=label, clocks=clocks)
+                    return None
+                with suppress(SessionNotFound, SessionConflict, SessionEnded):
+                    return await self._again(content)
+                await anyio.sleep(PAUSE_S)
+        raise Busy(f"what was expected for {self._message_id} before is still being ended")
 
     async def _again(self, content: dict[str, object]) -> Receipt | None:
         session, there = await self._stored()
@@ -95,7 +112,7 @@ class Awaited:
 
     async def wait(self, seconds: float) -> Receipt:
         """Return the receipt once it is there. Raises BadReceipt if that takes longer."""
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds), suppress(SessionNotFound):
             async with self._manager.store.channel.subscribe(TOPIC) as news:
                 while True:
                     _, there = await self._stored()
