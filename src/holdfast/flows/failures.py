@@ -13,6 +13,8 @@
   - NotCarriedOut      nothing has: the call may be sent again
 """
 
+from typing import Any
+
 from holdfast.errors import BackendError, BackendUnavailable, HoldfastError
 
 
@@ -50,6 +52,11 @@ class CallRefused(BackendError):
         super().__init__(message)
         self.http_status, self.answer = http_status, answer
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a step `try` tells of it in `properties.error`, besides code and text."""
+        return {"http_status": self.http_status, "answer": self.answer}
+
 
 class SoapFault(CallRefused):
     """A receiver answered with a SOAP fault: the local part of its code is `fault`, `detail` is XML, `answer` too."""
@@ -60,6 +67,11 @@ class SoapFault(CallRefused):
         self.said = f"{text or 'no reason'} ({fault or 'no code'})"
         super().__init__(f"{name} answered with a fault: {self.said}", http_status=http_status, answer=detail)
         self.fault, self.text, self.detail = fault.rpartition(":")[2], text, detail
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same, with what the fault says."""
+        return {**super().facts, "faultcode": self.fault, "faultstring": self.text}
 
 
 class DispositionRefused(BackendError):

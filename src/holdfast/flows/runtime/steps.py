@@ -14,7 +14,7 @@ from holdfast.errors import BadInput, HoldfastError
 from holdfast.flows.adapters import Adapter
 from holdfast.flows.deployment import Deployment
 from holdfast.flows.expressions import evaluate, filled
-from holdfast.flows.failures import LoopTooLong, StepFailed
+from holdfast.flows.failures import CallRefused, LoopTooLong, StepFailed
 from holdfast.flows.message import Message
 from holdfast.flows.model.flow import Loop, Modify, Multicast, Router, Script, Split, Steps, Try
 from holdfast.flows.model.source import Source
@@ -212,4 +212,5 @@ class Processing:
             return await self.run(options.do, f"{path}.do", message)
         except StepFailed as exc:
             error = {"code": exc.cause.code, "text": str(exc.cause), "place": exc.place, "step": exc.kind}
-            return await self.run(options.on_error, f"{path}.on_error", before.changed(properties={"error": error}))
+            told = {**error, **(exc.cause.facts if isinstance(exc.cause, CallRefused) else {})}
+            return await self.run(options.on_error, f"{path}.on_error", before.changed(properties={"error": told}))
