@@ -4,7 +4,6 @@ A node whose worker has not shown itself for half a minute is closed by any keep
 into the log as failed. So is what a worker could not say any more when it ended by itself.
 """
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from holdfast.core.duty import Duty
 from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import Reason, Record
+from holdfast.core.model import Reason, Record, State
 from holdfast.core.session import Session
 from holdfast.flows.monitoring.entries import Entry, died
 from holdfast.flows.monitoring.folding import Batch, folded
@@ -79,10 +78,13 @@ async def going(manager: Manager, record: Record) -> list[Entry]:
     return folded(batches)
 
 
-async def journals(manager: Manager) -> AsyncIterator[Record]:
-    """Yield the nodes of all workers' journals."""
+async def running(manager: Manager, flow: str = "") -> list[Entry]:
+    """Return the messages that workers are at, as far as it is written down; of one flow, or of all."""
+    found: list[Entry] = []
     async for record in manager.each("kind", JOURNAL):
-        yield record
+        if flow in ("", record.label) and record.state is State.LIVE:
+            found += await going(manager, record)
+    return found
 
 
 async def _close(duty: Duty) -> None:
