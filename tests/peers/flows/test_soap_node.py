@@ -95,6 +95,12 @@ async def test_a_fault_is_an_error_of_its_own(erp: Receiver) -> None:
     await failed(receiver(erp, "wsdl: orders.wsdl, operation: Place"), {"id": "refused"}, SoapFault, text)
 
 
+async def test_a_fault_of_the_newer_form_is_read_in_an_older_envelope_too(erp: Receiver) -> None:
+    # what this service says of its own errors, here of a SOAPAction that it does not know
+    text = r"erp answered with a fault: TypeError: .* \(InternalServerError\)"
+    await failed(receiver(erp, "action: urn:unknown"), COUNT, SoapFault, text)
+
+
 @pytest.mark.parametrize("digest", [False, True])
 async def test_a_username_token_says_who_calls_in_every_envelope(erp: Receiver, digest: bool) -> None:
     # OASIS UsernameToken Profile 1.1.1 §3.1, judged by the service

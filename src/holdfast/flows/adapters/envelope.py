@@ -93,21 +93,22 @@ def opened(root: Element) -> Envelope:
 
 
 def fault_in(envelope: Envelope, name: str, status: int) -> SoapFault | None:
-    """Return the fault that the receiver `name` has put into an envelope, if there is one."""
+    """Return the fault that the receiver `name` has put into an envelope, if there is one.
+
+    There are servers that write one of SOAP 1.2 into an envelope of 1.1: it is read by what it holds.
+    """
     found = envelope.payload
-    if found is None:
+    namespace = next(
+        (each for each in NAMESPACES.values() if found is not None and found.tag == f"{{{each}}}Fault"), None
+    )
+    if found is None or namespace is None:
         return None
-    if found.tag == f"{{{NAMESPACES['1.1']}}}Fault":
-        code, text, detail = found.findtext("faultcode"), found.findtext("faultstring"), found.find("detail")
-    elif found.tag == f"{{{(of := NAMESPACES['1.2'])}}}Fault":
-        inner = found.findtext(f"{{{of}}}Code/{{{of}}}Subcode/{{{of}}}Value")
-        code = inner or found.findtext(f"{{{of}}}Code/{{{of}}}Value")
-        text, detail = _reason(found, of), found.find(f"{{{of}}}Detail")
-    else:
-        return None
+    of = f"{{{namespace}}}"
+    newer = found.findtext(f"{of}Code/{of}Subcode/{of}Value") or found.findtext(f"{of}Code/{of}Value")
+    code, text = found.findtext("faultcode") or newer or "", found.findtext("faultstring") or _reason(found, of) or ""
+    detail = next((part for part in found if part.tag in ("detail", f"{of}Detail")), None)
     said = "" if detail is None else written(detail)
-    code, text = (code or "").strip()[:SAID_CHARS], (text or "").strip()[:SAID_CHARS]
-    return SoapFault(name, code, text, detail=said, http_status=status)
+    return SoapFault(name, code.strip(), text.strip(), detail=said, http_status=status)
 
 
 def envelope_of(adapter: Sending, answer: Answer) -> Envelope:
@@ -148,6 +149,6 @@ def read(adapter: Sending, answer: Answer) -> Envelope:
 
 def _reason(fault: Element, of: str) -> str | None:
     """Return why in English, if it is told in English, else in the first language."""
-    texts = fault.findall(f"{{{of}}}Reason/{{{of}}}Text")
+    texts = fault.findall(f"{of}Reason/{of}Text")
     english = [text for text in texts if (text.get(XML_LANG) or "").lower().startswith("en")]
     return next((text.text for text in [*english, *texts]), None)
