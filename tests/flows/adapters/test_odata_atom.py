@@ -16,9 +16,11 @@ ENTRY = f"""<entry {HEAD} m:etag='W/"1"'><id>http://erp/Orders('1')</id><categor
 <link rel="{DATA}/related/Customer" href="c"><m:inline><entry><content><m:properties><d:Name>Anna</d:Name>
 </m:properties></content></entry></m:inline></link><link rel="{DATA}/related/Payer" href="p"><m:inline/></link>
 <content type="application/xml"><m:properties><d:ID>1</d:ID><d:Count m:type="Edm.Int32">7</d:Count>
-<d:Big m:type="Edm.Int64">8</d:Big><d:Price m:type="Edm.Decimal">1.50</d:Price><d:Done m:type="Edm.Boolean">true</d:Done>
+<d:Big m:type="Edm.Int64">8</d:Big><d:Price m:type="Edm.Decimal">1.50</d:Price>
+<d:Done m:type="Edm.Boolean">true</d:Done>
 <d:Weight m:type="Edm.Double">0.5</d:Weight><d:Due m:type="Edm.DateTime" m:null="true"/><d:Note/>
-<d:At m:type="SHOP.Place"><d:Town>Ulm</d:Town></d:At><d:Nowhere m:type="SHOP.Place"/></m:properties></content></entry>"""
+<d:At m:type="SHOP.Place"><d:Town>Ulm</d:Town></d:At><d:Nowhere m:type="SHOP.Place"/>
+</m:properties></content></entry>"""
 MEDIA = f"<entry {HEAD}><content type='image/png' src='x'/><m:properties><d:ID>1</d:ID></m:properties></entry>"
 
 texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"], exclude_characters="\ufffe\uffff"))
@@ -33,8 +35,18 @@ def test_an_entry_holds_what_the_json_of_the_service_would() -> None:
     assert page.etag == 'W/"1"'
     assert page.body == {
         "__metadata": {"uri": "http://erp/Orders('1')", "type": "SHOP.Order", "etag": 'W/"1"'},
-        **{"ID": "1", "Count": 7, "Big": "8", "Price": "1.50", "Done": True, "Weight": 0.5, "Due": None, "Note": ""},
-        **{"At": {"Town": "Ulm"}, "Nowhere": {}, "Customer": {"__metadata": {}, "Name": "Anna"}, "Payer": None},
+        "ID": "1",
+        "Count": 7,
+        "Big": "8",
+        "Price": "1.50",
+        "Done": True,
+        "Weight": 0.5,
+        "Due": None,
+        "Note": "",
+        "At": {"Town": "Ulm"},
+        "Nowhere": {},
+        "Customer": {"__metadata": {}, "Name": "Anna"},
+        "Payer": None,
     }
 
 
@@ -83,7 +95,10 @@ def test_entities_go_out_with_their_type_and_those_that_belong_to_them() -> None
     page = Atom().read(Atom().write({**body, "Items": [{"Pos": 1}], "More": {"results": []}}))
     assert page.body == {
         "__metadata": {"type": "SHOP.Order"},
-        **{"ID": "1", "Done": "false", "Items": {"results": [{"__metadata": {}, "Pos": "1"}]}, "More": {"results": []}},
+        "ID": "1",
+        "Done": "false",
+        "Items": {"results": [{"__metadata": {}, "Pos": "1"}]},
+        "More": {"results": []},
     }
 
 

@@ -1,8 +1,8 @@
 """What the adapters for OData have in common: one operation on a resource, a page after the other, and CSRF tokens.
 
 The modules of the versions say which operations there are and how bodies look. Requests are made here and not by
-pyodata (V2) because that is synchronous, asks for `$metadata` before anything else, knows neither Atom nor `If-Match`
-for each call, and wants a `requests` session, whose cookies would not be those of the flow's scope.
+pyodata, which knows V2 alone: it makes them from `$metadata` only, so every worker would fetch and keep that of every
+service, and it has no Atom, no `If-Match` and no tokens. The tests have it as a client of the same service.
 """
 
 import re

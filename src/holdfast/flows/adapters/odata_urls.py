@@ -42,8 +42,13 @@ def option(template: str, names: Names) -> str:
 
 
 def key(template: Any, names: Names) -> str:
-    """Return the key that stands behind an entity set: of one value, or of several by name."""
+    """Return the key that stands behind an entity set: of one value, or of several by name.
+
+    Raises BadInput if a value is missing: without its key, a set would be meant.
+    """
     value = filled(template, names)
+    if value in (None, {}) or (isinstance(value, dict) and None in value.values()):
+        raise BadInput("there is no key, or only a part of it")
     return f"({arguments(value) if isinstance(value, dict) else literal(value)})"
 
 
