@@ -22,3 +22,8 @@ async def wait(message: Message) -> None:
 def fail(message: Message) -> None:
     """Raise, with something in the text that nobody should see."""
     raise ValueError("the password is hunter2")
+
+
+async def linger(message: Message) -> None:
+    """Take as long as the message says."""
+    await anyio.sleep(float(message.headers.get("x-seconds", "0.5")))
