@@ -174,11 +174,12 @@ def _check_key(signer: asn1.SignerInfo, data: bytes, certificate: x509.Certifica
 
 
 def _salt(algorithm: asn1.KeyAlgorithm, how: Hash) -> int:
-    """Return how long the salt of PSS is, if the padding is made with the same hash as the digest."""
-    found = algorithm.parameters
-    if not isinstance(found, asn1.Padding) or found.hash is None or found.mask is None:
-        raise NotVerified("its padding is made with another hash")
-    if (found.hash.oid, found.mask.oid, found.mask.parameters.oid) != (how.oid, asn1.MGF1, how.oid):
+    """Return how long the salt of PSS is, if the padding is made with the hash of the digest (RFC 4055 §3.1)."""
+    found, sha1 = algorithm.parameters, HASHES["sha1"].oid
+    if not isinstance(found, asn1.Padding):
+        raise NotVerified("its padding is malformed")
+    mask = found.mask or asn1.MaskGeneration(oid=asn1.MGF1, parameters=asn1.Hash(oid=sha1))
+    if (found.hash.oid if found.hash else sha1, mask.oid, mask.parameters.oid) != (how.oid, asn1.MGF1, how.oid):
         raise NotVerified("its padding is made with another hash")
     salt = DEFAULT_SALT if found.salt is None else found.salt
     if not 0 <= salt <= MOST_SALT or found.trailer not in (None, 1):
