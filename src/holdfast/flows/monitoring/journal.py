@@ -86,10 +86,10 @@ class Journal:
 
     async def end(self, recording: Recording, outcome: Outcome, error: BaseException | None = None) -> None:
         """Note the end of a run. One that has failed is in the log when this returns, unless the store is away."""
-        entry = recording.ended(outcome, self._manager.clock(), error)
         if not (self._keeping == "all" or recording.known or (self._keeping == "errors" and outcome == "failed")):
             self.withdraw(recording)
             return
+        entry = recording.ended(outcome, self._manager.clock(), error)
         if len(self._ended) >= MOST_WAITING:
             self._give_up(*self._ended.pop(0))
         self._ended.append((recording, entry))
