@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from flows.adapters.wire import answering, called, http
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.flows.adapters import ADAPTERS, Means
 from holdfast.flows.adapters.envelope import parsed
@@ -69,6 +70,22 @@ def test_what_is_no_idoc_is_told_before_anything_is_sent(text: str, said: str) -
 
 def test_several_idocs_are_one_document_where_each_is_taken_each_time() -> None:
     assert len(control_records(moved(parsed(f"<ORDERS05>{IDOC}{IDOC}</ORDERS05>"), ""))) == 2
+
+
+async def test_the_id_stands_in_its_place_whatever_was_there() -> None:
+    old = CONTROL.replace("</EDI_DC40>", "<ARCKEY>old</ARCKEY><SERIAL>1</SERIAL></EDI_DC40>")
+    async with answering(http(202)) as erp:
+        for control in (CONTROL, old):
+            await called(f"adapter: idoc, url: '{erp.url}'", f"<ORDERS05><IDOC>{control}</IDOC></ORDERS05>")
+        assert {request.headers["content-type"] for request in erp.requests} == {
+            "application/x-sap.idoc; charset=utf-8"
+        }
+        first, second = (parsed(request.body).find(".//{*}EDI_DC40") for request in erp.requests)
+    assert first is not None
+    assert second is not None
+    assert [etree.QName(field).localname for field in first] == ["IDOCTYP", "MESTYP", "ARCKEY"]
+    assert [etree.QName(field).localname for field in second] == ["IDOCTYP", "MESTYP", "ARCKEY", "SERIAL"]
+    assert (second.findtext("{*}ARCKEY") or "").startswith("urn:sap.com:msgid=")
 
 
 @pytest.mark.parametrize(

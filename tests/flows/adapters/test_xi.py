@@ -4,6 +4,7 @@ The answers have the shape of those that S/4HANA, Process Orchestration 7.5 and 
 github.com/rsugio/karlutka.
 """
 
+import re
 import uuid
 
 import httpx2
@@ -11,20 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.adapters.wire import answering, called, http
 from holdfast.engine import open_engine
-from holdfast.errors import BackendError, ConfigurationError
+from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
 from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Means
 from holdfast.flows.adapters.http import Http
+from holdfast.flows.adapters.mime import multipart
 from holdfast.flows.adapters.sending import Answer, Sending
 from holdfast.flows.adapters.xi.adapter import Component, Xi, XiAdapter
 from holdfast.flows.adapters.xi.reading import Incoming, incoming
 from holdfast.flows.adapters.xi.writing import Address, Outgoing, Payload
-from holdfast.flows.failures import CallRefused
+from holdfast.flows.failures import CallRefused, SoapFault, Unavailable
 from holdfast.flows.message import Message
 from holdfast.flows.model import read_flow
-from holdfast.flows.runtime import deployed
+from holdfast.flows.runtime import StepFailed, deployed
 
+WHO = "sender: {service: SHOP}, receiver: {service: ERP}, interface: I, namespace: n"
 ERP = Sending("erp", Http(url="http://erp"), Means())
 XML = "text/xml; charset=utf-8"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -177,6 +181,63 @@ def test_any_answer_is_read_or_told(content: bytes, kind: str, status: int) -> N
             continue
 
 
+def permanent(category: str = "permanent") -> str:
+    """Return an acknowledgement of a failure that does not say which."""
+    ack = f"<x:Ack><x:Status>Error</x:Status><x:Category>{category}</x:Category></x:Ack>"
+    main = "<x:Main><x:MessageClass>SystemAck</x:MessageClass></x:Main>"
+    return f"<e:Envelope xmlns:e='{SOAP}' xmlns:x='{XI}'><e:Header>{main}{ack}</e:Header><e:Body/></e:Envelope>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said", "times"),
+    [
+        (http(200, permanent()), CallRefused, "erp answered 200: SystemAck", 1),
+        (http(200, permanent("transient")), Unavailable, "cannot take the message now: no reason", 3),
+        (http(500, PO_ACK.replace(OURS, "")), CallRefused, "erp answered 500: SystemAck", 1),
+        (http(503, STACK_FAULT), Unavailable, r"erp answered 503: No receiver found \(XIProtocol", 3),
+        (
+            http(500, STACK_FAULT.replace("SAP:Error", "SAP:Other")),
+            SoapFault,
+            r"a fault: Server Error \(soap:Client",
+            1,
+        ),
+        (b"", BackendUnavailable, "erp did not answer", 3),
+    ],
+)
+async def test_an_answer_that_does_not_accept_is_an_error(
+    answer: bytes, error: type[BackendError], said: str, times: int
+) -> None:
+    async with answering(answer) as erp:
+        with pytest.raises(StepFailed, match=said) as caught:
+            await called(f"adapter: xi, url: '{erp.url}', {WHO}", "<order/>")
+        assert isinstance(caught.value.cause, error)
+        assert len(erp.requests) == times
+        assert len({re.search(b"MessageId>([^<]*)", request.body)[1] for request in erp.requests}) == 1  # type: ignore[index]
+
+
+async def test_a_response_is_what_it_says_it_is_or_told() -> None:
+    root = CI_ROOT.replace(f"<xi:RefToMessageId>{OURS}</xi:RefToMessageId>", "")
+    for content, body in ((b'{"n": 1}', {"n": 1}), (b"{", None)):
+        kinds = (("7-9@cxf", "application/json", content), ("root.message@cxf", "text/xml", root.encode()))
+        parts = [({"Content-ID": f"<{cid}>", "Content-Type": kind}, part) for cid, kind, part in kinds]
+        async with answering(http(200, multipart(parts, "uuid:26"), CI_TYPE)) as erp:
+            receiver = f"adapter: xi, url: '{erp.url}', {WHO}, quality: best_effort"
+            if body is not None:
+                assert (await called(receiver, "<order/>")).body == body
+                continue
+            with pytest.raises(StepFailed, match="erp answered with something else than it says"):
+                await called(receiver, "<order/>")
+
+
+async def test_an_order_without_a_declaration_of_its_own_goes_out_in_utf_8() -> None:
+    async with answering(http(202)) as erp:
+        await called(f"adapter: xi, url: '{erp.url}', {WHO}", "<?xml version='1.0' encoding='ISO-8859-1'?><a>ä</a>")
+        (request,) = erp.requests
+    assert "<?xml version='1.0' encoding='utf-8'?><a>ä</a>".encode() in request.body
+    assert request.headers["soapaction"] == '""'
+    assert "authorization" not in request.headers
+
+
 def adapter(**more: object) -> XiAdapter:
     who = Component(service="A")
     options = Xi(url="http://erp", sender=who, receiver=who, interface="I", namespace="n", **more)  # type: ignore[arg-type]
@@ -187,9 +248,6 @@ def test_a_call_is_repeatable_where_the_engine_takes_a_message_once() -> None:  
     qualities = [{}, {"quality": "exactly_once_in_order", "queue": "Q"}, {"quality": "best_effort"}]
     assert [adapter(**more).repeatable(Message()) for more in qualities] == [True, True, False]
     assert not adapter(stateful=True).repeatable(Message())
-
-
-WHO = "sender: {service: SHOP}, receiver: {service: ERP}, interface: I, namespace: n"
 
 
 @pytest.mark.parametrize(
