@@ -4,6 +4,7 @@ A node whose worker has not shown itself for half a minute is closed by any keep
 into the log as failed. So is what a worker could not say any more when it ended by itself.
 """
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -78,11 +79,18 @@ async def going(manager: Manager, record: Record) -> list[Entry]:
     return folded(batches)
 
 
+async def journals(manager: Manager) -> AsyncIterator[Record]:
+    """Yield the nodes of all workers' journals; their label is the flow."""
+    async for record in manager.each("kind", JOURNAL):
+        if record.state is State.LIVE:
+            yield record
+
+
 async def running(manager: Manager, flow: str = "") -> list[Entry]:
     """Return the messages that workers are at, as far as it is written down; of one flow, or of all."""
     found: list[Entry] = []
-    async for record in manager.each("kind", JOURNAL):
-        if flow in ("", record.label) and record.state is State.LIVE:
+    async for record in journals(manager):
+        if flow in ("", record.label):
             found += await going(manager, record)
     return found
 

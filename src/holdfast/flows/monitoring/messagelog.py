@@ -94,7 +94,9 @@ class MessageLog:
     async def write(self, entries: Iterable[Entry], known: Collection[str] = ()) -> None:
         """Write how runs ended; `known` are the ids of messages that may be in the log. It may be done twice."""
         entries = list(entries)
-        alone = [entry.outcome == "failed" or entry.id in known for entry in entries]
+        flows = {entry.flow for entry in entries if entry.id in known}
+        looked_for = {flow for flow in flows if await self._pages.some(flow)}  # in most flows nothing has failed
+        alone = [entry.outcome == "failed" or (entry.id in known and entry.flow in looked_for) for entry in entries]
         await every(self._pages.settle, [entry for entry, by_itself in zip(entries, alone, strict=True) if by_itself])
         await self._pages.share(entry for entry, by_itself in zip(entries, alone, strict=True) if not by_itself)
 

@@ -56,6 +56,10 @@ class Pages:
         except SessionNotFound:
             return None
 
+    async def some(self, flow: str) -> bool:
+        """Say whether any message of the flow has a page of its own."""
+        return bool(await self._manager.store.sessions.find("client", _client(flow, failed=True), count=1))
+
     async def settle(self, entry: Entry) -> None:
         """Write what has become known of a message to its own page, which is made if it has failed."""
         while True:
@@ -103,7 +107,7 @@ class Pages:
                 named=False,
                 alias=alias,
                 key=_key(manager.clock()),
-                client=f"{flow}/{'failed' if failed else 'done'}",
+                client=_client(flow, failed=failed),
                 label=label,
                 clocks=Clocks(absolute=kept.failed_for if failed else kept.done_for),
                 limits=Limits(per_client=kept.failed_pages if failed else kept.done_pages, policy=Policy.OLDEST),
@@ -155,6 +159,11 @@ def _packed(encoded: Iterable[bytes], room: int) -> Iterator[list[bytes]]:
 
 def _alias(flow: str, message: str) -> bytes:
     return hashlib.sha256(f"{PAGE}\0{flow}\0{message}".encode()).digest()
+
+
+def _client(flow: str, *, failed: bool) -> str:
+    """Return among which pages the oldest gives way."""
+    return f"{flow}/{'failed' if failed else 'done'}"
 
 
 def _key(now: float) -> bytes:
