@@ -44,7 +44,7 @@ def decoded(content: bytes, content_type: str) -> Any:
     if kind == JSON or kind.endswith("+json"):
         try:
             return msgspec.json.decode(content) if content else None
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, RecursionError) as exc:
             raise ValueError("this is not the JSON it says it is") from exc
     if kind.startswith("text/") or kind in TEXTS:
         return _text_of(content, content_type)
