@@ -1,8 +1,9 @@
 """An OData V2 service of a SAP Gateway, as a process of its own: python odata_v2_service.py, which prints its port
 
 Sessions are those of `sap_system`; changes need the CSRF token of the session. Roots are `/sap/opu/odata/sap/SHOP;v=2/`
-(`sap-client=100` or 403) and `/odata/v2/`, where there is `/upsert` besides. `sap-mode=…` in a URL says how it
-misbehaves, as in `sap_system`; `POST /admin/…` takes `stats`, `reset`, `expire`, `release` and, with a value,
+(403 without `sap-client=100` in the query or a header) and `/odata/v2/`, where there is `/upsert` besides.
+`sap-mode=…` in a URL says how it misbehaves, as in `sap_system`; `POST /admin/…` takes `stats`, `reset`, `expire`,
+`release`, `tokens` (forgets them) and, with a value,
 
 | page | rows of a page |
 |---|---|
@@ -103,7 +104,8 @@ class Handler(sap_system.Handler):
         """Return the answer, and further headers of it."""
         try:
             root = next((root for root in ROOTS if f"{path}/".startswith(root)), "")
-            if not root or (root == ROOTS[0] and options.get("sap-client") != "100"):
+            client = options.get("sap-client", self.headers["sap-client"])
+            if not root or (root == ROOTS[0] and client != "100"):
                 raise Refusal(403, "/IWFND/MED/170", "No service found")
             token = self.token(self.session(cookie))
             request = Request(self, root, unquote(path.removeprefix(root)), options, body)
