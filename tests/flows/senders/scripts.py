@@ -27,3 +27,17 @@ def fail(message: Message) -> None:
 async def linger(message: Message) -> None:
     """Take as long as the message says."""
     await anyio.sleep(float(message.headers.get("x-seconds", "0.5")))
+
+
+async def stop_at_c(message: Message) -> None:
+    """Note the message, and stay if it is the third."""
+    seen.append(message)
+    if message.body["id"] == "c":
+        await gates["here"].wait()
+
+
+def fail_at_a(message: Message) -> None:
+    """Note the message, and fail if it is the first."""
+    seen.append(message)
+    if message.body["id"] == "a":
+        raise ValueError("not this one")

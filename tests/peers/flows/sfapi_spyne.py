@@ -7,6 +7,7 @@ Spyne reads and writes the envelopes; the service keeps sessions, and knows the 
 |---|---|
 | `plain` | sets no cookie: nobody knows a session afterwards |
 | `cut`, `busy` | cuts the connection after an operation; answers it with 503 |
+| `hang` | answers an operation after 3 s |
 | `html`, `empty`, `other`, `long` | answers it with a page, nothing, another operation's result, far too much |
 | `busy_login`, `no_id` | answers the logon with 503; with no session |
 | `drop` | drops the session before every second page of a query |
@@ -34,6 +35,7 @@ from spyne.server.wsgi import WsgiApplication
 NAMESPACE = "urn:sfobject.sfapi.successfactors.com"
 IDLE_S = 600.0
 USERS = 450
+HANG_S = 3.0
 CONDITION = re.compile(r"(\w+) *(<=|>=|=|<|>) *'([^']*)'")
 
 
@@ -263,6 +265,8 @@ def front(environ: Environ, start: Start) -> Iterable[bytes]:
     cookie = [("Set-Cookie", f"JSESSIONID={session[0]}; Path=/; HttpOnly")] if session and mode != "plain" else []
     if operation == "login":
         return say(start, status, content, [*headers, *cookie])
+    if mode == "hang":
+        time.sleep(HANG_S)
     if mode == "cut":
         environ["peer.socket"].shutdown(socket.SHUT_RDWR)
         return []

@@ -91,7 +91,7 @@ async def test_xml_can_be_sent_one_way_without_a_wsdl(erp: Receiver) -> None:
 
 
 async def test_a_fault_is_an_error_of_its_own(erp: Receiver) -> None:
-    text = r"orders\.yaml:6: call: erp answered with a fault: no such plant \(soap:Client\.NoPlant\)"
+    text = r"orders\.yaml:5: call: erp answered with a fault: no such plant \(soap:Client\.NoPlant\)"
     await failed(receiver(erp, "wsdl: orders.wsdl, operation: Place"), {"id": "refused"}, SoapFault, text)
 
 

@@ -55,7 +55,7 @@ async def test_a_message_that_is_sent_again_later_is_taken_once(erp: Receiver) -
     # F17: first every try fails, and then the message is resent
     message = Message(id="order-7", body=NOTICE)
     async with flow(receiver(erp, query="?mode=cut")) as running:
-        with pytest.raises(StepFailed, match=r"orders\.yaml:6: call: erp did not answer") as caught:
+        with pytest.raises(StepFailed, match=r"orders\.yaml:5: call: erp did not answer") as caught:
             await running.process(message)
         assert isinstance(caught.value.cause, BackendUnavailable)
     async with flow(receiver(erp)) as running:
@@ -110,7 +110,7 @@ async def test_a_wsdl_says_what_a_one_way_operation_looks_like(erp: Receiver) ->
 
 
 async def test_an_operation_that_answers_is_refused_when_the_flow_is_deployed(erp: Receiver) -> None:
-    with pytest.raises(ConfigurationError, match=r"orders\.yaml:4: the operation 'Ask' answers, but SAP RM is for one"):
+    with pytest.raises(ConfigurationError, match=r"orders\.yaml:3: the operation 'Ask' answers, but SAP RM is for one"):
         await called(receiver(erp, f", wsdl: '{erp.url}/rm?wsdl', operation: Ask"), {"text": "?"})
     assert erp.tell()["requests"] == []
 

@@ -46,7 +46,7 @@ def by_wsdl(erp: Receiver, operation: str, more: str = "", *, version: str = "1.
 
 async def failed(receiver: str, body: Any, error: type[HoldfastError], text: str) -> HoldfastError:
     """Return why a call failed; the flow's file and line are told with it."""
-    with pytest.raises(StepFailed, match=rf"orders\.yaml:6: call: .*{text}") as caught:
+    with pytest.raises(StepFailed, match=rf"orders\.yaml:5: call: .*{text}") as caught:
         await called(receiver, body)
     assert isinstance(caught.value.cause, error)
     return caught.value.cause
@@ -175,7 +175,7 @@ async def test_values_that_do_not_fit_are_told_and_nothing_is_sent(erp: Receiver
 
 async def test_an_operation_that_is_not_there_is_told_with_those_that_are(erp: Receiver) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"orders\.yaml:4: .*no operation 'Plaice'; there are: Count, Place, Ref"
+        ConfigurationError, match=r"orders\.yaml:3: .*no operation 'Plaice'; there are: Count, Place, Ref"
     ):
         await called(by_wsdl(erp, "Plaice"), {})
     assert erp.tell()["requests"] == []
@@ -184,7 +184,7 @@ async def test_an_operation_that_is_not_there_is_told_with_those_that_are(erp: R
 async def test_a_step_names_the_operation_and_the_wsdl_is_loaded_once(erp: Receiver) -> None:
     receiver = by_xml(erp, f", wsdl: '{erp.url}/soap11?wsdl'")
     steps = "- call: {receiver: erp, operation: Place}\n- send: {receiver: erp, operation: Refuse}"
-    with pytest.raises(StepFailed, match=r"orders\.yaml:7: send: the body does not fit the operation 'Refuse'"):
+    with pytest.raises(StepFailed, match=r"orders\.yaml:6: send: the body does not fit the operation 'Refuse'"):
         await called(receiver, ORDER, steps=steps)
     assert len(erp.tell()["orders"]) == 1
     assert erp.tell()["wsdls"] == 1

@@ -38,10 +38,7 @@ class Timing(Part, frozen=True, kw_only=True):
     def due_after(self, now: float) -> float:
         """Return the first due instant after `now`; both are Unix seconds."""
         if self.every:
-            found = EVERY.fullmatch(self.every)
-            if found is None:
-                raise ValueError(f"{self.every!r} is no time such as 30s, 5m, 1h or 1d")
-            span = int(found[1]) * SECONDS[found[2]]
+            span = seconds_in(self.every)
             return (math.floor(now / span) + 1) * float(span)
         try:
             zone = UTC if self.zone == "UTC" else ZoneInfo(self.zone)  # the first needs no data base of zones
@@ -51,3 +48,11 @@ class Timing(Part, frozen=True, kw_only=True):
             return next(CronSim(self.cron, datetime.fromtimestamp(now, zone))).timestamp()
         except (CronSimError, StopIteration) as exc:
             raise ValueError(f"{self.cron!r} is no cron expression that is ever due: {exc}".rstrip(": ")) from exc
+
+
+def seconds_in(text: str) -> int:
+    """Return the seconds of a span such as `30s`, `5m`, `1h` or `1d`, or raise ValueError."""
+    found = EVERY.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no time such as 30s, 5m, 1h or 1d")
+    return int(found[1]) * SECONDS[found[2]]
