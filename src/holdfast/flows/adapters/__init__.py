@@ -20,7 +20,7 @@ from holdfast.flows.adapters.successfactors_odata import (
 )
 from holdfast.flows.adapters.successfactors_rest import SuccessFactorsRest, SuccessFactorsRestAdapter
 from holdfast.flows.adapters.successfactors_soap import SuccessFactorsSoap, SuccessFactorsSoapAdapter
-from holdfast.flows.adapters.xi.adapter import Xi, XiAdapter
+from holdfast.flows.adapters.xi import Xi, XiAdapter
 from holdfast.flows.parts import Receiver
 
 Make = Callable[[str, Any, Means], Adapter]  # a receiver's name, its settings
