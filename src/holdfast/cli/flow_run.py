@@ -7,7 +7,9 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,11 +25,13 @@ from holdfast.core.model import State
 from holdfast.engine import open_engine
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError
 from holdfast.flows import flow_kinds
+from holdfast.flows.adapters import Credentials
 from holdfast.flows.content import JSON, decoded, encoded
 from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, load_flow
 from holdfast.flows.nodes import EXCHANGE
 from holdfast.flows.runtime import DeployedFlow, Message, StepFailed, deployed
+from holdfast.flows.runtime.deployed import ignore
 
 LOG_OFF_S: Final = 10.0
 INTERRUPTED: Final = 130
@@ -85,7 +89,7 @@ def run(
         print(f"interrupted: {len(outcomes)} of {count} messages were processed", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        _print(outcomes, batch, time.monotonic() - begun, as_json=as_json)
+        print_outcomes(outcomes, batch.count, time.monotonic() - begun, as_json=as_json)
     if any(outcome.outcome == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -93,11 +97,20 @@ def run(
 async def _processed(
     definition: Definition,
     settings: Settings,
-    credentials: Any,
+    credentials: Credentials,
     batch: Batch,
     tell: Callable[[Event], None],
     done: Callable[[Outcome], None],
 ) -> None:
+    async with open_flow(definition, settings, credentials, tell) as flow:
+        await process_all(flow, batch, done)
+
+
+@asynccontextmanager
+async def open_flow(
+    definition: Definition, settings: Settings, credentials: Credentials, tell: Callable[[Event], None] = ignore
+) -> AsyncIterator[DeployedFlow]:
+    """Deploy a flow on the configured store; what its messages leave is logged off at the end."""
     kinds = flow_kinds()
     names = {kind.name for kind in kinds}
     ours = {name: given for name, given in settings.kinds.items() if name in names}
@@ -105,7 +118,7 @@ async def _processed(
     async with open_engine(store_url(settings), kinds=kinds, settings=settings) as engine:
         try:
             async with deployed(definition, engine.manager, credentials=credentials, tell=tell) as flow:
-                await process_all(flow, batch, done)
+                yield flow
         finally:
             if any(receiver.log_off for receiver in definition.flow.receivers.values()):
                 await _logged_off(engine.manager)
@@ -117,24 +130,25 @@ async def process_all(flow: DeployedFlow, batch: Batch, done: Callable[[Outcome]
 
     async def work() -> None:
         for number in numbers:  # shared: each takes the next one
-            done(await _process(flow, batch.message.changed(properties={"number": number})))
+            message = batch.message.changed(properties={"number": number}).named(uuid.uuid4().hex)
+            done(await outcome_of(message.id, partial(flow.process, message)))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(min(batch.parallel, batch.count)):
             tasks.start_soon(work)
 
 
-async def _process(flow: DeployedFlow, message: Message) -> Outcome:
-    message = message.named(uuid.uuid4().hex)
+async def outcome_of(name: str, process: Callable[[], Awaitable[Message | None]]) -> Outcome:
+    """Return what becomes of the message with this id. Raises ConfigurationError."""
     try:
-        result = await flow.process(message)
+        result = await process()
     except ConfigurationError:
         raise
     except HoldfastError as exc:
-        return Outcome(id=message.id, outcome="failed", error=_error(exc))
+        return Outcome(id=name, outcome="failed", error=_error(exc))
     if result is None:
-        return Outcome(id=message.id, outcome="filtered")
-    return Outcome(id=message.id, outcome="done", headers=result.headers, body=result.body)
+        return Outcome(id=name, outcome="filtered")
+    return Outcome(id=name, outcome="done", headers=result.headers, body=result.body)
 
 
 def _error(exc: HoldfastError) -> dict[str, str]:
@@ -195,11 +209,12 @@ def _kind(content: bytes) -> str:
 # -- what goes out
 
 
-def _print(outcomes: list[Outcome], batch: Batch, seconds: float, *, as_json: bool) -> None:
+def print_outcomes(outcomes: list[Outcome], count: int, seconds: float, *, as_json: bool) -> None:
+    """Print what became of `count` messages, and on stderr why some failed."""
     if as_json:
         show(map(_row, outcomes), as_json=True, empty="")
         return
-    if batch.count == 1:
+    if count == 1:
         for outcome in outcomes:
             _print_body(outcome)
     elif outcomes:

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 import typer
 
+from holdfast.cli import flow_log
 from holdfast.cli.flow_run import CredentialsOption, run
 from holdfast.cli.output import JsonOption, reported, show
 from holdfast.config import load_settings
@@ -31,6 +32,7 @@ FileArgument = Annotated[str, typer.Argument(help="The flow's file.")]
 
 flow = typer.Typer(help="Integration flows.", no_args_is_help=True)
 flow.command()(run)
+flow_log.add_to(flow)
 
 
 @flow.callback()

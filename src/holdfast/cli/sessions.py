@@ -121,7 +121,7 @@ async def _opened(record: Record, settings: Settings, connections: int) -> dict[
     content: dict[str, Any] = {}
     if record.kind == SESSION and _has_key(settings):
         with suppress(ConfigurationError, Unreadable):
-            async with _plain_engine(settings) as engine:
+            async with plain_engine(settings) as engine:
                 content = engine.manager.codec.open(record)
     known = shown(record, content, connections)
     return {name: known[name] for name in ("created", "last_accessed", "connections", *(("data",) if content else ()))}
@@ -152,11 +152,11 @@ async def _manager(settings: Settings) -> AsyncIterator[Manager]:
         async with open_holdfast(settings) as holdfast:
             yield holdfast.engine.manager
     else:
-        async with _plain_engine(settings) as engine:
+        async with plain_engine(settings) as engine:
             yield engine.manager
 
 
-def _plain_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
+def plain_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
     """Return an engine that opens no session and closes none: it only reads and marks."""
     plain = settings.model_copy(update={"kinds": {}, "apps": {}})
     return open_engine(store_url(settings), kinds=(), settings=plain, keeper=False)

@@ -128,7 +128,7 @@ class Journal:
                 await anyio.sleep(STORE_DOWN_S)
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, after `run` has ended."""
         self._closed = True
         with anyio.move_on_after(CLOSE_S, shield=True):
             await self._write_last()
@@ -241,6 +241,6 @@ async def open_journal(
         except BaseException as exc:  # noqa: BLE001 - raised again below, not wrapped in the group
             failure = exc
         tasks.cancel_scope.cancel()
-        await made.close()
+    await made.close()  # nobody else writes any more
     if failure is not None:
         raise failure
