@@ -152,6 +152,7 @@ def test_a_mistake_in_a_receiver_is_told_with_file_and_line(receiver: str, told:
         ("flow: f\nhttp_session_reuse: on_message\nsteps: [{filter: body}]", "orders.yaml:2: invalid enum value"),
         ("flow: f\n\x00", "orders.yaml: "),
         ("? [a]\n: b", "orders.yaml:1: a key has to be a text"),
+        ("flow: !!set {f}", "orders.yaml:1: the tag tag:yaml.org,2002:set is not allowed"),
         ("flow: f\nsteps: " + "9" * 5000, "orders.yaml:2: '9999"),
         ("#" * 1_000_001, "orders.yaml: more than 1000000 characters are no flow"),
     ],
