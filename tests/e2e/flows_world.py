@@ -16,6 +16,8 @@ from anyio.abc import Process
 from e2e.cluster import free_port
 from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
+from holdfast.flows.model import read_flow
+from holdfast.flows.runtime import Credential, DeployedFlow, Patience, deployed
 
 TESTS = Path(__file__).parent.parent
 RECEIVER = Path(__file__).with_name("flows_receiver.py")
@@ -169,3 +171,27 @@ async def flow(
             yield made
         finally:
             await made.close()
+
+
+# -- flows of files
+
+
+async def no_sleep(seconds: float) -> None:
+    """Wait for nothing."""
+
+
+def known(name: str) -> Credential:
+    """Know every user, but eve's password is wrong."""
+    return Credential(name, "wrong" if name == "eve" else "secret")
+
+
+@asynccontextmanager
+async def running_flow(text: str, file: str = "orders.yaml", **more: Any) -> AsyncIterator[DeployedFlow]:
+    """Run the flow that a text says, which waits for nothing before it repeats a call; for a minute at most."""
+    given = {"credentials": known, "patience": Patience(no_sleep, lambda: 1.0), **more}
+    with anyio.fail_after(60):
+        async with (
+            open_engine("memory://", kinds=flow_kinds()) as engine,
+            deployed(read_flow(text, file), engine.manager, **given) as running,
+        ):
+            yield running

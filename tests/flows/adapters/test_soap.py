@@ -38,7 +38,7 @@ def envelope(body: str, version: str = "1.1") -> str:
 
 async def failed(url: str, error: type[HoldfastError], text: str, adapter: str = "soap", body: Any = HELLO) -> None:
     """Let a call fail: with the flow's file and line, and without the password."""
-    with pytest.raises(StepFailed, match=rf"^orders\.yaml:4: call: .*{text}") as caught:
+    with pytest.raises(StepFailed, match=rf"^orders\.yaml:5: call: .*{text}") as caught:
         await called(f"adapter: {adapter}, url: '{url}', auth: {{basic: anna}}, timeout: 0.5, max_answer: 5000", body)
     assert isinstance(caught.value.cause, error)
     assert "secret" not in str(caught.value)
@@ -206,5 +206,5 @@ async def test_a_body_that_cannot_be_sent_is_told_and_nothing_goes_out(body: Any
 )
 @pytest.mark.parametrize("adapter", ["soap", "sap_rm"])
 async def test_settings_that_cannot_be_are_told_with_their_line(adapter: str, more: str, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"^orders\.yaml:2: .*{text}"):
+    with pytest.raises(ConfigurationError, match=rf"^orders\.yaml:3: .*{text}"):
         await called(f"adapter: {adapter}, url: 'http://127.0.0.1:9', {more}", HELLO)

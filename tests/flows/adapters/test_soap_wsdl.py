@@ -45,7 +45,7 @@ async def asked(folder: Path, url: str = "http://127.0.0.1:9", more: str = "wsdl
 
 
 async def refused(folder: Path, text: str, more: str = "wsdl: a.wsdl", **settings: Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"(?s)orders\.yaml:2: .*{text}"):
+    with pytest.raises(ConfigurationError, match=rf"(?s)orders\.yaml:3: .*{text}"):
         await asked(folder, more=more, **settings)
 
 
@@ -143,7 +143,7 @@ async def test_the_password_goes_to_the_wsdls_host_only_if_it_is_the_receivers(t
 async def test_a_wsdl_that_does_not_come_is_told(tmp_path: Path, answer: bytes | None, text: str) -> None:
     async with answering(answer) as wire:
         receiver = f"adapter: soap, url: '{wire.url}', wsdl: '{wire.url}/a.wsdl', timeout: 0.5"
-        with pytest.raises(ConfigurationError, match=f"^orders.yaml:2: .*{text}"):
+        with pytest.raises(ConfigurationError, match=f"^orders.yaml:3: .*{text}"):
             await called(receiver, None)
 
 
@@ -235,6 +235,6 @@ async def test_without_zeep_a_wsdl_is_refused_with_what_to_install(
 ) -> None:
     monkeypatch.delitem(sys.modules, "holdfast.flows.adapters.soap_wsdl")
     monkeypatch.setitem(sys.modules, "zeep", None)
-    with pytest.raises(ConfigurationError, match=r"orders\.yaml:2: zeep is not installed") as told:
+    with pytest.raises(ConfigurationError, match=r"orders\.yaml:3: zeep is not installed") as told:
         await asked(tmp_path)
     assert told.value.hint == "pip install 'holdfast[soap]'"

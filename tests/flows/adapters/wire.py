@@ -10,10 +10,8 @@ import msgspec
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from holdfast.engine import open_engine
-from holdfast.flows import flow_kinds
-from holdfast.flows.model import read_flow
-from holdfast.flows.runtime import Credential, DeployedFlow, Message, Patience, deployed
+from e2e.flows_world import running_flow
+from holdfast.flows.runtime import DeployedFlow, Message
 
 HANG: Final = None
 PATIENT_S: Final = 30.0
@@ -66,23 +64,13 @@ def http(status: int, content: bytes | str = b"", kind: str = "text/xml; charset
     return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body
 
 
-async def no_sleep(seconds: float) -> None:
-    """Wait for nothing."""
-
-
-def known(name: str) -> Credential:
-    return Credential(name, "secret")
-
-
 @asynccontextmanager
-async def flow(receiver: str, steps: str = "- call: erp", file: str = "orders.yaml") -> AsyncIterator[DeployedFlow]:
-    """Run a flow whose receiver stands in line 2, and whose steps begin in line 4."""
-    definition = read_flow(f"flow: orders\nreceivers: {{erp: {{{receiver}}}}}\nsteps:\n{steps}\n", file)
-    patience = Patience(no_sleep, lambda: 1.0)
-    async with (
-        open_engine("memory://", kinds=flow_kinds()) as engine,
-        deployed(definition, engine.manager, credentials=known, patience=patience) as running,
-    ):
+async def flow(
+    receiver: str, *, steps: str = "- call: erp", reuse: str = "none", file: str = "orders.yaml"
+) -> AsyncIterator[DeployedFlow]:
+    """Run a flow whose receiver stands in line 3, and whose steps begin in line 5."""
+    text = f"flow: orders\nhttp_session_reuse: {reuse}\nreceivers: {{erp: {{{receiver}}}}}\nsteps:\n{steps}\n"
+    async with running_flow(text, file) as running:
         yield running
 
 

@@ -1,5 +1,6 @@
 """The adapter `soap` against spyne: SOAP 1.1 and 1.2, with XML and with values (F16)."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from e2e.flows_world import Receiver
 from holdfast.errors import BackendUnavailable, BadInput, ConfigurationError, HoldfastError, LogonFailed
-from holdfast.flows.adapters.envelope import parsed
+from holdfast.flows.adapters.envelope import parsed, wrapped
 from holdfast.flows.failures import SoapFault
 from holdfast.flows.runtime import Message, StepFailed
 from peers.flows.soap_world import COUNT, called, flow, spyne
@@ -102,6 +103,23 @@ async def test_messages_have_sessions_of_their_own_or_share_the_flows(erp: Recei
             answers = [await running.process(Message(body={})) for _ in range(2)]
         assert [answer.body for answer in answers if answer] == counts
         assert erp.sessions == len(counts) + 1 - counts[-1]
+
+
+async def test_calls_by_other_adapters_to_the_same_host_are_in_the_same_session(erp: Receiver) -> None:
+    # F19, statement 5
+    envelope = wrapped([parsed(COUNT)]).decode()
+    receivers = f"""{by_wsdl(erp, "Count")}}},
+  web: {{adapter: http, url: '{erp.url}/soap12', auth: {{basic: bert}}, headers: {{Content-Type: text/xml}}}},
+  notices: {{adapter: sap_rm, url: '{erp.url}/rm', auth: {{basic: carl}}"""
+    steps = f"""\
+- modify: {{body: {json.dumps(envelope)}}}
+- send: {{receiver: web, accept_errors: true}}
+- modify: {{body: "<Notify xmlns='urn:shop:orders'/>"}}
+- send: notices
+- modify: {{body: {{}}}}
+- call: erp"""
+    answer = await called(receivers, None, reuse="on_exchange", steps=steps)
+    assert (answer.body, erp.authentications, erp.sessions) == (3, 1, 1)
 
 
 async def test_a_session_that_idled_out_is_opened_anew_and_the_call_is_not_lost(erp: Receiver) -> None:
