@@ -17,6 +17,7 @@ from holdfast.flows.compose import Flows, open_flows
 from holdfast.flows.credentials import load_credentials
 from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.flows.kinds import flow_kinds
+from holdfast.flows.monitoring import Retention
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools
@@ -178,7 +179,8 @@ class Application:
 
 def _flows(settings: Settings, engine: Engine) -> AbstractAsyncContextManager[Flows]:
     credentials = load_credentials(settings.flows.credentials)
-    return open_flows(settings.flows.files, engine.manager, credentials=credentials)
+    retention = Retention.of(settings.flows)
+    return open_flows(settings.flows.files, engine.manager, credentials=credentials, retention=retention)
 
 
 @asynccontextmanager

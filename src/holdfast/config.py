@@ -300,6 +300,12 @@ class FlowSettings(Described):
     """TOML file of the credentials that flows name in `auth`; only its owner may read it."""
     path: str = Field(default="/flows", pattern=r"^/[A-Za-z0-9/_.-]*[A-Za-z0-9_.-]$")
     """Path of the server below which HTTP senders take messages."""
+    log_failed_for: float = Field(default=30 * 86_400.0, gt=0)
+    """Seconds for which messages that failed are in the log, to be sent again."""
+    log_done_for: float = Field(default=86_400.0, gt=0)
+    """Seconds for which messages that went well are in the log."""
+    log_body_bytes: int = Field(default=256 * 1024, ge=0)
+    """Bytes of the longest message that is kept, until it has gone well, to be sent again."""
 
 
 class Settings(BaseSettings):

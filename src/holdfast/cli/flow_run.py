@@ -29,6 +29,7 @@ from holdfast.flows.adapters import Credentials
 from holdfast.flows.content import JSON, decoded, encoded
 from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, load_flow
+from holdfast.flows.monitoring import Retention
 from holdfast.flows.nodes import EXCHANGE
 from holdfast.flows.runtime import DeployedFlow, Message, StepFailed, deployed
 from holdfast.flows.runtime.deployed import ignore
@@ -117,7 +118,8 @@ async def open_flow(
     settings = settings.model_copy(update={"kinds": ours, "apps": {}})
     async with open_engine(store_url(settings), kinds=kinds, settings=settings) as engine:
         try:
-            async with deployed(definition, engine.manager, credentials=credentials, tell=tell) as flow:
+            kept = Retention.of(settings.flows)
+            async with deployed(definition, engine.manager, credentials=credentials, tell=tell, retention=kept) as flow:
                 yield flow
         finally:
             if any(receiver.log_off for receiver in definition.flow.receivers.values()):

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from holdfast.config import FlowSettings
 from holdfast.core.ids import BEGUN_BYTES, NEVER_MS
 from holdfast.core.kinds import Clocks, Kind, Limits
 from holdfast.core.manager import Manager
@@ -39,6 +40,13 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     failed_pages: int = 10_000
     done_pages: int = 1_000
     body_bytes: int = 256 * 1024
+
+    @classmethod
+    def of(cls, settings: FlowSettings) -> "Retention":
+        """Return what the settings say."""
+        return cls(
+            failed_for=settings.log_failed_for, done_for=settings.log_done_for, body_bytes=settings.log_body_bytes
+        )
 
 
 class Pages:
