@@ -4,6 +4,7 @@ A jar belongs to one logon and is never shared. It is kept as a list of plain va
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ MOST_COOKIES: Final = 180
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
+@lru_cache(maxsize=256)
 def origin_of(url: str) -> Origin:
     """Return what a URL means to cookies. The own machine counts as secure, as in browsers."""
     parts = urlsplit(url)
@@ -108,10 +110,9 @@ class Jar:
         )
 
     def _trim(self, now: float) -> None:
-        expired = [place for place, cookie in self._cookies.items() if (cookie.expires_at or now + 1) <= now]
-        excess = max(len(self._cookies) - len(expired) - MOST_COOKIES, 0)
-        living = [place for place in self._cookies if place not in expired]
-        for place in expired + living[:excess]:
+        for place in [place for place, cookie in self._cookies.items() if (cookie.expires_at or now + 1) <= now]:
+            del self._cookies[place]
+        for place in list(self._cookies)[:-MOST_COOKIES]:
             del self._cookies[place]
 
     def _values(self) -> dict[tuple[str, str, bool, str], str]:
