@@ -50,6 +50,12 @@ def test_an_entry_holds_what_the_json_of_the_service_would() -> None:
     }
 
 
+def test_what_was_expanded_says_where_there_is_more() -> None:
+    feed = f"<feed {HEAD}>{MEDIA}<link rel='next' href='?skip=1'/></feed>"
+    entry = f"<entry {HEAD}><link title='Items' href='i'><m:inline>{feed}</m:inline></link></entry>"
+    assert Atom().read(entry.encode()).body["Items"]["__next"] == "?skip=1"
+
+
 def test_a_feed_is_a_page() -> None:
     feed = f"<feed {HEAD}><m:count>9</m:count>{MEDIA}{MEDIA}<link rel='next' href='?skip=2'/></feed>"
     assert Atom().read(feed.encode()) == Page([{"__metadata": {}, "ID": "1"}] * 2, "?skip=2", 9)

@@ -398,7 +398,7 @@ async def test_a_message_that_makes_no_request_is_told(shop: Shop, settings: str
         ("resource: Orders, operation: read", "operation: a read needs the `key` of one entity"),
         ("resource: 'Orders?x=1'", "resource: query options have keys of their own"),
         ("resource: Orders(1), key: 1", "key: the resource has a key already"),
-        ("resource: Orders, etag: '*'", "etag: there is no version to compare with for a query"),
+        ("resource: Orders, etag: '*'", "etag: the operation query compares no versions"),
         ("resource: Orders, top: many", "top: 'many' is no number of entities"),
         ("resource: Orders, top: 1, page_size: 5", "page_size: it cannot stand beside `top`"),
         ("resource: Orders, format: xml", "invalid enum value 'xml'"),

@@ -95,8 +95,8 @@ class ODataAdapter(Sending):
 
     async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
         """Carry the operation out and return the answer as a message."""
-        if self._options.operation == "query":
-            return await self._query(message, session)
+        if self.method in READING:
+            return await self._read(message, session)
         answer = await self._exchange(message, session, self.url(message), self.content(message))
         page = self.page(answer)
         return self._result(message, answer, page)
@@ -210,7 +210,7 @@ class ODataAdapter(Sending):
 
     # -- pages
 
-    async def _query(self, message: Message, session: httpx2.AsyncClient) -> Message:
+    async def _read(self, message: Message, session: httpx2.AsyncClient) -> Message:
         pages, name = dict(message.properties.get(PAGES) or {}), self.channel.name
         first = self.url(message)
         url = self._followed(first, pages[name]) if self._options.process_in_pages and pages.get(name) else first
@@ -284,7 +284,7 @@ class ODataAdapter(Sending):
         if "$format" in options.query:
             raise ConfigurationError("query: the format is not chosen by $format, but by the adapter")
         if options.etag and self.method in (*READING, POST):
-            raise ConfigurationError(f"etag: there is no version to compare with for a {options.operation}")
+            raise ConfigurationError(f"etag: the operation {options.operation} compares no versions")
         for name in ("top", "skip"):
             value = getattr(options, name)
             if isinstance(value, str) and value and "${" not in value:

@@ -60,9 +60,8 @@ class Atom:
         """Return what a feed, an entry or the result of a function says."""
         root = parsed(content)
         if root.tag == f"{{{ATOM}}}feed":
-            more = next((link.get("href", "") for link in root.iterfind("a:link[@rel='next']", NAMES)), "")
             count = root.findtext("m:count", "", NAMES).strip()
-            return Page(_feed(root), more, int(count) if count.isascii() and count.isdigit() else None)
+            return Page(_feed(root), _more(root), int(count) if count.isascii() and count.isdigit() else None)
         if root.tag == f"{{{ATOM}}}entry":
             return Page(_entry(root), etag=root.get(f"{{{META}}}etag", ""))
         if etree.QName(root).namespace == DATA:
@@ -76,6 +75,10 @@ class Atom:
 
 def _feed(feed: Element) -> list[dict[str, Any]]:
     return [_entry(entry) for entry in feed.iterfind("a:entry", NAMES)]
+
+
+def _more(feed: Element) -> str:
+    return next((link.get("href", "") for link in feed.iterfind("a:link[@rel='next']", NAMES)), "")
 
 
 def _entry(entry: Element) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _entry(entry: Element) -> dict[str, Any]:
 
 def _inline(inline: Element) -> Any:
     if (feed := inline.find("a:feed", NAMES)) is not None:
-        return {"results": _feed(feed)}
+        return {"results": _feed(feed)} | ({"__next": more} if (more := _more(feed)) else {})
     entry = inline.find("a:entry", NAMES)
     return None if entry is None else _entry(entry)
 
