@@ -129,7 +129,7 @@ async def _senders(definition: Definition, means: SenderMeans, flow: DeployedFlo
         sender = SENDERS[type(settings)](settings, means)
         if sender.channel is not None:
             for finding in scopes.of_channels(deployment.reuse, [sender.channel]):
-                await deployment.report(finding)
+                await deployment.report(msgspec.structs.replace(finding, place=definition.source.place("sender")))
     except ConfigurationError as exc:
         raise ConfigurationError(f"{definition.source.place('sender')}: {exc}", hint=exc.hint) from exc
     return [sender]

@@ -157,8 +157,16 @@ class Sessions:
         places: list[Place] = [place for place in set_here if not channel.cookies or place[0] in channel.cookies]
         if places:
             self.opened = [one for one in self.opened if not set(one.places) & set(places)]
-            session_id = secrets.token_hex(8)
-            self.opened.append(Opened(session_id, answer.receiver, answer.user, channel.name, places, channel.log_off))
+            begun = Opened(
+                id=secrets.token_hex(8),
+                receiver=answer.receiver,
+                user=answer.user,
+                channel=channel.name,
+                places=places,
+                log_off=channel.log_off,
+                log_off_soap=channel.log_off_soap,
+            )
+            self.opened.append(begun)
             self.silent.discard(answer.receiver)
             effect.opened = True
         elif answer.receiver not in self.receivers() and answer.receiver not in self.silent:

@@ -45,6 +45,7 @@ OPENING_S: Final = 10.0  # how long a node may be in the way that is being close
 PAUSE_S: Final = 0.05
 COPY_S: Final = 1.0
 LABEL_CHARS: Final = 60
+SOAP_HEADERS: Final = {"content-type": "text/xml; charset=utf-8", "soapaction": '""'}
 log = logging.getLogger(__name__)
 
 Step = Callable[[Sessions], Effect]
@@ -306,6 +307,12 @@ async def _end_session(session: Opened, sessions: Sessions, over: httpx2.AsyncBa
     wire = Wire(f"{parts.scheme}://{parts.netloc}", over)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     cookies = sessions.jar.header(session.log_off, now=now)
-    reply = await wire.send(Call(method="GET", path=target), {"cookie": cookies} if cookies else {}, shield=False)
-    if reply.status >= 500:
+    soap = session.log_off_soap
+    call = (
+        Call(method="POST", path=target, headers=SOAP_HEADERS, body=soap.encode())
+        if soap
+        else Call(method="GET", path=target)
+    )
+    reply = await wire.send(call, {"cookie": cookies} if cookies else {}, shield=False)
+    if reply.status >= 500 and not (soap and reply.status == 500):  # a fault: it does not know the session any more
         raise BackendUnavailable(f"{session.receiver} answered {reply.status} to the log-off")

@@ -47,6 +47,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
         always_authenticate: Send the credentials with every call, beside the cookie.
         credentials: Names of the headers that authenticate, in lower case.
         log_off: URL that ends the session with a GET; empty: the receiver lets it run out.
+        log_off_soap: Envelope (SOAP 1.1) that is posted there instead.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     always_authenticate: bool = False
     credentials: tuple[str, ...] = ("authorization",)
     log_off: str = ""
+    log_off_soap: str = ""
 
 
 class Opened(msgspec.Struct, frozen=True, array_like=True):
@@ -73,6 +75,7 @@ class Opened(msgspec.Struct, frozen=True, array_like=True):
     places: list[Place]
     log_off: str = ""
     tokens: dict[str, str] = {}
+    log_off_soap: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ async def failed(
     receiver: str, error: type[HoldfastError], text: str, body: Any = None, reuse: str = "none"
 ) -> HoldfastError:
     """Return why a call failed; the flow's file and line are told with it, and no secret."""
-    with pytest.raises(StepFailed, match=rf"orders\.yaml:6: call: .*{text}") as caught:
+    with pytest.raises(StepFailed, match=rf"orders\.yaml:5: call: .*{text}") as caught:
         await called(receiver, body, reuse=reuse)
     assert type(caught.value.cause) is error
     assert "secret" not in str(caught.value)
@@ -114,6 +114,24 @@ async def test_messages_in_parallel_log_on_once_each_or_once_in_all(hr: Receiver
             tasks.start_soon(running.process, Message())
     assert (hr.authentications, hr.sessions) == (sessions, sessions)
     assert operations(hr).count("query") == 16
+
+
+@pytest.mark.parametrize("idles", [False, True])
+async def test_the_session_is_logged_off_at_the_end_of_the_message(hr: Receiver, *, idles: bool) -> None:
+    # one that the receiver has dropped by itself does not keep the message's node from being closed
+    steps = "- call: erp" + ("\n- script: peers.flows.test_sfapi:idle_out" if idles else "")
+    receiver = query(hr, SELECT + " WHERE id = 'u0001'")
+    async with flow(receiver, reuse="on_exchange", steps=steps) as running:
+        await running.process(Message(properties={"url": hr.url}))
+        with anyio.fail_after(20):
+            while "logout" not in operations(hr):
+                await anyio.sleep(0.05)
+        exchanges = [record async for record in running.deployment.manager.each("kind", "exchange")]
+        with anyio.fail_after(20):
+            for record in exchanges:
+                assert await running.deployment.manager.gone(record.ref, timeout=15)
+    assert hr.tell()["ended"] == (0 if idles else 1)
+    assert operations(hr) == ["login", "query", "logout"]
 
 
 async def test_that_nothing_is_re_used_is_told_at_load(hr: Receiver) -> None:
@@ -225,7 +243,7 @@ async def test_an_answer_that_makes_no_sense_is_told(
     hr: Receiver, reuse: str, mode: str, error: type[HoldfastError], text: str
 ) -> None:
     receiver = query(hr, SELECT + " WHERE id = 'u0001'", ", max_answer: 50000, retry: {times: 0}", mode=mode)
-    with pytest.raises(StepFailed, match=rf"orders\.yaml:6: call: .*{text}") as caught:
+    with pytest.raises(StepFailed, match=rf"orders\.yaml:5: call: .*{text}") as caught:
         await called(receiver, None, reuse=reuse)
     assert isinstance(caught.value.cause, error)
 
@@ -266,6 +284,6 @@ async def test_a_receiver_that_sets_no_cookie_is_known_to_nobody_and_that_is_tol
     ],
 )
 async def test_settings_that_lack_something_are_told_with_their_line(receiver: str, text: str) -> None:
-    with pytest.raises(HoldfastError, match=r"orders\.yaml:4: .*" + text.replace("{", r"\{")):
+    with pytest.raises(HoldfastError, match=r"orders\.yaml:3: .*" + text.replace("{", r"\{")):
         async with flow(f"adapter: successfactors_soap, url: 'http://x', {receiver}"):
             pass

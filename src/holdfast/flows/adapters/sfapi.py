@@ -1,7 +1,8 @@
 """SFAPI, the SOAP interface of SAP SuccessFactors: what its receiver and its polling sender have in common.
 
-`login` opens a session, whose id is its cookie; a session that idles for 10 minutes is gone, and the next call gets the
-fault INVALID_SESSION. Then the logon is repeated once, and a query goes on behind the last row that has come.
+`login` opens a session, whose id is its cookie, and `logout` ends it when its scope does; that of a single call, under
+`none`, idles out. A session that has idled for 10 minutes is gone, and the next call gets the fault INVALID_SESSION: the
+logon is repeated once, and a query goes on behind the last row that has come.
 
 Source: protocols/adapters.md §1; the names of elements are those of SFAPI's WSDL. That `startRow` counts from 0 is an
 inference.
@@ -72,6 +73,9 @@ class SfapiSending(Sending):
         self._sfapi = options
         if not options.auth.basic:
             raise ConfigurationError("SFAPI takes user and password: `auth: {basic: …}` is missing")
+        if not options.log_off and "${" not in options.url:
+            leaving = wrapped([make.logout()]).decode()
+            self.channel = msgspec.structs.replace(self.channel, log_off=options.url, log_off_soap=leaving)
 
     async def rows(self, query: str, message: Message, session: httpx2.AsyncClient) -> AsyncIterator[list[Row]]:
         """Yield the rows of a query (template; no quotes are put in), a page at a time.
