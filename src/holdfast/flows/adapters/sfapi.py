@@ -1,7 +1,7 @@
 """SFAPI, the SOAP interface of SAP SuccessFactors: what its receiver and its polling sender have in common.
 
 `login` opens a session, whose id is its cookie, and `logout` ends it when its scope does; that of a single call, under
-`none`, idles out. A session that has idled for 10 minutes is gone, and the next call gets the fault INVALID_SESSION: the
+`none`, idles out. A session that has idled for 10 minutes is gone: the next call gets the fault INVALID_SESSION, the
 logon is repeated once, and a query goes on behind the last row that has come.
 
 Source: protocols/adapters.md §1; the names of elements are those of SFAPI's WSDL. That `startRow` counts from 0 is an
