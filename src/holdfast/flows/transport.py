@@ -6,7 +6,6 @@ to another there.
 """
 
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -131,25 +130,28 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
 
     async def _attempt(self, call: Outgoing, *, repeated: bool) -> tuple[Sent, bool]:
         """Send once; return whether it has to be sent again. One at a time opens a session at a receiver."""
-        async with AsyncExitStack() as stack:
-            sessions = await call.node.read(fresh=repeated or self._channel.stateful)
-            going = self._going(call, sessions)
-            if going.session is None and call.receiver not in sessions.silent:
-                await stack.enter_async_context(call.node.turn(call.receiver))
+        sessions = await call.node.read(fresh=repeated or self._channel.stateful)
+        going = self._going(call, sessions)
+        if going.session is None and call.receiver not in sessions.silent:
+            async with call.node.turn(call.receiver):
                 sessions = await call.node.read(fresh=True)
                 going = self._going(call, sessions)
-                if going.session is not None:
-                    await stack.aclose()  # another call has opened it: nobody needs to wait for this one
-            if self._channel.stateful and call.receiver in sessions.lost:
-                raise _lost(call.receiver)
-            sent = await self._send(call, going, sessions.salt)
-            if sent.going.session is not None and not sent.gone and not sent.lines:
-                return sent, False  # the session goes on as it is
-            try:
-                return sent, await self._settle(call, sent, repeated=repeated)
-            except BaseException:
-                await sent.response.aclose()
-                raise
+                if going.session is None:
+                    return await self._answered(call, going, sessions, repeated=repeated)
+        return await self._answered(call, going, sessions, repeated=repeated)
+
+    async def _answered(self, call: Outgoing, going: Going, sessions: Sessions, *, repeated: bool) -> tuple[Sent, bool]:
+        if self._channel.stateful and call.receiver in sessions.lost:
+            raise _lost(call.receiver)
+        sent = await self._send(call, going, sessions.salt)
+        as_before = call.receiver in sessions.silent if going.session is None else not sent.gone
+        if as_before and not sent.lines:
+            return sent, False
+        try:
+            return sent, await self._settle(call, sent, repeated=repeated)
+        except BaseException:
+            await sent.response.aclose()
+            raise
 
     def _going(self, call: Outgoing, sessions: Sessions) -> Going:
         return sessions.going(call.url, call.receiver, now=self._deployment.manager.clock())
