@@ -61,7 +61,7 @@ class Folder:
             )
         done = Ran(ran.returncode, ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace"))
         assert SECRET not in done.out + done.err
-        assert "Traceback" not in done.err
+        assert "Traceback" not in done.err, done.err
         return done
 
     @asynccontextmanager
