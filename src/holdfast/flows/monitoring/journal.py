@@ -72,11 +72,14 @@ class Journal:
 
     async def secure(self, recording: Recording) -> None:
         """Return when a run is in the book. Raises StoreUnavailable."""
-        self._open[recording.number] = recording
-        self._asked.append(recording)
+        self._ask(recording)
         while not recording.written:
             if not await self._next_turn():
                 raise StoreUnavailable("the store is away, and the message was not begun without being noted there")
+
+    def _ask(self, recording: Recording) -> None:
+        self._open[recording.number] = recording
+        self._asked.append(recording)
 
     def touched(self, recording: Recording) -> None:
         """Take notice of a new line."""
