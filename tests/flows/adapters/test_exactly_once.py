@@ -15,10 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.engine import open_engine
-from holdfast.flows import flow_kinds
-from holdfast.flows.model import read_flow
-from holdfast.flows.runtime import Message, Patience, StepFailed, deployed
+from e2e.flows_world import running_flow
+from holdfast.flows.runtime import Message, StepFailed
 from peers.flows import sap_idocs, sap_xi
 
 CONTROL = "<EDI_DC40><IDOCTYP>ORDERS05</IDOCTYP><MESTYP>ORDERS</MESTYP></EDI_DC40>"
@@ -27,10 +25,6 @@ WHO = "sender: {service: A}, receiver: {service: B}, interface: I, namespace: n"
 KINDS: dict[str, tuple[Any, str]] = {"idoc": (sap_idocs, "retry: {}"), "xi": (sap_xi, WHO)}
 EVENTS = ("ok", "no connection", "busy", "unavailable", "lost", "locked")
 EVER = 50
-
-
-async def no_sleep(seconds: float) -> None:
-    """Wait for nothing."""
 
 
 def answered(service: Any, event: str, request: httpx2.Request) -> httpx2.Response:
@@ -68,12 +62,7 @@ async def _resend_until_it_has_come(kind: str, events: list[str]) -> None:
     service, happening = module.Service(), _then_all_is_well(events)
     transport = httpx2.MockTransport(lambda request: answered(service, next(happening), request))
     text = f"flow: f\nreceivers: {{erp: {{adapter: {kind}, url: 'http://erp', {more}}}}}\nsteps:\n- send: erp"
-    async with (
-        open_engine("memory://", kinds=flow_kinds()) as engine,
-        deployed(
-            read_flow(text, "f.yaml"), engine.manager, transport=transport, patience=Patience(no_sleep, lambda: 1.0)
-        ) as running,
-    ):
+    async with running_flow(text, transport=transport) as running:
         for _ in range(EVER):
             try:
                 await running.process(Message(id="m", body=IDOC))

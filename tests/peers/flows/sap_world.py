@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 
 from e2e.flows_world import Receiver, started
+from flows.adapters.wire import flow
 from holdfast.flows.runtime import Message
-from peers.flows.soap_world import flow
 
 SCRIPT = Path(__file__).with_name("sap_system.py")
 REUSES = {

@@ -6,12 +6,12 @@ from typing import Any
 import anyio
 import pytest
 
+from flows.adapters.wire import flow
 from holdfast.errors import BackendError, BackendUnavailable, LogonFailed
 from holdfast.flows.failures import SoapFault
 from holdfast.flows.message import Message
 from holdfast.flows.runtime import StepFailed
 from peers.flows.sap_world import REUSES, System, running_system, send_three, sent
-from peers.flows.soap_world import flow
 
 ORDER = (
     '<ORDERS05><IDOC BEGIN="1"><EDI_DC40 SEGMENT="1"><TABNAM>EDI_DC40</TABNAM><DOCNUM>0000000000166099</DOCNUM>'
@@ -39,7 +39,7 @@ def receiver(erp: System, mode: str = "", more: str = "", user: str = "anna") ->
 
 
 async def failure(erp: System, mode: str, more: str = "") -> Any:
-    with pytest.raises(StepFailed, match=r"orders\.yaml:6: call: ") as caught:
+    with pytest.raises(StepFailed, match=r"^orders\.yaml:5: call: ") as caught:
         await sent(receiver(erp, mode, more), Message(body=ORDER))
     return caught.value.cause
 

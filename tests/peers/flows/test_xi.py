@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 import pytest
 
+from flows.adapters.wire import flow
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFailed
 from holdfast.flows.failures import CallRefused, Unavailable, XiError
 from holdfast.flows.message import Message
 from holdfast.flows.runtime import StepFailed
 from peers.flows.sap_world import REUSES, System, running_system, send_three, sent
-from peers.flows.soap_world import flow
 
 WHO = "sender: {service: SHOP}, receiver: {service: 'ERP_${headers.client}'}"
 WHAT = "interface: SI_Order, namespace: 'urn:example:shop'"
@@ -40,7 +40,7 @@ def receiver(erp: System, more: str = "", mode: str = "", user: str = "anna") ->
 
 
 async def failure(erp: System, more: str = "", mode: str = "", body: Any = ORDER, **headers: Any) -> Any:
-    with pytest.raises(StepFailed, match=r"orders\.yaml:6: call: ") as caught:
+    with pytest.raises(StepFailed, match=r"^orders\.yaml:5: call: ") as caught:
         await sent(receiver(erp, more, mode), Message(body=body, headers=headers))
     return caught.value.cause
 
@@ -143,7 +143,7 @@ async def test_sessions_are_those_of_the_flow(erp: System, reuse: str, more: str
 
 
 async def test_another_adapter_at_the_same_host_shares_the_session(erp: System) -> None:  # F19, statement 5
-    both = receiver(erp, f"}}\n  orders: {{adapter: http, url: '{erp.url}/sap/xi/engine', accept_errors: true")
+    both = receiver(erp, f"}}, orders: {{adapter: http, url: '{erp.url}/sap/xi/engine', accept_errors: true")
     async with flow(both, reuse="on_exchange", steps="- send: erp\n- send: orders\n- send: erp") as running:
         await running.process(Message(body=ORDER))
     assert (erp.authentications, erp.sessions, len(erp.messages)) == (1, 1, 2)
