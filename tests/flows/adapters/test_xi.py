@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e2e.flows_world import running_flow
 from flows.adapters.wire import answering, called, http
-from holdfast.engine import open_engine
 from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
-from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Means
 from holdfast.flows.adapters.http import Http
 from holdfast.flows.adapters.mime import multipart
@@ -25,8 +24,7 @@ from holdfast.flows.adapters.xi.reading import Incoming, incoming
 from holdfast.flows.adapters.xi.writing import Address, Outgoing, Payload
 from holdfast.flows.failures import CallRefused, SoapFault, Unavailable
 from holdfast.flows.message import Message
-from holdfast.flows.model import read_flow
-from holdfast.flows.runtime import StepFailed, deployed
+from holdfast.flows.runtime import StepFailed
 
 WHO = "sender: {service: SHOP}, receiver: {service: ERP}, interface: I, namespace: n"
 ERP = Sending("erp", Http(url="http://erp"), Means())
@@ -265,7 +263,6 @@ def test_a_call_is_repeatable_where_the_engine_takes_a_message_once() -> None:  
 )
 async def test_settings_that_make_no_sense_are_told_with_their_line(options: str, said: str) -> None:
     text = f"flow: f\nreceivers: {{erp: {{adapter: xi, url: 'http://erp', {options}}}}}\nsteps:\n- call: erp"
-    async with open_engine("memory://", kinds=flow_kinds()) as engine:
-        with pytest.raises(ConfigurationError, match=said):
-            async with deployed(read_flow(text, "orders.yaml"), engine.manager):
-                pass
+    with pytest.raises(ConfigurationError, match=said):
+        async with running_flow(text):
+            pass
