@@ -17,7 +17,6 @@ import msgspec
 
 from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError
-from holdfast.flows import scopes
 from holdfast.flows.adapters import ADAPTERS, Credentials, Means, no_credentials
 from holdfast.flows.adapters import Make as MakeAdapter
 from holdfast.flows.model.read import Definition, load_flow
@@ -88,7 +87,7 @@ async def open_flows(
                 exchange=flow.deployment.exchange,
                 sleep=sleep,
             )
-            senders += await _senders(definition, means, flow)
+            senders += _senders(definition, means)
         await stack.enter_async_context(work.running())
         for sender in senders:
             work.leave(sender.run)
@@ -120,19 +119,13 @@ def _with_paths(make: MakeAdapter, paths: Paths, name: str, options: Any, means:
     return make(name, options, msgspec.structs.replace(means, paths=paths))
 
 
-async def _senders(definition: Definition, means: SenderMeans, flow: DeployedFlow) -> list[Sender]:
-    """Return the flow's sender, if it has one, having told what is to be told of its sessions."""
-    settings, deployment = definition.flow.sender, flow.deployment
-    if settings is None:
-        return []
+def _senders(definition: Definition, means: SenderMeans) -> list[Sender]:
+    """Return the flow's sender, if it has one."""
+    settings = definition.flow.sender
     try:
-        sender = SENDERS[type(settings)](settings, means)
-        if sender.channel is not None:
-            for finding in scopes.of_channels(deployment.reuse, [sender.channel]):
-                await deployment.report(msgspec.structs.replace(finding, place=definition.source.place("sender")))
+        return [] if settings is None else [SENDERS[type(settings)](settings, means)]
     except ConfigurationError as exc:
         raise ConfigurationError(f"{definition.source.place('sender')}: {exc}", hint=exc.hint) from exc
-    return [sender]
 
 
 def _client(stack: AsyncExitStack, flow: DeployedFlow, channel: Channel) -> httpx2.AsyncClient:

@@ -44,9 +44,11 @@ def findings(definition: Definition, adapters: Mapping[type, Make] = ADAPTERS) -
 def _placed(flow: Flow, uses: Uses) -> Iterator[tuple[str, Finding]]:
     """Return findings with the paths of what they are about."""
     reuse = Reuse(flow.http_session_reuse)
-    channels = [use.channel for use in uses.receivers.values()]
-    for finding in scopes.of_channels(reuse, channels):
-        yield f"receivers.{finding.about[0]}" if finding.about else "http_session_reuse", finding
+    channels = {f"receivers.{name}": use.channel for name, use in uses.receivers.items()}
+    channels |= {"sender": uses.sender} if uses.sender else {}
+    paths = {channel.name: path for path, channel in channels.items()}
+    for finding in scopes.of_channels(reuse, channels.values()):
+        yield paths[finding.about[0]] if finding.about else "http_session_reuse", finding
     if reuse is Reuse.NONE:
         return
     keeping = [use for use in uses.calls.values() if use.channel.reuses]

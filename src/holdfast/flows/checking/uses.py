@@ -13,6 +13,7 @@ from holdfast.flows.adapters import ADAPTERS, Make, Means
 from holdfast.flows.model import Definition, WrongFlow, steps_of
 from holdfast.flows.parts import Call, Receiver
 from holdfast.flows.scopes import Channel, Finding
+from holdfast.flows.senders import channel_of
 from holdfast.flows.transport import receiver_of
 
 AUTHORITY: Final = re.compile(r"https?://[^/?#$]+(?=[/?#])")
@@ -46,10 +47,14 @@ class Use(msgspec.Struct, frozen=True):
 
 
 class Uses(msgspec.Struct, frozen=True):
-    """All calls of a flow by the path of their step, and what its receivers are by name."""
+    """All calls of a flow by the path of their step, and what its receivers are by name.
+
+    `sender` is where its sender reads, if it does. No message's calls share a session with it but a whole flow's.
+    """
 
     calls: Mapping[str, Use]
     receivers: Mapping[str, Use]
+    sender: Channel | None = None
 
 
 def uses_of(definition: Definition, adapters: Mapping[type, Make] = ADAPTERS) -> Uses:
@@ -77,9 +82,14 @@ def uses_of(definition: Definition, adapters: Mapping[type, Make] = ADAPTERS) ->
                 calls.update(use(call, at))
             elif call.receiver in receivers:
                 calls[at] = msgspec.structs.replace(receivers[call.receiver], path=at)
+    sender: Channel | None = None
+    try:
+        sender = None if flow.sender is None else channel_of(flow.sender, Means(folder=folder))
+    except ConfigurationError as exc:
+        wrong.append(Finding("setting", str(exc), exc.hint, place=definition.source.place("sender")))
     if wrong:
         raise WrongFlow(*wrong)
-    return Uses(calls, receivers)
+    return Uses(calls, receivers, sender)
 
 
 def _receiver(url: str) -> str:

@@ -53,8 +53,6 @@ class FromHttp(Part, frozen=True, kw_only=True, tag_field="adapter", tag="http")
 class HttpSender:
     """Takes messages at a path."""
 
-    channel = None
-
     def __init__(self, options: FromHttp, means: SenderMeans) -> None:
         self._options, self._means = options, means
         place = Place(

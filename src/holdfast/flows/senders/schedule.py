@@ -64,8 +64,6 @@ class Clockwork:
 class ScheduleSender:
     """Makes a message whenever it is due."""
 
-    channel = None
-
     def __init__(self, options: Scheduled, means: SenderMeans) -> None:
         self._means = means
         self._clockwork = Clockwork(options, means, self._send)

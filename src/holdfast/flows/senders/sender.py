@@ -44,11 +44,6 @@ class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
 class Sender(Protocol):
     """Makes messages for one flow. What is made of its settings may raise ConfigurationError: what is wrong."""
 
-    @property
-    def channel(self) -> Channel | None:
-        """The way to where it reads, None if it does not."""
-        ...
-
     async def run(self) -> None:
         """Make messages until cancelled, or return if others call it."""
         ...

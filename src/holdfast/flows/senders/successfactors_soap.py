@@ -29,6 +29,7 @@ import msgspec
 from msgspec import Meta
 
 from holdfast.errors import BackendUnavailable
+from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.sfapi import Row, Sfapi, SfapiSending
 from holdfast.flows.failures import StepFailed
 from holdfast.flows.message import Message
@@ -61,14 +62,18 @@ class FromSuccessFactorsSoap(Sfapi, frozen=True, kw_only=True, tag_field="adapte
     per: Literal["object", "page"] = "object"
 
 
+def reader(options: FromSuccessFactorsSoap, means: Means) -> SfapiSending:
+    """Return what reads. Raises ConfigurationError: there is no user to log on."""
+    return SfapiSending("the sender", options, means)
+
+
 class SuccessFactorsSoapSender:
     """Makes messages of what has changed. Raises ConfigurationError: there is no user to log on."""
 
     def __init__(self, options: FromSuccessFactorsSoap, means: SenderMeans) -> None:
         self._options, self._means = options, means
-        self._receiver = SfapiSending("sender", options, means.adapter)
-        self.channel = self._receiver.channel
-        self._session = means.client(self.channel)
+        self._reader = reader(options, means.adapter)
+        self._session = means.client(self._reader.channel)
         timing = msgspec.structs.replace(options.schedule, overlap=False)
         self._clockwork = Clockwork(timing, means, self._poll)
 
@@ -84,7 +89,7 @@ class SuccessFactorsSoapSender:
         seen: Counter[str] = Counter()
         asking = Message(properties={"since": since, "until": until})
         async with self._means.exchange():
-            pages = self._receiver.rows(self._options.query, asking, self._session)
+            pages = self._reader.rows(self._options.query, asking, self._session)
             while (page := await self._next(pages)) is not None:
                 bodies: list[Any] = page if self._options.per == "object" else [page]
                 await self._process([(_named(self._means.flow, since, body, seen), body) for body in bodies], asking)
