@@ -1,5 +1,6 @@
 """WSDLs: what cannot be used is told when the flow is deployed, and nothing is fetched from elsewhere."""
 
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -238,3 +239,9 @@ async def test_without_zeep_a_wsdl_is_refused_with_what_to_install(
     with pytest.raises(ConfigurationError, match=r"orders\.yaml:3: zeep is not installed") as told:
         await asked(tmp_path)
     assert told.value.hint == "pip install 'holdfast[soap]'"
+
+
+def test_zeep_is_imported_where_there_is_a_wsdl_and_nowhere_else() -> None:
+    code = "import sys, holdfast.flows.runtime; print({'zeep', 'requests'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout == "set()\n"

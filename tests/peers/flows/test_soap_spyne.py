@@ -206,7 +206,7 @@ async def test_a_step_names_the_operation_and_the_wsdl_is_loaded_once(erp: Recei
         await called(receiver, ORDER, steps=steps)
     assert len(erp.tell()["orders"]) == 1
     assert erp.tell()["wsdls"] == 1
-    await failed(receiver, ORDER, BadInput, "the body are values, and nothing says which operation they are for")
+    await failed(receiver, ORDER, BadInput, "the body holds values, and nothing says which operation they are for")
 
 
 async def test_requests_are_compressed_if_that_is_wanted(erp: Receiver) -> None:

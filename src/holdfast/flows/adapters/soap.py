@@ -1,13 +1,14 @@
 """The adapter `soap`: SOAP 1.1 and 1.2 over HTTP, with XML or, where there is a WSDL, with values.
 
 A body of XML is what stands in the envelope's body, and so is the answer's. A body of values (a mapping, or none) is
-what the WSDL's operation takes, and then the answer's body are the values that it gives. A fault is an error,
+what the WSDL's operation takes, and then the answer's body holds the values that it gives. A fault is an error,
 `soap_fault`. Calls are POST: they are repeated only if they never reached the receiver, or `repeatable` says so.
 """
 
 import uuid
 from typing import Final
 
+import anyio.to_thread
 import httpx2
 
 from holdfast.errors import BackendError
@@ -47,6 +48,7 @@ class SoapAdapter(SoapSending):
             said = f"{self.channel.name} answered {answer.status} and nothing else"
             raise BackendError(said, hint="If it is not meant to say more, the receiver is `one_way`.")
         if self.operation is not None and self.by_values(message):
-            return message.changed(headers=headers, body=self.operation.values(envelope))
+            values = await anyio.to_thread.run_sync(self.operation.values, envelope, abandon_on_cancel=True)
+            return message.changed(headers=headers, body=values)
         text = "\n".join(map(written, envelope.body))
         return message.changed(headers={**headers, "content-type": XML}, body=text)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlencode
 
+import anyio.to_thread
 import httpx2
 from msgspec import field
 
@@ -113,7 +114,7 @@ class SoapSending(Sending):
             HoldfastError: What else `send` and `read` raise.
         """
         options = self._soap
-        inner = self._inner(message)
+        inner = await self._inner(message)
         content = wrapped(inner.body, [*inner.header, *self._header(message)], options.version)
         headers = {**self._content_headers(message), **({"Content-Encoding": "gzip"} if options.gzip else {})}
         given = chosen(options.headers, options.forward, message)
@@ -127,14 +128,14 @@ class SoapSending(Sending):
         return answer, read(self, answer)
 
     def by_values(self, message: Message) -> bool:
-        """Say whether the message's body are values rather than XML."""
-        return message.body is None or isinstance(message.body, Mapping)
+        """Say whether the message's body holds values rather than XML: a mapping, or nothing where there is a WSDL."""
+        return isinstance(message.body, Mapping) or (message.body is None and bool(self._soap.wsdl))
 
     def _url(self, message: Message, query: Mapping[str, str]) -> str:
         url = render(self._soap.url, message.names, in_url=True)
         return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
-    def _inner(self, message: Message) -> Envelope:
+    async def _inner(self, message: Message) -> Envelope:
         if not self.by_values(message):
             element = body_of(message)
             if element.tag in {f"{{{namespace}}}Envelope" for namespace in NAMESPACES.values()}:
@@ -142,8 +143,8 @@ class SoapSending(Sending):
             return Envelope(body=(element,))
         if self.operation is None:
             hint = "Name the `operation`." if self._soap.wsdl else "Make it XML, or give the receiver a `wsdl`."
-            raise BadInput("the body are values, and nothing says which operation they are for", hint=hint)
-        return self.operation.content(message.body or {})
+            raise BadInput("the body holds values, and nothing says which operation they are for", hint=hint)
+        return await anyio.to_thread.run_sync(self.operation.content, message.body or {}, abandon_on_cancel=True)
 
     def _header(self, message: Message) -> list[Element]:
         blocks, token = self._blocks.filled(message.names), self._soap.token

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.from_thread
@@ -18,8 +18,10 @@ import httpx2
 import msgspec
 from zeep import Settings
 from zeep.exceptions import Error as ZeepError
+from zeep.exceptions import XMLParseError
 from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
+from zeep.xsd.types import simple
 from zeep.xsd.valueobjects import CompoundValue
 
 from holdfast.errors import BackendError, BadInput, ConfigurationError, HoldfastError
@@ -33,7 +35,10 @@ SHOWN_CHARS: Final = 200
 
 
 class Operation:
-    """An operation of a service; `receiver` is what errors call its other side."""
+    """An operation of a service; `receiver` is what errors call its other side.
+
+    Zeep needs a second for some hundred kilobytes: both ways are for a worker thread.
+    """
 
     def __init__(self, found: Any, receiver: str) -> None:
         self.name, self.action = str(found.name), str(found.soapaction or "")
@@ -214,22 +219,31 @@ def _ports(document: Document) -> Iterator[Port]:
                 yield Port(str(service.name), str(port.name), version, port.binding)
 
 
+class _Loud:
+    """Stands where zeep logs that a value is not of its type, and goes on without it: an error while we read."""
+
+    reading = threading.local()
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def exception(self, remark: str, *details: object) -> None:
+        """Raise XMLParseError, or log as zeep would: others may use it too."""
+        if getattr(self.reading, "here", False):
+            raise XMLParseError("a value is not of its type")  # type: ignore[no-untyped-call]
+        self._logger.exception(remark, *details)
+
+
+simple.logger = cast("logging.Logger", _Loud(simple.logger))
+
+
 @contextmanager
 def _nothing_left_out() -> Iterator[None]:
-    """Raise ValueError where zeep, used here, would log that a value is not of its type and go on without it."""
-    here = threading.get_ident()
-
-    def refuse(record: logging.LogRecord) -> bool:
-        if record.thread == here:
-            raise ValueError("a value is not of its type")
-        return True
-
-    zeep = logging.getLogger("zeep.xsd.types.simple")
-    zeep.addFilter(refuse)
+    _Loud.reading.here = True
     try:
         yield
     finally:
-        zeep.removeFilter(refuse)
+        _Loud.reading.here = False
 
 
 def _told(exc: Exception) -> str:
