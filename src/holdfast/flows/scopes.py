@@ -75,6 +75,11 @@ class Opened(msgspec.Struct, frozen=True, array_like=True):
     places: list[Place]
     log_off: str = ""
     tokens: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Never show a token."""
+        return f"<Opened {self.id} {self.user}@{self.receiver} by {self.channel}>"
+
     log_off_soap: str = ""
 
 

@@ -79,7 +79,7 @@ class Protected:
         if known is not None and known != refused:
             return known
         async with self._node.turn(f"token {self._service}"):
-            known = await self._known()
+            known = await self._known(fresh=True)
             if known is not None and known != refused:
                 return known
             fetched = await self._fetched()
@@ -87,8 +87,8 @@ class Protected:
                 await self._node.change(lambda sessions: self._keep(sessions, fetched))
             return fetched
 
-    async def _known(self) -> str | None:
-        sessions = await self._node.read()
+    async def _known(self, *, fresh: bool = False) -> str | None:
+        sessions = await self._node.read(fresh=fresh)
         session = sessions.going(str(self._request.url), self._receiver, now=self._now).session
         return session.tokens.get(self._service) if session else None
 

@@ -17,7 +17,10 @@ import msgspec
 
 HASH_DIGITS: Final = 12
 WIRE_LOGS: Final = ("httpcore2.http11", "httpcore2.http2")
-SET: Final = re.compile(r"""(\(b['"]set-cookie['"], b)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.IGNORECASE)
+SECRET: Final = ("set-cookie", "x-csrf-token")
+SET: Final = re.compile(
+    rf"""(\(b['"](?:{"|".join(SECRET)})['"], b)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.IGNORECASE
+)
 log = logging.getLogger("holdfast.flows.cookies")
 
 Shown = tuple[str, str]  # a cookie's name and the hash of its value
@@ -104,12 +107,13 @@ def _text(cookies: Iterable[Shown]) -> str:
 
 
 def hide_values() -> None:
-    """Keep what the HTTP library logs of answers at DEBUG free of cookies' values."""
+    """Keep what the HTTP library logs of answers at DEBUG free of the values of cookies and CSRF tokens."""
     for name in WIRE_LOGS:
         logging.getLogger(name).addFilter(_without_values)  # once, however often it is added
 
 
 def _without_values(record: logging.LogRecord) -> bool:
-    if "set-cookie" in (message := record.getMessage()).lower():
+    message = record.getMessage()
+    if any(name in message.lower() for name in SECRET):
         record.msg, record.args = SET.sub(r"\1'…'", message), ()
     return True
