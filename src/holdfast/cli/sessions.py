@@ -22,6 +22,7 @@ from holdfast.core.ports import each
 from holdfast.core.sealing import Unreadable
 from holdfast.engine import Engine, open_engine
 from holdfast.errors import BadInput, ConfigurationError, NotFound
+from holdfast.flows.monitoring.pages import PAGE
 from holdfast.mcp.kinds import SESSION, STREAM
 from holdfast.mcp.showing import shown
 from holdfast.stores import file_of
@@ -46,9 +47,12 @@ def list_sessions(
     tree: Annotated[bool, typer.Option("--tree", help="Draw the tree.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List all sessions, whatever their kind and state. Exits 3 if the store is out of reach."""
+    """List all sessions, whatever their kind and state. Exits 3 if the store is out of reach.
+
+    What the store has besides, the log of flows' messages, is listed by `holdfast flow log`.
+    """
     records, now = anyio.run(all_records, load_settings(store=store)), time.time()
-    chosen = [record for record in records if owner in (None, record.owner)]
+    chosen = [record for record in records if owner in (None, record.owner) and record.kind != PAGE]
     if tree and not as_json:
         print(*(draw(chosen, now) or ["no sessions"]), sep="\n")
     else:
