@@ -104,6 +104,12 @@ def test_a_fault_is_an_error_whatever_its_status(fault: str, code: str, status: 
     assert error.answer == error.detail
 
 
+def test_of_a_long_fault_only_the_beginning_is_told() -> None:
+    with pytest.raises(SoapFault) as caught:
+        read(ERP, answer(FAULT_11.replace("no such plant", "no " * 5000)))
+    assert (len(caught.value.text), len(str(caught.value)) < 2100) == (2000, True)
+
+
 @pytest.mark.parametrize(
     ("status", "error"), [(401, LogonFailed), (503, Unavailable), (429, Unavailable), (404, CallRefused)]
 )

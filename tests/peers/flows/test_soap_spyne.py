@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from e2e.flows_world import Receiver
@@ -93,6 +94,23 @@ async def test_calls_of_a_message_are_one_session_or_each_its_own(erp: Receiver,
     requests = erp.tell()["requests"]
     assert [request["authorized"] for request in requests] == ([True] * 3 if reuse == "none" else [True, False, False])
     assert [request["cookie"] is None for request in requests] == [request["authorized"] for request in requests]
+
+
+@pytest.mark.parametrize("reuse", ["none", "on_exchange"])
+async def test_messages_in_parallel_see_nothing_of_each_others_sessions(erp: Receiver, reuse: str) -> None:
+    # F1, statement 3
+    answers: list[Any] = []
+    async with flow(by_wsdl(erp, "Count"), reuse=reuse, steps=THREE_CALLS % "{}") as running:
+
+        async def process() -> None:
+            answers.append(await running.process(Message()))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(16):
+                tasks.start_soon(process)
+    counts, opened = REUSES[reuse]
+    assert [answer.body for answer in answers] == [counts] * 16
+    assert (erp.authentications, erp.sessions) == (16 * opened, 16 * opened)
 
 
 async def test_messages_have_sessions_of_their_own_or_share_the_flows(erp: Receiver) -> None:

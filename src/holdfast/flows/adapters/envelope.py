@@ -13,7 +13,7 @@ from lxml.builder import ElementMaker
 
 from holdfast._xml import closed_parser
 from holdfast.errors import BackendError, BadInput
-from holdfast.flows.adapters.sending import MAYBE_DONE, TURNED_AWAY, Answer, Sending
+from holdfast.flows.adapters.sending import MAYBE_DONE, SHOWN_CHARS, TURNED_AWAY, Answer, Sending
 from holdfast.flows.failures import SoapFault
 from holdfast.flows.message import Message
 
@@ -108,7 +108,8 @@ def fault_in(envelope: Envelope, name: str, status: int) -> SoapFault | None:
     code, text = found.findtext("faultcode") or newer or "", found.findtext("faultstring") or _reason(found, of) or ""
     detail = next((part for part in found if part.tag in ("detail", f"{of}Detail")), None)
     said = "" if detail is None else written(detail)
-    return SoapFault(name, code.strip(), text.strip(), detail=said, http_status=status)
+    shown, why = code.strip()[:SHOWN_CHARS], text.strip()[:SHOWN_CHARS]
+    return SoapFault(name, shown, why, detail=said, http_status=status)
 
 
 def envelope_of(adapter: Sending, answer: Answer) -> Envelope:
