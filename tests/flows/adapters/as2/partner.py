@@ -9,6 +9,7 @@ receipts. It keeps sessions, and counts logons. How it answers is told to it by 
 | `signer` | whose key signs the receipt; empty: nobody's |
 | `digest`, `options` | how `openssl cms -sign` signs it |
 | `ber` | the signature's length is indefinite |
+| `extra` | there is one more end of line behind what is signed |
 | `change` | two texts: the first is replaced in the receipt after it was signed |
 | `raw` | `[content type, text]` instead of a receipt |
 | `status`, `cut`, `hang`, `set_cookie` | another status; a connection that breaks off; no answer; no session |
@@ -154,7 +155,8 @@ def receipt(seen: dict[str, Any]) -> tuple[str, bytes]:
         assert old.encode() in part
         part = part.replace(old.encode(), new.encode())
     end = b"\r\nContent-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    body = b"--signed\r\n" + part + b"\r\n--signed" + end + base64.encodebytes(signature) + b"\r\n--signed--\r\n"
+    more = b"\r\n" if answer.get("extra") else b""
+    body = b"--signed\r\n" + part + more + b"\r\n--signed" + end + base64.encodebytes(signature) + b"\r\n--signed--\r\n"
     return 'multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary=signed', body
 
 

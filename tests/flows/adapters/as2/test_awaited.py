@@ -22,6 +22,7 @@ from holdfast.stores import open_store
 from holdfast.testing.clock import Clock
 
 WAITS = ", wait: 20"
+NAMED = "6f0b1a4e-2f43-4a51-9f0c-6d2f2d1f5b7e"
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +162,17 @@ async def test_the_first_receipt_decides_and_another_changes_nothing(
     assert result.headers["as2-disposition"].endswith("processed")
     assert len(partner.tell()["requests"]) == 2  # what was processed is not sent again
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_another_content_under_the_same_name_is_sent_all_the_same(partner: Receiver, folder: Path) -> None:
+    async with worker(folder, partner, f", message_id: '{NAMED}'") as here:
+        await here.send("one")
+        await deliver(partner)
+        assert "as2-disposition" in (await here.send("one")).headers
+        assert "as2-disposition" not in (await here.send("two")).headers
+    first, second = partner.tell()["requests"]
+    assert (first["content"], second["content"]) == ("one", "two")
+    assert first["headers"]["message-id"] == second["headers"]["message-id"] == f"<{NAMED}@me>"
 
 
 async def test_what_was_refused_can_be_sent_again(partner: Receiver, folder: Path) -> None:

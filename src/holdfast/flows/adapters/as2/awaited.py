@@ -27,11 +27,13 @@ from holdfast.errors import (
     SessionEnded,
     SessionExists,
     SessionNotFound,
+    StoreUnavailable,
 )
 from holdfast.flows.adapters.as2.receipts import Expected, Receipt, authenticate, judge, read
 from holdfast.flows.failures import BadReceipt
 
 AWAITED: Final = "as2"
+FORGOTTEN: Final = Reason.CLIENT
 TOPIC: Final = "as2:receipt"
 LOOK_S: Final = 1.0  # how late a receipt may be seen that nobody could tell of
 LABEL_CHARS: Final = 60
@@ -69,27 +71,25 @@ class Awaited:
                     await self._manager.open(AWAITED, content, alias=self._alias, label=label, clocks=clocks)
                     return None
                 with suppress(SessionNotFound, SessionConflict, SessionEnded):
-                    return await self._again(content)
+                    return await self._again(expected, content)
                 await anyio.sleep(PAUSE_S)
         raise Busy(f"what was expected for {self._message_id} before is still being ended")
 
-    async def _again(self, content: dict[str, object]) -> Receipt | None:
+    async def _again(self, expected: Expected, content: dict[str, object]) -> Receipt | None:
         session, there = await self._stored()
-        with suppress(BackendError):
+        with suppress(BackendError):  # a receipt for another content, or that refuses
             if there.receipt is not None:
-                judge(there.expected, there.receipt)
+                judge(expected, there.receipt)
                 return there.receipt
         session.content = content
         await self._manager.save(session)
         return None
 
     async def forget(self) -> None:
-        """Expect nothing any more: the message was not sent."""
-        with suppress(SessionNotFound):
+        """Expect nothing any more: the message was not sent. A store that is away is left alone."""
+        with suppress(SessionNotFound, StoreUnavailable):
             session, _ = await self._stored()
-            session.content = {}
-            await self._manager.save(session)
-            await self._manager.end(session, Reason.CLIENT)
+            await self._manager.end(session, FORGOTTEN)
 
     async def take(self, receipt: Receipt) -> Awaiting:
         """Store an authentic receipt, unless there is one; return what is stored.
@@ -164,9 +164,8 @@ def _tell(stored: Awaiting) -> None:
 
 
 async def _tell_if_none_came(duty: Duty) -> None:
-    content = duty.session.content
-    if content and content.get("receipt") is None:
-        there = msgspec.convert(content, Awaiting)
+    there = msgspec.convert(duty.session.content, Awaiting)
+    if there.receipt is None and duty.session.record.reason is not FORGOTTEN:
         log.warning("%s: no receipt came for %s", there.receiver, there.expected.message_id)
 
 

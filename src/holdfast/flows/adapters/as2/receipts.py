@@ -16,6 +16,7 @@ from holdfast.flows.failures import BadReceipt, DispositionRefused
 MOST_BYTES: Final = 256 * 1024
 MOST_LAYERS: Final = 3
 SHOWN_CHARS: Final = 500
+END_OF_LINE: Final = b"\r\n"
 NOTIFICATION: Final = "message/disposition-notification"
 ALREADY: Final = "duplicate-document"  # RFC 4130 §7.5.4: it was delivered before
 STRONG: Final = frozenset(HASHES) - {"sha1"}
@@ -78,9 +79,22 @@ def authenticate(expected: Expected, receipt: Receipt) -> None:
     certificate = x509.load_der_x509_certificate(expected.certificate)
     allowed = frozenset(HASHES) if expected.weak else STRONG
     try:
-        verify(receipt.signed.signature, receipt.signed.content, certificate, allowed=allowed)
+        _verify(receipt.signed, certificate, allowed)
     except NotVerified as exc:
         raise BadReceipt(f"the receipt is not the partner's: {exc}") from exc
+
+
+def _verify(signed: Signed, certificate: x509.Certificate, allowed: frozenset[str]) -> None:
+    """Raise NotVerified unless the partner has signed what came, or this without an end of line behind it.
+
+    Some partners write one more end of line behind a part than they sign (libas2 0.8.2 does): it says nothing.
+    """
+    try:
+        verify(signed.signature, signed.content, certificate, allowed=allowed)
+    except NotVerified:
+        if not signed.content.endswith(END_OF_LINE):
+            raise
+        verify(signed.signature, signed.content.removesuffix(END_OF_LINE), certificate, allowed=allowed)
 
 
 def judge(expected: Expected, receipt: Receipt) -> None:
