@@ -29,9 +29,9 @@ async def orders(
     """Run a flow of these steps, the first of which is in line 7 of `orders.yaml`."""
     text = f"flow: orders\nlog: {log}\nreceivers:\n{RECEIVERS}steps:\n{steps}"
     adapter = type("Adapter", (Spoken,), {"answer": staticmethod(answer)})
-    clock = {"clock": more.pop("clock")} if "clock" in more else {}
+    how = {name: more.pop(name) for name in ("clock", "keys") if name in more}
     async with (
-        open_engine(store, kinds=flow_kinds(), **clock) as engine,
+        open_engine(store, kinds=flow_kinds(), **how) as engine,
         deployed(read_flow(text, "orders.yaml"), engine.manager, adapters={Http: adapter}, **more) as running,
     ):
         yield running
