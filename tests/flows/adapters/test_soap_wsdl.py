@@ -10,7 +10,7 @@ import pytest
 
 from flows.adapters.wire import HANG, answering, called, http
 from holdfast.errors import BackendError, ConfigurationError
-from holdfast.flows.adapters import soap_wsdl
+from holdfast.flows.adapters import soap_documents
 from holdfast.flows.adapters.envelope import opened, parsed
 from holdfast.flows.runtime import StepFailed
 
@@ -149,7 +149,7 @@ async def test_a_wsdl_that_does_not_come_is_told(tmp_path: Path, answer: bytes |
 
 
 async def test_a_wsdl_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soap_wsdl, "MOST_BYTES", 5000)
+    monkeypatch.setattr(soap_documents, "MOST_BYTES", 5000)
     (tmp_path / "a.wsdl").write_text(wsdl(more=" " * 5000))
     await refused(tmp_path, "more than 5,000 bytes")
     async with answering(http(200, wsdl(more=" " * 50_000))) as wire:
@@ -157,7 +157,7 @@ async def test_a_wsdl_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_wsdl_of_too_many_parts_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(soap_wsdl, "MOST_DOCUMENTS", 3)
+    monkeypatch.setattr(soap_documents, "MOST_DOCUMENTS", 3)
     for number in range(3):
         (tmp_path / f"{number}.xsd").write_text(f"{LONE}</xs:schema>")
     (tmp_path / "a.wsdl").write_text(wsdl("".join(f"<xs:include schemaLocation='{n}.xsd'/>" for n in range(3)) + TYPES))

@@ -29,6 +29,7 @@ from holdfast.flows.adapters.envelope import (
     wrapped,
 )
 from holdfast.flows.adapters.sending import Answer, Sending, chosen, merged
+from holdfast.flows.adapters.soap_documents import WEB, same_host
 from holdfast.flows.adapters.soap_header import NONCE_BYTES, Blocks, security
 from holdfast.flows.expressions import render
 from holdfast.flows.message import Message
@@ -37,7 +38,6 @@ from holdfast.flows.parts import Part, Receiver
 if TYPE_CHECKING:
     from holdfast.flows.adapters.soap_wsdl import Operation, Wsdl
 
-WEB: Final = ("http://", "https://")
 INSTALL: Final = "pip install 'holdfast[soap]'"
 
 
@@ -168,10 +168,9 @@ class SoapSending(Sending):
         options, shared = self._soap, self._means.shared
         at = options.wsdl if options.wsdl.startswith(WEB) else str(self._means.folder.absolute() / options.wsdl)
         if ("wsdl", at) not in shared:
-            reader = _reader()
-            known = reader.same_host(at, options.url) and not self.channel.dynamic_user
+            known = same_host(at, options.url) and not self.channel.dynamic_user
             headers = self.authorization(Message()) if known else {}
-            shared["wsdl", at] = await reader.load(at, headers, self.timeout)
+            shared["wsdl", at] = await _reader().load(at, headers, self.timeout)
         return cast("Wsdl", shared["wsdl", at])
 
 

@@ -8,11 +8,9 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final, cast
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 import httpx2
 import msgspec
@@ -26,11 +24,9 @@ from zeep.xsd.valueobjects import CompoundValue
 
 from holdfast.errors import BackendError, BadInput, ConfigurationError, HoldfastError
 from holdfast.flows.adapters.envelope import Element, Envelope, Version, opened, written
-from holdfast.flows.adapters.soap_sending import WEB
+from holdfast.flows.adapters.soap_documents import Documents
 
 VERSIONS: Final[Mapping[type, Version]] = {Soap11Binding: "1.1", Soap12Binding: "1.2"}
-MOST_BYTES: Final = 32 * 1024 * 1024  # of a WSDL and all that it imports
-MOST_DOCUMENTS: Final = 200
 SHOWN_CHARS: Final = 200
 
 
@@ -112,60 +108,6 @@ class Wsdl(msgspec.Struct, frozen=True):
         return Operation(found[name], receiver)
 
 
-class Documents:
-    """Hands zeep a WSDL and what it imports: from the WSDL's own folder, or from its own host.
-
-    Used in a worker thread; what is on a host is fetched in the event loop, and ends with the task that waits for it.
-    """
-
-    def __init__(self, location: str, headers: Mapping[str, str], client: httpx2.AsyncClient) -> None:
-        self._location, self._headers, self._client = location, headers, client
-        self._remote = location.startswith(WEB)
-        self._bytes = self._documents = 0
-
-    def load(self, location: str) -> bytes:
-        """Return a document. Raises ConfigurationError: it is elsewhere, too much, or cannot be read."""
-        if not self._near(location):
-            raise ConfigurationError(
-                f"{self._location} imports {location}, which is elsewhere",
-                hint="Put what the WSDL imports beside it, and change `schemaLocation` or `location` there.",
-            )
-        content = anyio.from_thread.run(self._fetched, location) if self._remote else self._read(location)
-        self._documents += 1
-        self._bytes += len(content)
-        if self._documents > MOST_DOCUMENTS or self._bytes > MOST_BYTES:
-            raise _too_much(self._location)
-        return content
-
-    def _near(self, location: str) -> bool:
-        if location.startswith(WEB) != self._remote:
-            return False
-        if self._remote:
-            return same_host(location, self._location)
-        return Path(location).resolve().is_relative_to(Path(self._location).resolve().parent)
-
-    def _read(self, location: str) -> bytes:
-        try:
-            with Path(location).open("rb") as file:
-                return file.read(MOST_BYTES + 1)
-        except OSError as exc:
-            raise ConfigurationError(f"{location} cannot be read ({type(exc).__name__})") from exc
-
-    async def _fetched(self, location: str) -> bytes:
-        try:
-            async with self._client.stream("GET", location, headers=dict(self._headers)) as response:
-                if response.status_code != 200:
-                    raise ConfigurationError(f"{location} cannot be loaded: it answered {response.status_code}")
-                content = bytearray()
-                async for part in response.aiter_bytes():
-                    content += part
-                    if len(content) > MOST_BYTES:
-                        raise _too_much(location)
-                return bytes(content)
-        except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL) as exc:
-            raise ConfigurationError(f"{location} cannot be loaded ({type(exc).__name__})") from exc
-
-
 async def load(location: str, headers: Mapping[str, str], timeout: float) -> Wsdl:
     """Return what the WSDL in a file or at a URL describes.
 
@@ -180,15 +122,6 @@ async def load(location: str, headers: Mapping[str, str], timeout: float) -> Wsd
         with anyio.move_on_after(timeout):
             return await anyio.to_thread.run_sync(_parsed, location, Documents(location, headers, client))
     raise ConfigurationError(f"{location} was not loaded within {timeout:g} s")
-
-
-def same_host(one: str, other: str) -> bool:
-    """Say whether two URLs are of the same scheme, host and port; a path, or what is no URL, is of none."""
-    try:
-        first, second = httpx2.URL(one), httpx2.URL(other)
-    except httpx2.InvalidURL:
-        return False
-    return bool(first.host) and (first.scheme, first.netloc) == (second.scheme, second.netloc)
 
 
 def plain(value: Any) -> Any:
@@ -250,9 +183,3 @@ def _told(exc: Exception) -> str:
     """Return what zeep says where it names parts of the schema, else the kind of error: no values are told."""
     text = " ".join(str(exc).split())[:SHOWN_CHARS] if isinstance(exc, TypeError | ZeepError) else ""
     return f"{type(exc).__name__}{': ' if text else ''}{text}"
-
-
-def _too_much(location: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{location} and what it imports are more than {MOST_BYTES:,} bytes or {MOST_DOCUMENTS} documents"
-    )
