@@ -1,4 +1,4 @@
-"""Where a WSDL and what it imports come from: its own folder or its own host, and nowhere else; and how much may come."""
+"""Where a WSDL and what it imports come from: its own folder or its own host, nowhere else; and how much may come."""
 
 from collections.abc import Mapping
 from pathlib import Path
