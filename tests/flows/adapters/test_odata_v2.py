@@ -113,6 +113,14 @@ async def test_methods_that_nothing_lets_through_go_as_post(shop: Shop) -> None:
     assert shop.orders["1"]["Note"] == "tunnelled"
 
 
+async def test_a_receiver_for_lists_serves_single_entities_and_changes_too(shop: Shop) -> None:
+    receiver = shop.receiver("resource: Orders, filter: ID eq '1', select: 'ID,Note', top: 1, orderby: ID, count: true")
+    read, merge = "{receiver: erp, operation: read, key: '1'}", "{receiver: erp, operation: merge, key: '1'}"
+    await sent(receiver, Message(), steps=f"- call: erp\n- call: {read}\n- send: {merge}", reuse="on_exchange")
+    paths = [request["path"].partition("Orders")[2] for request in shop.tell()["requests"]]
+    assert paths[1:] == ["('1')?$select=ID,Note&sap-client=100", "", "('1')?sap-client=100"]
+
+
 @FORMATS
 async def test_function_imports_are_called_with_literals(shop: Shop, form: str) -> None:
     called = f"format: {form}, operation: function_import, resource:"

@@ -28,6 +28,9 @@ READING: Final = frozenset({"GET", "HEAD"})
 IDEMPOTENT: Final = READING | {"PUT", "DELETE"}  # RFC 9110 §9.2.2
 POST: Final = "POST"
 TUNNELLED: Final = "X-HTTP-Method"  # the method that is meant by a POST, where nothing else comes through
+OF_READING: Final = ("select", "expand")
+OF_LISTS: Final = ("select", "filter", "expand", "orderby")
+COUNTS: Final = ("top", "skip")
 PLAIN: Final = ("$value", "$count")
 SKIP: Final = re.compile(r"(?<=[?&]\$skip=)\d+")
 Number = Annotated[int, Meta(ge=0)] | str
@@ -39,7 +42,8 @@ class OData(Receiver, frozen=True, kw_only=True):
     Args:
         resource: Path below it (template), such as `Orders`, `Orders('${body.id}')/Items`, the name of a function.
         key: Of the one entity that is meant (template): a value, or a mapping of them. Texts become literals.
-        select, filter, expand, orderby, top, skip: The query options with these names (templates).
+        select, filter, expand, orderby, top, skip: The query options with these names (templates), where they mean
+            something: for one entity only the first and the third, for changes none.
         count: Ask how many entities there are in all: header `odata-count`.
         query: Further options (templates), such as `search` or `sap-language`; a name that OData defines has its `$`.
         parameters: Of a function or action (templates), by name.
@@ -93,6 +97,11 @@ class ODataAdapter(Sending):
         """The HTTP method of the operation."""
         return self.methods[self._options.operation]
 
+    @property
+    def lists(self) -> bool:
+        """Whether the operation brings a list that can be filtered, ordered and cut."""
+        return self.method in READING and self._options.operation != "read"
+
     async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
         """Carry the operation out and return the answer as a message."""
         if self.method in READING:
@@ -123,10 +132,11 @@ class ODataAdapter(Sending):
         return f"{self.service(message)}/{path}"
 
     def options(self, message: Message) -> dict[str, str]:
-        """Return the query options that OData defines, percent-encoded."""
+        """Return the query options that OData defines, percent-encoded, as far as they mean something here."""
         options, names = self._options, message.names
-        texts = {name: getattr(options, name) for name in ("select", "filter", "expand", "orderby")}
-        numbers = {name: getattr(options, name) for name in ("top", "skip")}
+        asked = OF_LISTS if self.lists else OF_READING if self.method in READING else ()
+        texts = {name: getattr(options, name) for name in asked}
+        numbers = {name: getattr(options, name) for name in COUNTS if self.lists}
         return {
             **{f"${name}": urls.option(text, names) for name, text in texts.items() if text},
             **{f"${name}": urls.number(count, names) for name, count in numbers.items() if count != ""},
@@ -285,7 +295,7 @@ class ODataAdapter(Sending):
             raise ConfigurationError("query: the format is not chosen by $format, but by the adapter")
         if options.etag and self.method in (*READING, POST):
             raise ConfigurationError(f"etag: the operation {options.operation} compares no versions")
-        for name in ("top", "skip"):
+        for name in COUNTS:
             value = getattr(options, name)
             if isinstance(value, str) and value and "${" not in value:
                 raise ConfigurationError(f"{name}: {value!r} is no number of entities")

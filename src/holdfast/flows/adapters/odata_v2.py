@@ -71,9 +71,9 @@ class ODataV2Adapter(ODataAdapter):
     def options(self, message: Message) -> dict[str, str]:
         """Return the query options; parameters of a function import are such too."""
         options, found = self._v2, super().options(message)
-        if options.count:
+        if options.count and self.lists:
             found["$inlinecount"] = "allpages"
-        if isinstance(options.page_size, int):
+        if isinstance(options.page_size, int) and self.lists:
             found = {"$skip": "0", **found, "$top": str(options.page_size)}
         parameters: dict[str, Any] = filled(options.parameters, message.names)
         return {**found, **{urls.option(name, {}): urls.literal(value) for name, value in parameters.items()}}

@@ -44,12 +44,12 @@ class ODataV4Adapter(ODataAdapter):
     def protocol(self) -> dict[str, str]:
         """Return the version, and how many entities a page is to have."""
         size = self._v4.page_size
-        prefer = {"Prefer": f"odata.maxpagesize={size}"} if isinstance(size, int) else {}
+        prefer = {"Prefer": f"odata.maxpagesize={size}"} if isinstance(size, int) and self.lists else {}
         return {"OData-Version": "4.0", "OData-MaxVersion": "4.01", **prefer}
 
     def options(self, message: Message) -> dict[str, str]:
         """Return the query options."""
-        return super().options(message) | ({"$count": "true"} if self._v4.count else {})
+        return super().options(message) | ({"$count": "true"} if self._v4.count and self.lists else {})
 
     def resource(self, message: Message) -> str:
         """Return the URL of the resource; a function's parameters are part of it."""
