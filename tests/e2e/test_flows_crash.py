@@ -178,3 +178,18 @@ async def test_a_worker_killed_while_it_sends_again_leaves_the_message_as_failed
         assert len({run.worker for run in entry.runs}) == 2
         assert await flow.resend("held-1") is not None
         await until(lambda: erp.tell()["ended"] == 3)
+
+
+@pytest.mark.slow
+async def test_by_the_clock_on_the_wall_half_a_minute_passes_until_a_killed_workers_message_is_found(
+    erp: Receiver, tmp_path: Path
+) -> None:
+    # F17
+    store = f"sqlite:///{tmp_path}/flows.db"
+    async with blocks(store, KEYS, erp.url, "on_exchange") as flow:
+        async with worker(store, erp, "on_exchange", "held-1"):
+            await at_work(store, 1)
+        killed_at = time.monotonic()
+        await found(flow, 1, "failed")
+        await until(lambda: erp.tell()["ended"] == 1)
+        assert 20 < time.monotonic() - killed_at < 40
