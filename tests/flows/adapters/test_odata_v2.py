@@ -260,6 +260,32 @@ async def test_tokens_that_hold_for_one_change_collide_and_no_change_is_lost(sho
     assert shop.methods == ["HEAD", "POST", *["POST", "HEAD", "POST"] * 2]
 
 
+@pytest.mark.parametrize(("before", "sessions", "told"), [("- send: erp", 1, set()), ("", 3, {"branches"})])
+async def test_branches_share_session_and_token_where_there_was_a_call_before(
+    shop: Shop, before: str, sessions: int, told: set[str]
+) -> None:
+    # F8, statements 21 and 22
+    steps = f"{before}\n- split: {{over: 'body', parallel: true, do: [{{send: {{receiver: erp, operation: create}}}}]}}"
+    async with flow(shop.receiver("resource: Orders"), "on_exchange", steps.strip()) as running:
+        await running.process(Message(body=[{"ID": name} for name in "abc"]))
+        assert {finding.code for finding in running.deployment.findings} == told
+    assert set("abc") < set(shop.orders)
+    assert (shop.sessions, shop.authentications, shop.methods.count("HEAD")) == (sessions, sessions, sessions)
+
+
+async def test_channels_of_several_kinds_to_one_host_share_a_session(shop: Shop) -> None:
+    # F19, statement 5: HTTP, then OData V2, then the same service by its names, with the token that is there
+    auth, url = "auth: {basic: anna}", f"url: '{shop.url}"
+    http = f"adapter: http, {url}{GATEWAY}/Orders?sap-client=100', {auth}"
+    odc = (
+        f"adapter: odc, {url}', client: '100', service: SHOP, version: 2, resource: Orders, key: '1', operation: merge"
+    )
+    receivers = f"{http}}}, shop: {{{shop.receiver(CREATE)}, {auth}}}, gateway: {{{odc}"
+    steps = "- send: {receiver: erp, method: GET}\n- send: shop\n- send: gateway"
+    await sent(receivers, Message(body={"ID": "n", "Note": "x"}), reuse="on_exchange", steps=steps)
+    assert (shop.authentications, shop.sessions, shop.methods) == (1, 1, ["GET", "HEAD", "POST", "MERGE"])
+
+
 async def test_a_session_that_is_gone_takes_its_token_with_it(shop: Shop) -> None:
     # F7, statement 13
     async with flow(shop.receiver(CREATE), "on_integration_flow") as running:
