@@ -139,3 +139,20 @@ def test_the_schema_of_the_file_is_printed() -> None:
     # F15
     code, said, _ = run("schema")
     assert (code, json.loads(said)) == (0, json.loads(json.dumps(json_schema())))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("-H", "no header"), "bad_input: 'no header' is no header"),
+        (("--file", "absent.json"), "bad_input: the body cannot be read from absent.json"),
+        (("--file", "deep.json"), "bad_input: the body is not what its type says, application/json"),
+        (("--file", "deep.json", "-H", "content-type: x/y+json"), "the body is not what its type says, x/y+json"),
+        (("--body", "x", "--file", "y"), "bad_input: the body is given twice"),
+        (("--credentials", "absent.toml"), "configuration: the credentials absent.toml cannot be read"),
+    ],
+)
+def test_a_command_line_that_is_wrong_is_told(folder: Path, arguments: tuple[str, ...], told: str) -> None:
+    (folder / "deep.json").write_text("[" * 100_000)
+    code, said, beside = run("run", "orders.yaml", *arguments)
+    assert (code, said, told in beside) == (2, "", True), beside

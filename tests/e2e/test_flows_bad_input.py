@@ -4,10 +4,10 @@ Nothing may hang, no secret may be printed (each command of `flows_cli` is looke
 """
 
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from e2e.flows_cli import Folder, answering, certificate, hanging, receiver
@@ -115,98 +115,114 @@ async def test_a_flow_that_is_wrong_is_not_run(folder: Folder) -> None:
 
 PROCESSED = {
     "a script that raises": (
-        "- script: bad_scripts:fails",
+        "script: bad_scripts:fails",
         "script_failed",
         "raised ValueError: no such order (bad_scripts.py:5)",
     ),
     "a script that leaves": (
-        "- script: bad_scripts:leaves",
+        "script: bad_scripts:leaves",
         "script_failed",
         "raised SystemExit: 7 (bad_scripts.py:9)",
     ),
     "a script that never ends": (
-        "- script: {function: 'bad_scripts:hangs', timeout: 0.3}",
+        "script: {function: 'bad_scripts:hangs', timeout: 0.3}",
         "script_failed",
         "did not come to an end within 0.3 s",
     ),
     "a loop that never ends": (
-        "- loop: {while: '1', max: 50, do: [{modify: {body: x}}]}",
+        "loop: {while: '1', max: 50, do: [{modify: {body: x}}]}",
         "loop_too_long",
         "50 rounds are over, and '1' still holds",
     ),
     "no list to split": (
-        "- split: {over: headers, do: [{modify: {body: x}}]}",
+        "split: {over: headers, do: [{modify: {body: x}}]}",
         "bad_input",
         "'headers' is no list that could be split",
     ),
-    "nothing to gather": ("- gather: join", "bad_input", "there is nothing to gather"),
+    "nothing to gather": ("gather: join", "bad_input", "there is nothing to gather"),
     "a text without end": (
-        "- modify: {body: '${\"a\" * 1000000000}'}",
+        "modify: {body: '${\"a\" * 1000000000}'}",
         "expression",
         "this cannot be calculated with str and int",
     ),
-    "a format without end": ("- modify: {body: '${\"%999999999d\" % 1}'}", "expression", "this cannot be calculated"),
+    "a format without end": ("modify: {body: '${\"%999999999d\" % 1}'}", "expression", "this cannot be calculated"),
     "what is not in the message": (
-        "- filter: body.count > 3",
+        "filter: body.count > 3",
         "expression",
         "'body.count > 3' cannot be computed: TypeError",
     ),
     "a way into Python": (
-        "- filter: headers.__class__ or ().__class__",
+        "filter: headers.__class__ or ().__class__",
         "expression",
         "there is no '__class__' in a list",
     ),
-    "nobody is there": ("- call: erp", "backend_unavailable", "erp cannot be reached (ConnectError)"),
+    "nobody is there": ("call: erp", "backend_unavailable", "erp cannot be reached (ConnectError)"),
     "an unknown credential": (
-        "- call: {receiver: erp, auth: {basic: nobody}}",
+        "call: {receiver: erp, auth: {basic: nobody}}",
         "configuration",
         "there is no credential 'nobody'",
     ),
-    "no host": ("- call: {receiver: erp, url: 'http://${headers.none}/'}", "bad_input", "makes no request to erp"),
+    "no host": ("call: {receiver: erp, url: 'http://${headers.none}/'}", "bad_input", "makes no request to erp"),
 }
+
+
+def by_number(steps: list[str], receivers: str) -> str:
+    """Return a flow that does another step with each of its messages; the first is in line 7."""
+    routes = [
+        f"    - {{when: properties.number == {number}, do: [{{{step}}}]}}" for number, step in enumerate(steps, 1)
+    ]
+    return f"flow: orders\nreceivers:\n  {{{receivers}}}\nsteps:\n- router:\n    routes:\n" + "\n".join(routes)
+
+
+async def failures(folder: Folder, steps: list[str], receivers: str) -> list[dict[str, Any]]:
+    """Return how messages fail, each by its own step; that it tells the step's line is seen here."""
+    folder.write("orders.yaml", by_number(steps, receivers))
+    ran = await folder.flow("run", "orders.yaml", "--count", str(len(steps)), "--json")
+    told = [json.loads(line)["error"] for line in ran.out.splitlines()]
+    assert (ran.code, len(told)) == (1, len(steps)), ran
+    for line, error in enumerate(told, start=7):
+        assert error["place"] == f"orders.yaml:{line}"
+        assert error["text"].startswith(f"orders.yaml:{line}: ")
+        assert error["hint"]
+    return told
 
 
 async def test_a_message_that_fails_is_told_with_line_and_code(folder: Folder) -> None:
     # issue 7, bad input
-    async def one(name: str) -> None:
-        steps, code, text = PROCESSED[name]
-        file = folder.write(f"{name.replace(' ', '_')}.yaml", flow("- filter: 1 == 1\n" + steps))
-        async with limit:
-            ran = await folder.flow("run", file)
-        assert (ran.code, ran.out) == (1, ""), (name, ran)
-        [told] = [line for line in ran.err.splitlines() if line.startswith("error: ")]
-        assert told.startswith(f"error: {code}: {file}:6: "), told
-        assert text in told
-        assert "  next: " in ran.err
-
-    limit = anyio.CapacityLimiter(2)
-    async with anyio.create_task_group() as tasks:
-        for name in PROCESSED:
-            tasks.start_soon(one, name)
+    erp = "erp: {adapter: http, url: 'http://127.0.0.1:1', retry: {times: 0}}"
+    told = await failures(folder, [steps for steps, *_ in PROCESSED.values()], erp)
+    for (name, (_, code, text)), error in zip(PROCESSED.items(), told, strict=True):
+        assert (name, error["code"], text in error["text"]) == (name, code, True), error
 
 
 async def test_a_receiver_that_hangs_cuts_or_babbles_is_told(folder: Folder) -> None:
     # issue 7, bad input
     ok = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
     answers = [
-        (hanging, "backend_unavailable", "erp did not answer within 0.3 s"),
-        (answering(b""), "backend_unavailable", "erp did not answer (RemoteProtocolError)"),
+        (hanging, "backend_unavailable", "did not answer within 0.3 s"),
+        (answering(b""), "backend_unavailable", "did not answer (RemoteProtocolError)"),
         (
             answering(ok + b"content-length: 999\r\n\r\n{"),
             "backend_unavailable",
-            "erp did not answer (RemoteProtocolError)",
+            "did not answer (RemoteProtocolError)",
         ),
-        (answering(b"SSH-2.0-OpenSSH_9.6\r\n"), "backend_unavailable", "erp did not answer (RemoteProtocolError)"),
+        (answering(b"SSH-2.0-OpenSSH_9.6\r\n"), "backend_unavailable", "did not answer (RemoteProtocolError)"),
         (answering(ok + b"content-length: 2\r\n\r\n{]"), "backend_error", "not the JSON it says it is"),
         (answering(ok + b"content-length: 900\r\n\r\n" + b"9" * 900), "backend_error", "more than 500 bytes"),
+        (answering(ok + b"content-length: 400\r\n\r\n" + b"[" * 400), "backend_error", "not the JSON it says it is"),
     ]
-    for serve, code, text in answers:
-        async with receiver(serve) as at:
-            erp = f"{{adapter: http, url: 'http://{at}', timeout: 0.3, retry: {{times: 0}}, max_answer: 500}}"
-            ran = await folder.flow("run", folder.write("orders.yaml", flow("- call: erp", erp)))
-        assert (ran.code, ran.out) == (1, "")
-        assert f"error: {code}: orders.yaml:5: call: " in ran.err
-        assert text in ran.err
+    receivers = []
+    async with AsyncExitStack() as stack:
+        for number, (serve, *_) in enumerate(answers):
+            at = await stack.enter_async_context(receiver(serve))
+            patience = "timeout: 0.3" if serve is hanging else "timeout: 30"
+            receivers.append(
+                f"r{number}: {{adapter: http, url: 'http://{at}', {patience}, retry: {{times: 0}}, max_answer: 500}}"
+            )
+        told = await failures(folder, [f"call: r{number}" for number in range(len(answers))], ", ".join(receivers))
+    assert [(error["code"], text in error["text"]) for error, (_, _, text) in zip(told, answers, strict=True)] == [
+        (code, True) for _, code, _ in answers
+    ]
 
 
 async def test_a_certificate_that_is_wrong_is_told_and_one_that_is_trusted_is_not(folder: Folder) -> None:
@@ -247,20 +263,13 @@ async def test_wrong_credentials_are_told_without_the_secret(folder: Folder, erp
     assert (ran.code, "credentials.toml" in ran.err) == (2, True)
 
 
-async def test_a_command_line_that_is_wrong_is_told(folder: Folder) -> None:
+async def test_a_store_that_is_not_there_is_told(folder: Folder) -> None:
     folder.write("orders.yaml", flow("- modify: {body: '${len(body)}'}"))
-    folder.write("deep.json", "[" * 100_000)
-    folder.write("odd.yaml", flow("- script: bad_scripts:odd"))
-    for arguments, env, code, text in (
-        (["-H", "no header"], {}, 2, "'no header' is no header"),
-        (["--file", "absent.json"], {}, 2, "the body cannot be read from absent.json"),
-        (["--file", "deep.json"], {}, 2, "the body is not what its type says, application/json"),
-        (["--body", "x", "--file", "y"], {}, 2, "the body is given twice"),
-        (["--store", "redis://127.0.0.1:1/0"], {"HOLDFAST_KEYS": "A" * 43}, 3, "store_unavailable"),
-        (["--store", "mysql://x"], {}, 2, "mysql"),
-        (["--credentials", "absent.toml"], {}, 2, "absent.toml cannot be read"),
-    ):
-        ran = await folder.flow("run", "orders.yaml", *arguments, **env)
-        assert (arguments, ran.code, ran.out, text in ran.err) == (arguments, code, "", True), ran
-    ran = await folder.flow("run", "odd.yaml")
+    for store, code, text in (("redis://127.0.0.1:1/0", 3, "store_unavailable"), ("mysql://x", 2, "mysql")):
+        ran = await folder.flow("run", "orders.yaml", "--store", store, HOLDFAST_KEYS="A" * 43)
+        assert (ran.code, ran.out, text in ran.err) == (code, "", True), ran
+
+
+async def test_a_body_that_has_no_bytes_is_told(folder: Folder) -> None:
+    ran = await folder.flow("run", folder.write("odd.yaml", flow("- script: bad_scripts:odd")))
     assert (ran.code, "a body of type object cannot be sent as JSON" in ran.err) == (2, True)
