@@ -97,7 +97,8 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
         measured, metrics = observed.around(endpoint), observed.page(guard)
-        paths = FlowsEndpoint(flows.paths, bearer, guard=guard, max_body=settings.max_body_bytes)
+        proxies = Proxies(settings.trusted_proxies)
+        paths = FlowsEndpoint(flows.paths, bearer, guard=guard, proxies=proxies, max_body=settings.max_body_bytes)
         yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata, flows, paths)
 
 

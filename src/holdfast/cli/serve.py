@@ -33,7 +33,10 @@ def serve(
     ] = None,
     socket_fd: Annotated[int | None, typer.Option("--socket", hidden=True)] = None,
 ) -> None:
-    """Serve ABAP over MCP. Exits 2 if a setting is wrong, 3 if the store is out of reach, 1 if the port is taken."""
+    """Serve ABAP over MCP and OData, and run flows.
+
+    Exits 2 if a setting is wrong, 3 if the store is out of reach, 1 if the port is taken.
+    """
     settings = load_settings(host=host, port=port, store=store, workers=workers)
     refuse_open_door(settings)
     refuse_memory_of_several(settings)

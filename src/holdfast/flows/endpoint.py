@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
+from holdfast.core.events import ADDRESS
 from holdfast.errors import HoldfastError
 from holdfast.flows.paths import Asked, Paths, Place, Told
 from holdfast.flows.problem import problem
 from holdfast.identity.facts import InsufficientScope, InvalidToken
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.body import ClientGone, read_body
 from holdfast.web.guard import Guard
@@ -25,14 +27,17 @@ class FlowsEndpoint:
         paths: What is where.
         bearer: Says who calls.
         guard: Judges Origin and Host.
+        proxies: Tells where requests come from.
         max_body: Bytes of the largest body, where a path says nothing else.
     """
 
-    def __init__(self, paths: Paths, bearer: Bearer, *, guard: Guard, max_body: int) -> None:
-        self._paths, self._bearer, self._guard, self._max_body = paths, bearer, guard, max_body
+    def __init__(self, paths: Paths, bearer: Bearer, *, guard: Guard, proxies: Proxies, max_body: int) -> None:
+        self._paths, self._bearer, self._guard, self._proxies = paths, bearer, guard, proxies
+        self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, *, path: str) -> None:
         """Serve one request; `path` is below that of all flows."""
+        ADDRESS.set(self._proxies.client_of(scope))
         headers = _headers(scope)
         try:
             told = await self._told(scope, receive, headers, path)

@@ -195,7 +195,9 @@ async def test_what_is_given_up_is_answered(tmp_path: Path, caplog: pytest.LogCa
         ("{adapter: http, path: orders}", "expected"),
         ("{adapter: http, path: /a, anonymus: true}", "the key 'anonymus' is not known here"),
         ("{adapter: http, path: /a, methods: [get]}", "expected an HTTP method in capitals"),
-        ("{adapter: smtp}", "smtp"),
+        ("{adapter: smtp}", "there is no adapter 'smtp'; there are: http, successfactors_soap, schedule$"),
+        ("{path: /a}", "the sender names no adapter; there are: http"),
+        ("[http]", "expected `object"),
     ],
 )
 def test_wrong_settings_are_told_with_their_line(sender: str, said: str) -> None:

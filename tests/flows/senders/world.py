@@ -13,6 +13,7 @@ from holdfast.flows import flow_kinds
 from holdfast.flows.compose import Flows, open_flows
 from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.identity.static import StaticToken
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.guard import Guard
 
@@ -26,7 +27,7 @@ class Served:
     def __init__(self, flows: Flows, engine: Engine, most: int) -> None:
         self.flows, self.engine = flows, engine
         bearer = Bearer(StaticToken(TOKEN, principal="anna"))
-        endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), max_body=most)
+        endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), proxies=Proxies(), max_body=most)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await endpoint(scope, receive, send, path=scope["path"])

@@ -180,6 +180,7 @@ async def test_that_nothing_is_re_used_and_that_nobody_logs_on_is_told_at_load(
     [
         ("schedule: {every: 10 s}", "'10 s' is no time"),
         ("since: yesterday", "expected"),
+        ("query: SELECT ${properties.}", "properties"),
         ("per: row", "invalid enum value 'row'"),
     ],
 )

@@ -76,6 +76,7 @@ def problems(flow: Flow, folder: Path | None = None) -> Iterator[Problem]:
         yield from _templates(f"receivers.{name}", msgspec.to_builtins(receiver))
         if receiver.auth.basic and receiver.auth.bearer:
             yield "auth", f"receivers.{name}.auth", "either basic or bearer, not both"
+    yield from _templates("sender", msgspec.to_builtins(flow.sender))
     for path, step in steps_of(flow):
         at, named = f"{path}.{step.kind}", function_of(step)
         if named is not None and (text := functions.missing(named, folder)) is not None:

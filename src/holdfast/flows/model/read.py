@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from holdfast.flows.model.flow import STEP_KINDS, Flow
 from holdfast.flows.model.source import MAX_CHARS, Source, parse
 from holdfast.flows.model.wrong import WrongFlow, wrong
 from holdfast.flows.parts import UNKNOWN_KEY, in_words
+from holdfast.flows.senders import NAMES as SENDER_NAMES
 
 STEP: Final = re.compile(r"(?<!\.routes)(?<!^domain_mappings)\[\d+\]$")  # ends the path of a step
 PLACED: Final = re.compile(r"(?P<text>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
@@ -57,11 +59,16 @@ def read_flow(text: str, file: str = "flow.yaml") -> Definition:
 def _look_at_adapters(data: dict[str, Any], source: Source) -> None:
     receivers = data.get("receivers")
     for name, receiver in receivers.items() if isinstance(receivers, dict) else ():
-        adapter = receiver.get("adapter") if isinstance(receiver, dict) else None
-        if isinstance(receiver, dict) and adapter not in NAMES:
-            said = f"there is no adapter {adapter!r}" if adapter else f"the receiver {name!r} names no adapter"
-            place = source.place(f"receivers.{name}.adapter")
-            raise wrong("adapter", place, f"{said}; there are: {', '.join(NAMES)}")
+        _look_at(receiver, f"receivers.{name}", f"the receiver {name!r}", NAMES, source)
+    _look_at(data.get("sender"), "sender", "the sender", SENDER_NAMES, source)
+
+
+def _look_at(settings: Any, path: str, what: str, names: Collection[str], source: Source) -> None:
+    """Raise WrongFlow if settings name no adapter that there is."""
+    adapter = settings.get("adapter") if isinstance(settings, dict) else None
+    if isinstance(settings, dict) and adapter not in names:
+        said = f"there is no adapter {adapter!r}" if adapter else f"{what} names no adapter"
+        raise wrong("adapter", source.place(f"{path}.adapter"), f"{said}; there are: {', '.join(names)}")
 
 
 def _located(exc: msgspec.ValidationError, data: Any, source: Source) -> WrongFlow:

@@ -21,7 +21,7 @@ from holdfast.flows.nodes import LABEL_CHARS, YEAR_S
 
 KIND: Final = "flow_sender"
 SENDER_KIND: Final = Kind(name=KIND, clocks=Clocks(idle=YEAR_S, absolute=100 * YEAR_S))
-MONTH_S: Final = 30 * 86_400.0
+DUE_S: Final = 3600.0  # by more than that no worker's clock is slow
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +52,7 @@ class Post:
     async def first(self, due: float) -> bool:
         """Say whether no worker has begun what is due at this instant."""
         name = f"{KIND}:{self._digest.hexdigest()}:{due}"
-        return await self._manager.store.counters.once(name, now=self._manager.clock(), ttl=MONTH_S)
+        return await self._manager.store.counters.once(name, now=self._manager.clock(), ttl=DUE_S)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:

@@ -33,12 +33,13 @@ from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.sfapi import Row, Sfapi, SfapiSending
 from holdfast.flows.failures import StepFailed
 from holdfast.flows.message import Message
-from holdfast.flows.senders.post import MONTH_S, Turn
+from holdfast.flows.senders.post import Turn
 from holdfast.flows.senders.schedule import Clockwork
 from holdfast.flows.senders.sender import SenderMeans
 from holdfast.flows.senders.timing import Timing
 
 MESSAGES: Final = uuid.UUID("6c1c2f0e-5f0f-4c0e-9d53-8a1b6c9f7a10")
+WEEK_S: Final = 7 * 86_400.0  # for so long a window can be open, and be read again
 TIME: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class SuccessFactorsSoapSender:
                     await self._means.process(Message(id=name, body=body, properties=asking.properties))
                 except StepFailed as exc:
                     log.warning("flow %s, message %s: %s", self._means.flow, name, exc)
-                await counters.add(mark, now=clock(), ttl=MONTH_S)
+                await counters.add(mark, now=clock(), ttl=WEEK_S)
 
 
 def _named(flow: str, since: str, body: Any, seen: Counter[str]) -> str:
