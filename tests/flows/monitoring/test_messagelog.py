@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -201,15 +202,34 @@ async def test_an_unknown_message_cannot_be_sent_again() -> None:
 @pytest.mark.parametrize(
     ("log", "kept"), [("all", ["failed", "done", "filtered"]), ("errors", ["failed"]), ("none", [])]
 )
-async def test_a_flow_says_which_messages_are_kept(log: str, kept: list[str]) -> None:
-    async with orders(refused, log=log) as flow:
-        for body in ("", "good", "bad"):
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_flow_says_which_messages_are_kept(log: str, kept: list[str], named: bool, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/flows.db"
+    async with orders(refused, log=log, store=store) as flow:
+        for number, body in enumerate(("", "good", "bad")):
             with suppress(StepFailed):
-                await flow.process(Message(body=body))
-        manager = flow.deployment.manager
-        found = await logged(flow, len(kept))
-        assert {entry.outcome for entry in found} == set(kept)
-        assert log != "none" or not [one async for one in manager.each("kind", "flow_journal")]
+                await flow.process(Message(id=f"m-{number}" if named else "", body=body))
+        assert log != "none" or not [one async for one in flow.deployment.manager.each("all", b"")]
+    async with open_engine(store, kinds=flow_kinds()) as engine:
+        assert {entry.outcome for entry in (await MessageLog(engine.manager).list()).entries} == set(kept)
+
+
+async def test_a_message_that_comes_again_and_goes_well_is_noted_where_it_failed() -> None:
+    broken = True
+
+    async def answer(name: str, message: Message) -> Any:
+        if broken:
+            raise BackendUnavailable("down")
+
+    async with orders(answer, steps="- call: erp", log="errors") as flow:
+        with pytest.raises(StepFailed):
+            await flow.process(Message(id="m-1", body="order"))
+        broken = False
+        await flow.process(Message(id="m-2", body="order"))
+        await flow.process(Message(id="m-1", body="order"))
+        [entry] = await logged(flow, 1, outcome="done")
+        assert (entry.id, [run.outcome for run in entry.runs]) == ("m-1", ["failed", "done"])
+        assert (await flow.log.list()).entries == [entry]
 
 
 async def test_a_message_without_calls_waits_for_nothing_to_be_written() -> None:

@@ -67,8 +67,9 @@ class Journal:
         body, why = kept(message, self.messages.retention.body_bytes) if self._keeping != "none" else (None, "")
         run = Run(worker=self._manager.worker, began_at=self._manager.clock(), level=level)
         entry = Entry(id=message.id, flow=self._flow, file=self._file, kept=body, not_kept=why, runs=(run,))
+        known = secured or (known and self._keeping != "none")
         journal = self if secured or self._keeping == "all" else None
-        return Recording(entry, next(self._numbers), journal, known=known or secured)
+        return Recording(entry, next(self._numbers), journal, known=known)
 
     async def secure(self, recording: Recording) -> None:
         """Return when a run is in the book. Raises StoreUnavailable."""
@@ -185,7 +186,8 @@ class Journal:
 
     async def _write_log(self) -> None:
         ended = list(self._ended)
-        await self.messages.write([entry for _, entry in ended], {one.begun.id for one, _ in ended if one.known})
+        known = {one.begun.id for one, _ in ended if one.known}
+        await self.messages.write([entry for _, entry in ended], known, all_of_them=self._keeping == "all")
         del self._ended[: len(ended)]
         self._failed = False
         self._logged_at = anyio.current_time()

@@ -91,14 +91,23 @@ class MessageLog:
             raise NotFound(f"{said} {message!r}", hint="`holdfast flow log` lists what there is.")
         return near[0]
 
-    async def write(self, entries: Iterable[Entry], known: Collection[str] = ()) -> None:
-        """Write how runs ended; `known` are the ids of messages that may be in the log. It may be done twice."""
+    async def write(self, entries: Iterable[Entry], known: Collection[str] = (), *, all_of_them: bool = True) -> None:
+        """Write how runs ended; it may be done twice.
+
+        Args:
+            known: Ids of messages that may have failed earlier: then it is noted there.
+            all_of_them: The log is to have those too that went well.
+        """
         entries = list(entries)
         flows = {entry.flow for entry in entries if entry.id in known}
-        looked_for = {flow for flow in flows if await self._pages.some(flow)}  # in most flows nothing has failed
-        alone = [entry.outcome == "failed" or (entry.id in known and entry.flow in looked_for) for entry in entries]
-        await every(self._pages.settle, [entry for entry, by_itself in zip(entries, alone, strict=True) if by_itself])
-        await self._pages.share(entry for entry, by_itself in zip(entries, alone, strict=True) if not by_itself)
+        failing = {flow for flow in flows if await self._pages.some(flow)}  # in most flows nothing has failed
+        alone, shared = list[Entry](), list[Entry]()
+        for entry in entries:
+            by_itself = entry.outcome == "failed" or (entry.id in known and entry.flow in failing)
+            (alone if by_itself else shared).append(entry)
+        rest = [entry for entry in await every(self._pages.settle, alone) if entry is not None]
+        if all_of_them:
+            await self._pages.share([*shared, *rest])
 
     async def claim(self, message: Entry, run: Run) -> None:
         """Note that a message is being sent again; of several who do so at once, one succeeds.

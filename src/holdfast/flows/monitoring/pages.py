@@ -68,15 +68,17 @@ class Pages:
         """Say whether any message of the flow has a page of its own."""
         return bool(await self._manager.store.sessions.find("client", _client(flow, failed=True), count=1))
 
-    async def settle(self, entry: Entry) -> None:
-        """Write what has become known of a message to its own page, which is made if it has failed."""
+    async def settle(self, entry: Entry) -> Entry | None:
+        """Write what has become known of a message to its own page, which is made if it has failed.
+
+        Returns the message if it has no page of its own.
+        """
         while True:
             session = await self.find(entry.flow, entry.id)
             if session is None and entry.outcome != "failed":
-                await self.share([entry])
-                return
+                return entry
             if await (self._add_alone(entry) if session is None else self.put(session, entry)):
-                return
+                return None
 
     async def put(self, session: Session, entry: Entry) -> bool:
         """Add to a message's own page what has become known; False if somebody else has written it, or it has gone."""
