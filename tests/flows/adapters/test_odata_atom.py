@@ -57,8 +57,8 @@ def test_what_was_expanded_says_where_there_is_more() -> None:
 
 
 def test_a_feed_is_a_page() -> None:
-    feed = f"<feed {HEAD}><m:count>9</m:count>{MEDIA}{MEDIA}<link rel='next' href='?skip=2'/></feed>"
-    assert Atom().read(feed.encode()) == Page([{"__metadata": {}, "ID": "1"}] * 2, "?skip=2", 9)
+    feed = f"<feed {HEAD} xml:base='../'><m:count>9</m:count>{MEDIA}{MEDIA}<link rel='next' href='?skip=2'/></feed>"
+    assert Atom().read(feed.encode()) == Page([{"__metadata": {}, "ID": "1"}] * 2, "?skip=2", 9, base="../")
 
 
 @pytest.mark.parametrize(

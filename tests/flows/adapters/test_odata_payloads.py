@@ -28,8 +28,11 @@ def test_the_json_of_v2(content: bytes, page: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "page"),
     [
-        (b'{"@odata.context": "c", "value": [1], "@odata.nextLink": "n", "@odata.count": 9}', Page([1], "n", 9)),
-        (b'{"@odata.context": "c", "value": 3}', Page(3)),
+        (
+            b'{"@odata.context": "c", "value": [1], "@odata.nextLink": "n", "@odata.count": 9}',
+            Page([1], "n", 9, "", "c"),
+        ),
+        (b'{"@odata.context": "c", "value": 3}', Page(3, base="c")),
         (b'{"value": [], "@odata.count": "8"}', Page([], "", 8)),
         (b'{"@odata.etag": "e", "value": [1], "ID": 1}', Page({"@odata.etag": "e", "value": [1], "ID": 1}, etag="e")),
         (b"{}", Page({})),

@@ -83,6 +83,11 @@ async def test_a_loop_takes_one_page_after_the_other(shop: Shop) -> None:
     assert {request["prefer"] for request in shop.requests} == {"odata.maxpagesize=2"}
 
 
+async def test_a_next_page_is_relative_to_the_context(shop: Shop) -> None:
+    answer = await sent(shop.receiver("resource: Parts('1')/More", "/mode/nested"))
+    assert [row["ID"] for row in answer.body] == ["1"]
+
+
 @pytest.mark.parametrize("reuse", ["none", "on_exchange"])
 async def test_entities_are_created_changed_and_deleted(shop: Shop, reuse: str) -> None:
     # statement 28: the token holds beside the cookie that comes with it; without re-use both go into one call

@@ -15,10 +15,12 @@ import uvicorn
 
 from holdfast.odata.server import EntitySet, ETag, Key, Query, Refused, Service, action, asgi, function
 
+NESTED = b'{"@odata.context": "../$metadata#Parts", "value": [], "@odata.nextLink": "../../svc/Parts?$top=1"}'
 SPOILT = {
     "broken": (200, b"application/json", b'{"value": ['),
     "html": (200, b"text/html", b"<!doctype html><title>Logon</title>"),
     "circle": (200, b"application/json", b'{"value": [], "@odata.nextLink": "?again"}'),
+    "nested": (200, b"application/json", NESTED),
     "far": (200, b"application/json", b'{"value": [{"ID": "1"}], "@odata.nextLink": "https://evil.example/Parts"}'),
     "fault": (500, b"application/json", b'{"error": {"code": "E/1", "message": "it broke"}}'),
 }

@@ -223,7 +223,7 @@ class ODataAdapter(Sending):
     async def _read(self, message: Message, session: httpx2.AsyncClient) -> Message:
         pages, name = dict(message.properties.get(PAGES) or {}), self.channel.name
         first = self.url(message)
-        url = self._followed(first, pages[name]) if self._options.process_in_pages and pages.get(name) else first
+        url = self._followed(first, "", pages[name]) if self._options.process_in_pages and pages.get(name) else first
         answer = await self._exchange(message, session, url)
         page = self.page(answer)
         more = self._more(url, page)
@@ -261,14 +261,14 @@ class ODataAdapter(Sending):
         if not isinstance(page.body, list):
             return ""
         if page.more:
-            return self._followed(url, page.more)
+            return self._followed(url, page.base, page.more)
         whole = isinstance(self._options.page_size, int) and len(page.body) == self._options.page_size
         return SKIP.sub(lambda found: str(int(found[0]) + len(page.body)), url) if whole and SKIP.search(url) else ""
 
-    def _followed(self, url: str, link: str) -> str:
+    def _followed(self, url: str, base: str, link: str) -> str:
         """Return the URL of a link in an answer. Raises BackendError: it leads to another server."""
         try:
-            here, there = httpx2.URL(url), httpx2.URL(url).join(link)
+            here, there = httpx2.URL(url), httpx2.URL(url).join(base).join(link)
         except (httpx2.InvalidURL, TypeError) as exc:
             raise BackendError(f"{self.channel.name} names a next page that is no URL") from exc
         if (here.scheme, here.netloc, here.userinfo) != (there.scheme, there.netloc, there.userinfo):

@@ -30,6 +30,7 @@ META: Final = "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"
 SCHEME: Final = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
 RELATED: Final = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 NAMES: Final = {"a": ATOM, "d": DATA, "m": META}
+BASE: Final = "{http://www.w3.org/XML/1998/namespace}base"
 WRITTEN: Final = {None: ATOM, "d": DATA, "m": META}
 PROPERTY: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 READ: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -61,7 +62,8 @@ class Atom:
         root = parsed(content)
         if root.tag == f"{{{ATOM}}}feed":
             count = root.findtext("m:count", "", NAMES).strip()
-            return Page(_feed(root), _more(root), int(count) if count.isascii() and count.isdigit() else None)
+            number = int(count) if count.isascii() and count.isdigit() else None
+            return Page(_feed(root), _more(root), number, base=root.get(BASE, ""))
         if root.tag == f"{{{ATOM}}}entry":
             return Page(_entry(root), etag=root.get(f"{{{META}}}etag", ""))
         if etree.QName(root).namespace == DATA:

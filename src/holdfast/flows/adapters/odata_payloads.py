@@ -16,17 +16,22 @@ from holdfast.flows.adapters.envelope import parsed
 JSON: Final = "application/json"
 SAID_CHARS: Final = 500
 NOT_SENT_BACK: Final = frozenset({"@odata.context", "@odata.etag", "@odata.metadataEtag"})
+CONTEXT: Final = "@odata.context"
 COUNT: Final = "@odata.count"
 NEXT: Final = "@odata.nextLink"
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What an answer holds: an entity, a value, or a list of them, and then perhaps where there are more."""
+    """What an answer holds: an entity, a value, or a list of them, and then perhaps where there are `more`.
+
+    `base` is what that URL is relative to, itself relative to what was asked for.
+    """
 
     body: Any
     more: str = ""
     count: int | None = None
     etag: str = ""
+    base: str = ""
 
 
 class Payloads(Protocol):
@@ -83,7 +88,8 @@ class JsonV4:
         said = _object(content)
         alone = all(name.startswith("@") for name in said if name != "value")
         if "value" in said and alone:
-            return Page(said["value"], str(said.get(NEXT) or ""), _number(said.get(COUNT)))
+            more, base = str(said.get(NEXT) or ""), str(said.get(CONTEXT) or "")
+            return Page(said["value"], more, _number(said.get(COUNT)), base=base)
         return Page(said, etag=str(said.get("@odata.etag") or ""))
 
 

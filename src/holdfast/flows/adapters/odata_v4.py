@@ -45,7 +45,7 @@ class ODataV4Adapter(ODataAdapter):
         """Return the version, and how many entities a page is to have."""
         size = self._v4.page_size
         prefer = {"Prefer": f"odata.maxpagesize={size}"} if isinstance(size, int) and self.lists else {}
-        return {"OData-Version": "4.0", "OData-MaxVersion": "4.01", **prefer}
+        return {"OData-Version": "4.0", "OData-MaxVersion": "4.0", **prefer}
 
     def options(self, message: Message) -> dict[str, str]:
         """Return the query options."""
