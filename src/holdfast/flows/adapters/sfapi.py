@@ -199,7 +199,7 @@ def _elements(name: str, value: Any) -> list[Element]:
         if isinstance(value, Mapping):
             return [make(name, *elements(value))]
         return [make(name, {NIL: "true"})] if value is None else [make(name, _written(value))]
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, IndexError) as exc:  # the last one for an empty name
         raise BadInput(f"the field {name!r} cannot be written as XML: {exc}") from exc
 
 
