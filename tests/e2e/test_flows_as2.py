@@ -1,13 +1,16 @@
 """`holdfast serve` takes receipts: at another server than the one that sent the message, which was killed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import httpx2
+import pytest
 
 from e2e.flows_world import Receiver
 from e2e.test_flows_serve import KNOWN, PATIENCE_S, at, servers
+from flows.adapters.as2.world import make_files, running_partner
 
 FLOW = """\
 flow: partner
@@ -27,6 +30,19 @@ receivers:
 steps:
 - call: partner
 """
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    return make_files(keys)
+
+
+@pytest.fixture
+def partner(folder: Path) -> Iterator[Receiver]:
+    with running_partner(folder) as receiver:
+        yield receiver
 
 
 async def test_a_receipt_is_taken_when_the_server_that_sent_the_message_is_dead(
