@@ -17,6 +17,7 @@ from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Means
 from holdfast.flows.adapters.http import Http, HttpAdapter
 from holdfast.flows.compose import matching, open_flows
+from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import read_flow
 from holdfast.flows.paths import Asked, Paths, Place, Told
 from holdfast.flows.runtime import Message, deployed
@@ -87,6 +88,33 @@ async def test_what_cannot_stand_beside_another_is_told_with_file_and_line(
     with pytest.raises(ConfigurationError, match=said):
         async with served(tmp_path, {"a.yaml": first, "b.yaml": second}):
             pass
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("receivers: {erp: {adapter: http, url: 'http://x', auth: {basic: nobody}}}\nsteps: [call: erp]", 2),
+        ("receivers: {erp: {adapter: http, url: 'http://x', auth: {bearer: nobody}}}\nsteps: [call: erp]", 2),
+        (
+            "receivers: {erp: {adapter: http, url: 'http://x'}}\nsteps: [call: {receiver: erp, auth: {basic: nobody}}]",
+            3,
+        ),
+        (
+            "sender: {adapter: successfactors_soap, url: 'http://x', company: A, auth: {basic: nobody},"
+            " query: Q, schedule: {every: 1d}}\nsteps: [filter: body]",
+            2,
+        ),
+    ],
+)
+async def test_a_credential_that_nobody_knows_stops_the_start_with_its_line(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"flow\.yaml:{line}: there is no credential 'nobody' in HOLDFAST_"):
+        async with served(tmp_path, f"flow: a\n{text}\n", credentials=load_credentials(None, {})):
+            pass
+    computed = text.replace("nobody", "'${properties.user}'")
+    async with served(tmp_path, f"flow: a\n{computed}\n", credentials=load_credentials(None, {})):
+        pass
 
 
 async def test_an_adapter_answers_at_a_path_that_the_steps_of_its_receiver_share(tmp_path: Path) -> None:

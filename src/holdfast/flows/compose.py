@@ -5,7 +5,7 @@ async with open_engine(url, kinds=flow_kinds()) as engine, open_flows(["flows/*.
 """
 
 import glob
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import ADAPTERS, Credentials, Means, no_credentials
 from holdfast.flows.adapters import Make as MakeAdapter
-from holdfast.flows.model.read import Definition, load_flow
+from holdfast.flows.model import Definition, Flow, load_flow, steps_of
+from holdfast.flows.parts import Call, Receiver
 from holdfast.flows.paths import Paths
 from holdfast.flows.runtime.deployed import DeployedFlow, deployed
 from holdfast.flows.scopes import Channel
@@ -56,7 +57,7 @@ async def open_flows(
     *,
     credentials: Credentials = no_credentials,
     adapters: Mapping[type, MakeAdapter] = ADAPTERS,
-    sleep: Any = anyio.sleep,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     **more: Any,
 ) -> AsyncIterator[Flows]:
     """Deploy flows and run their senders until the block ends; what is under way then is cancelled.
@@ -70,6 +71,8 @@ async def open_flows(
     """
     definitions = [load_flow(file) for file in matching(files)]
     _refuse_twice(definitions)
+    for definition in definitions:
+        _refuse_unknown(definition, credentials)
     paths, work = Paths(), Work()
     serving = {settings: partial(_with_paths, make, paths) for settings, make in adapters.items()}
     async with AsyncExitStack() as stack:
@@ -112,6 +115,28 @@ def _refuse_twice(definitions: Iterable[Definition]) -> None:
         if name in known:
             raise ConfigurationError(f"{place}: the flow {name!r} is at {known[name]} already")
         known[name] = place
+
+
+def _refuse_unknown(definition: Definition, credentials: Credentials) -> None:
+    """Refuse a credential that nobody knows, as far as the flow's text names it."""
+    for path, settings in _callers(definition.flow):
+        for name in (settings.auth.basic, settings.auth.bearer):
+            if name and "${" not in name:
+                try:
+                    credentials(name)
+                except ConfigurationError as exc:
+                    place = definition.source.place(f"{path}.auth")
+                    raise ConfigurationError(f"{place}: {exc}", hint=exc.hint) from exc
+
+
+def _callers(flow: Flow) -> Iterator[tuple[str, Receiver]]:
+    """Return what calls, by path: the receivers, the steps where they differ, and a sender that reads."""
+    yield from ((f"receivers.{name}", receiver) for name, receiver in flow.receivers.items())
+    for path, step in steps_of(flow):
+        if isinstance(call := step.options, Call) and "auth" in call.changes:
+            yield f"{path}.{step.kind}", call.settings(flow.receivers[call.receiver])
+    if isinstance(flow.sender, Receiver):
+        yield "sender", flow.sender
 
 
 def _with_paths(make: MakeAdapter, paths: Paths, name: str, options: Any, means: Means) -> Any:

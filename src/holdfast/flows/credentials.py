@@ -43,14 +43,14 @@ def load_credentials(path: str | Path | None = None, environment: Mapping[str, s
     """
     known = _of_file(Path(path)) if path else {}
     changed = _of_environment(environment)
-    places = (f" in {path}" if path else "") + f" or in {FLOW_CREDENTIAL}…"
+    places = f" in {path} or" if path else ""
 
     def credential(name: str) -> Credential:
         found, more = known.get(name), changed.get(_variable(name), {})
         if found is None and not more:
             there = f"; there are: {', '.join(sorted(known))}" if known else ""
             raise ConfigurationError(
-                f"there is no credential {name!r}{places}{there}",
+                f"there is no credential {name!r}{places} in {FLOW_CREDENTIAL}…{there}",
                 hint=f"Add it to the file, or set {FLOW_CREDENTIAL}{_variable(name)}_USER and …_SECRET.",
             )
         found = found or Credential("", "")

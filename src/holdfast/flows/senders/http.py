@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from msgspec import Meta
 
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, HoldfastError
-from holdfast.flows.adapters.sending import OF_THE_TRANSFER
+from holdfast.flows.adapters.sending import OF_THE_TRANSFER, merged
 from holdfast.flows.content import decoded, encoded
 from holdfast.flows.failures import StepFailed
 from holdfast.flows.message import Message
@@ -47,7 +47,7 @@ class FromHttp(Part, frozen=True, kw_only=True, tag_field="adapter", tag="http")
     anonymous: bool = False
     max_body: Positive | None = None
     respond: Literal["result", "accepted"] = "result"
-    forward: tuple[str, ...] = ()
+    forward: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")], ...] = ()
 
 
 class HttpSender:
@@ -88,8 +88,9 @@ class HttpSender:
         return Told(200, content or b"", self._headers(result, kind))
 
     def _headers(self, result: Message, kind: str) -> Mapping[str, str]:
-        given = {name: str(value) for name in self._options.forward if (value := result.headers.get(name.lower()))}
-        return {**given, "Content-Type": kind} if kind else given
+        names = [name for name in self._options.forward if name.lower() not in OF_THE_TRANSFER]
+        given = {name: str(value) for name in names if (value := result.headers.get(name.lower()))}
+        return merged(given, {"Content-Type": kind} if kind else {})
 
     async def _alone(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Do what nobody waits for."""
