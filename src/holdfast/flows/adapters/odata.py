@@ -8,73 +8,27 @@ service, and it has no Atom, no `If-Match` and no tokens. The tests have it as a
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import httpx2
-from msgspec import UNSET, Meta, UnsetType, field
 
-from holdfast.errors import BackendError, BadInput, ConfigurationError
+from holdfast.errors import BackendError, BadInput
 from holdfast.flows.adapters import odata_urls as urls
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.odata_payloads import Page, Payloads, error_in
+from holdfast.flows.adapters.odata_settings import COUNTS, POST, READING, OData, check
 from holdfast.flows.adapters.sending import Answer, Sending, chosen, merged
 from holdfast.flows.content import decoded
 from holdfast.flows.expressions import render
 from holdfast.flows.message import Message
-from holdfast.flows.parts import Positive, Receiver
 
 PAGES: Final = "pages"
-READING: Final = frozenset({"GET", "HEAD"})
 IDEMPOTENT: Final = READING | {"PUT", "DELETE"}  # RFC 9110 §9.2.2
-POST: Final = "POST"
 TUNNELLED: Final = "X-HTTP-Method"  # the method that is meant by a POST, where nothing else comes through
 OF_READING: Final = ("select", "expand")
 OF_LISTS: Final = ("select", "filter", "expand", "orderby")
-COUNTS: Final = ("top", "skip")
 PLAIN: Final = ("$value", "$count")
 SKIP: Final = re.compile(r"(?<=[?&]\$skip=)\d+")
-Number = Annotated[int, Meta(ge=0)] | str
-
-
-class OData(Receiver, frozen=True, kw_only=True):
-    """What all receivers that speak OData are told. `url` is the root of the service, without a query.
-
-    Args:
-        resource: Path below it (template), such as `Orders`, `Orders('${body.id}')/Items`, the name of a function.
-        key: Of the one entity that is meant (template): a value, or a mapping of them. Texts become literals.
-        select, filter, expand, orderby, top, skip: The query options with these names (templates), where they mean
-            something: for one entity only the first and the third, for changes none.
-        count: Ask how many entities there are in all: header `odata-count`.
-        query: Further options (templates), such as `search` or `sap-language`; a name that OData defines has its `$`.
-        parameters: Of a function or action (templates), by name.
-        etag: Carry a change out only if the entity has this one (template); `*`: whichever it has.
-        headers: What goes out with each call (template); `forward`: those of the message that do too.
-        csrf: The service wants a CSRF token with changes.
-        process_in_pages: One page for each call: while there are more, `properties.pages.<receiver>` is true.
-        page_size: Entities of a page.
-        max_pages: How many may be read into one body.
-    """
-
-    resource: str = ""
-    key: Any = None
-    select: str = ""
-    filter: str = ""
-    expand: str = ""
-    orderby: str = ""
-    top: Number = ""
-    skip: Number = ""
-    count: bool = False
-    query: dict[str, str] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
-    etag: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    forward: tuple[str, ...] = ()
-    csrf: bool = False
-    process_in_pages: bool = False
-    page_size: Positive | UnsetType = UNSET
-    max_pages: Positive = 1000
-
-    operation: str = "query"
 
 
 class ODataAdapter(Sending):
@@ -86,7 +40,7 @@ class ODataAdapter(Sending):
     def __init__(self, name: str, options: OData, means: Means) -> None:
         super().__init__(name, options, means)
         self._options = options
-        self._check()
+        check(options, self.method)
 
     def safe(self, message: Message) -> bool:
         """Say it of the method."""
@@ -221,8 +175,8 @@ class ODataAdapter(Sending):
     # -- pages
 
     async def _read(self, message: Message, session: httpx2.AsyncClient) -> Message:
-        pages, name = dict(message.properties.get(PAGES) or {}), self.channel.name
-        first = self.url(message)
+        known, name = message.properties.get(PAGES), self.channel.name
+        pages, first = dict(known) if isinstance(known, Mapping) else {}, self.url(message)
         url = self._followed(first, "", pages[name]) if self._options.process_in_pages and pages.get(name) else first
         answer = await self._exchange(message, session, url)
         page = self.page(answer)
@@ -277,25 +231,3 @@ class ODataAdapter(Sending):
                 hint="Let the service, or the proxy before it, name itself as the flow calls it.",
             )
         return str(there)
-
-    # -- settings
-
-    def _check(self) -> None:
-        """Raise ConfigurationError for settings that no message can make right."""
-        options = self._options
-        if "?" in options.url or "#" in options.url:
-            raise ConfigurationError("url: the root of a service has no query; options stand in `query`")
-        if "?" in options.resource:
-            raise ConfigurationError("resource: query options have keys of their own, such as `filter` and `query`")
-        if options.key is not None and options.resource.endswith(")"):
-            raise ConfigurationError("key: the resource has a key already")
-        if isinstance(options.page_size, int) and options.top != "":
-            raise ConfigurationError("page_size: it cannot stand beside `top`")
-        if "$format" in options.query:
-            raise ConfigurationError("query: the format is not chosen by $format, but by the adapter")
-        if options.etag and self.method in (*READING, POST):
-            raise ConfigurationError(f"etag: the operation {options.operation} compares no versions")
-        for name in COUNTS:
-            value = getattr(options, name)
-            if isinstance(value, str) and value and "${" not in value:
-                raise ConfigurationError(f"{name}: {value!r} is no number of entities")

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final, Literal
 from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import odata_urls as urls
 from holdfast.flows.adapters.adapter import Means
-from holdfast.flows.adapters.odata import POST, READING, TUNNELLED, OData, ODataAdapter
+from holdfast.flows.adapters.odata import TUNNELLED, ODataAdapter
 from holdfast.flows.adapters.odata_atom import Atom
 from holdfast.flows.adapters.odata_payloads import JsonV2
+from holdfast.flows.adapters.odata_settings import POST, READING, OData
 from holdfast.flows.expressions import filled
 from holdfast.flows.message import Message
 

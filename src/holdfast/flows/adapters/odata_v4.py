@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from holdfast.flows.adapters import odata_urls as urls
 from holdfast.flows.adapters.adapter import Means
-from holdfast.flows.adapters.odata import OData, ODataAdapter
+from holdfast.flows.adapters.odata import ODataAdapter
 from holdfast.flows.adapters.odata_payloads import JsonV4
+from holdfast.flows.adapters.odata_settings import OData
 from holdfast.flows.expressions import filled
 from holdfast.flows.message import Message
 
