@@ -58,14 +58,19 @@ async def refused(folder: Path, text: str, more: str = "wsdl: a.wsdl", **setting
         (wsdl(start="<!DOCTYPE definitions [<!ENTITY a 'b'>]>"), "is no WSDL that can be used: DTDForbidden"),
         (wsdl(start="<!DOCTYPE d SYSTEM 'http://127.0.0.1:9/d.dtd'>"), "is no WSDL that can be used: DTDForbidden"),
         (wsdl(types=TYPES + "<xs:element name='x' type='a:nowhere'/>"), "is no WSDL that can be used: LookupError"),
-        (wsdl().replace('element="a:Ask"', 'element="a:Else"'), "is no WSDL that can be used: "),
-        (wsdl().replace('type="a:T"', 'type="a:U"'), "is no WSDL that can be used: "),
+        (wsdl().replace('type="a:T"', 'type="a:U"'), "is no WSDL that can be used: IndexError: .*U"),
         (wsdl().replace("</definitions>", ""), "is no WSDL that can be used: XMLSyntaxError"),
     ],
 )
 async def test_a_wsdl_that_is_wrong_is_told_with_the_flows_line(tmp_path: Path, content: str, text: str) -> None:
     (tmp_path / "a.wsdl").write_text(content)
     await refused(tmp_path, text)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+async def test_an_operation_whose_message_is_nowhere_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.wsdl").write_text(wsdl().replace('element="a:Ask"', 'element="a:Else"'))
+    await refused(tmp_path, "has no operation 'Ask'; there are: none", "wsdl: a.wsdl, operation: Ask")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +136,17 @@ async def test_the_password_goes_to_the_wsdls_host_only_if_it_is_the_receivers(t
     assert ("authorization" in wire.requests[0].headers) == own
 
 
+async def test_the_password_goes_nowhere_if_a_message_says_where_the_receiver_is(tmp_path: Path) -> None:
+    async with answering(
+        http(200, wsdl()), http(200, ANSWER % "<Answer xmlns='urn:a'><count>7</count></Answer>")
+    ) as wire:
+        host, port = wire.url.rsplit(":", 1)
+        receiver = f"adapter: soap, url: '{host}:${{properties.port}}', wsdl: '{wire.url}/a', auth: {{basic: anna}}"
+        steps = f"- modify: {{properties: {{port: {port}}}}}\n- call: erp"
+        assert (await called(receiver, None, steps=steps)).body["count"] == 7
+    assert ["authorization" in request.headers for request in wire.requests] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
@@ -162,6 +178,21 @@ async def test_a_wsdl_of_too_many_parts_is_told(tmp_path: Path, monkeypatch: pyt
         (tmp_path / f"{number}.xsd").write_text(f"{LONE}</xs:schema>")
     (tmp_path / "a.wsdl").write_text(wsdl("".join(f"<xs:include schemaLocation='{n}.xsd'/>" for n in range(3)) + TYPES))
     await refused(tmp_path, "3 documents")
+
+
+GET = """<binding name="G" type="a:T"><h:binding xmlns:h="http://schemas.xmlsoap.org/wsdl/http/" verb="GET"/></binding>
+<service name="S"><port name="G" binding="a:G"><h:address xmlns:h="http://schemas.xmlsoap.org/wsdl/http/" location=""/>
+</port>"""
+
+
+async def test_only_what_is_soap_counts_and_an_answer_without_parts_says_nothing(tmp_path: Path) -> None:
+    content = wsdl().replace(
+        '<message name="Out"><part name="p" element="a:Answer"/></message>', '<message name="Out"/>'
+    )
+    (tmp_path / "a.wsdl").write_text(content.replace('<service name="S">', GET))
+    async with answering(http(200, ANSWER % "")) as wire:
+        assert await asked(tmp_path, wire.url) is None
+    await refused(tmp_path, r"there are: S/P \(SOAP 1.1\)$", "wsdl: a.wsdl, port: G")
 
 
 @pytest.mark.parametrize(

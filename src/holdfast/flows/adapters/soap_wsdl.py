@@ -142,7 +142,7 @@ def _parsed(location: str, documents: Any) -> Wsdl:
     except HoldfastError:
         raise
     except Exception as exc:
-        raise ConfigurationError(f"{location} is no WSDL that can be used: {_told(exc)}") from exc
+        raise ConfigurationError(f"{location} is no WSDL that can be used: {_shown(exc)}") from exc
 
 
 def _ports(document: Document) -> Iterator[Port]:
@@ -181,5 +181,8 @@ def _nothing_left_out() -> Iterator[None]:
 
 def _told(exc: Exception) -> str:
     """Return what zeep says where it names parts of the schema, else the kind of error: no values are told."""
-    text = " ".join(str(exc).split())[:SHOWN_CHARS] if isinstance(exc, TypeError | ZeepError) else ""
-    return f"{type(exc).__name__}{': ' if text else ''}{text}"
+    return _shown(exc) if isinstance(exc, TypeError | ZeepError) else type(exc).__name__
+
+
+def _shown(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {' '.join(str(exc).split())[:SHOWN_CHARS]}"
