@@ -77,7 +77,7 @@ FILES = {
     "nested": ("flow: " + "[" * 100_000, "1", "yaml", "this is nested too deeply"),
     "list": ("- call: erp", "1", "value", "a flow is a mapping"),
     "empty": ("", "1", "value", "a flow is a mapping"),
-    "huge": ("flow: f\n" + "# and so on\n" * 100_000, "", "file", "more than 1000000 characters are no flow"),
+    "huge": ("flow: f\n" + "# and so on\n" * 100_000, "", "file", "more than 250000 characters are no flow"),
     "binary": ("flow: f\n\x00\x01", "", "yaml", "special characters are not allowed"),
 }
 

@@ -154,7 +154,7 @@ def test_a_mistake_in_a_receiver_is_told_with_file_and_line(receiver: str, told:
         ("? [a]\n: b", "orders.yaml:1: a key has to be a text"),
         ("flow: !!set {f}", "orders.yaml:1: the tag tag:yaml.org,2002:set is not allowed"),
         ("flow: f\nsteps: " + "9" * 5000, "orders.yaml:2: '9999"),
-        ("#" * 1_000_001, "orders.yaml: more than 1000000 characters are no flow"),
+        ("#" * 250_001, "orders.yaml: more than 250000 characters are no flow"),
     ],
 )
 def test_a_file_that_is_no_flow_is_told_so(text: str, told: str) -> None:
