@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import uvicorn
 
 from e2e.cluster import free_port
@@ -55,11 +56,12 @@ async def worker(
     text = f"flow: {name}\nreceivers:\n  partner: {{adapter: as2, {head}{more}}}\nsteps:\n- call: partner\n"
     file = folder / f"{name}.yaml"
     file.write_text(text)
+    over = httpx2.AsyncHTTPTransport(verify=False)
     timed: dict[str, Any] = {"clock": clock} if clock else {}
     with anyio.fail_after(PATIENT_S):
         async with (
             open_engine(store, keys=KEYS, kinds=flow_kinds(), **timed) as engine,
-            open_flows([str(file)], engine.manager, credentials=known) as flows,
+            open_flows([str(file)], engine.manager, credentials=known, transport=over) as flows,
         ):
             bearer = Bearer(StaticToken("a-long-token", principal="anna"))
             async with _listening(FlowsEndpoint(flows.paths, bearer, guard=Guard(), max_body=1000), port):
