@@ -3,21 +3,18 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from e2e.flows_world import Receiver
-from holdfast.errors import HoldfastError, LogonFailed
+from holdfast.errors import LogonFailed
 from holdfast.flows.adapters.envelope import parsed
 from holdfast.flows.failures import CallRefused, SoapFault
 from holdfast.flows.runtime import StepFailed
-from peers.flows.soap_world import COUNT, called, node
+from peers.flows.soap_world import COUNT, REUSES, THREE_CALLS, called, failed, node
 
-REUSES = {"none": ([1, 1, 1], 3), "on_exchange": ([1, 2, 3], 1), "on_integration_flow": ([1, 2, 3], 1)}
 ORDER = {"id": "ä<&>", "due": "2026-11-21", "item": [{"name": "bolt", "count": 3}, {"name": "nut", "count": 4}]}
 NOTICE = {"text": "closed on Monday"}
-THREE_CALLS = "- split: {over: '[1, 2, 3]', do: [{modify: {body: %s}}, {call: erp}]}"
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +32,6 @@ def erp(process: Receiver) -> Receiver:
 def receiver(erp: Receiver, more: str, path: str = "/orders", user: str = "anna") -> str:
     auth = f", auth: {{basic: {user}}}" if user else ""
     return f"adapter: soap, url: '{erp.url}{path}'{auth}, {more}"
-
-
-async def failed(receiver: str, body: Any, error: type[HoldfastError], text: str) -> None:
-    with pytest.raises(StepFailed, match=text) as caught:
-        await called(receiver, body)
-    assert isinstance(caught.value.cause, error)
 
 
 @pytest.mark.parametrize("where", ["file", "url"])
@@ -91,7 +82,7 @@ async def test_xml_can_be_sent_one_way_without_a_wsdl(erp: Receiver) -> None:
 
 
 async def test_a_fault_is_an_error_of_its_own(erp: Receiver) -> None:
-    text = r"orders\.yaml:5: call: erp answered with a fault: no such plant \(soap:Client\.NoPlant\)"
+    text = r"erp answered with a fault: no such plant \(soap:Client\.NoPlant\)"
     await failed(receiver(erp, "wsdl: orders.wsdl, operation: Place"), {"id": "refused"}, SoapFault, text)
 
 

@@ -8,20 +8,18 @@ import anyio
 import pytest
 
 from e2e.flows_world import Receiver
-from holdfast.errors import BackendUnavailable, BadInput, ConfigurationError, HoldfastError, LogonFailed
+from holdfast.errors import BackendUnavailable, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows.adapters.envelope import parsed, wrapped
 from holdfast.flows.failures import SoapFault
 from holdfast.flows.runtime import Message, StepFailed
-from peers.flows.soap_world import COUNT, called, flow, spyne
+from peers.flows.soap_world import COUNT, REUSES, THREE_CALLS, called, failed, flow, spyne
 
 VERSIONS = {"1.1": "/soap11", "1.2": "/soap12"}
-REUSES = {"none": ([1, 1, 1], 3), "on_exchange": ([1, 2, 3], 1), "on_integration_flow": ([1, 2, 3], 1)}
 ORDER = {"id": "7", "due": "2026-11-21", "items": {"Item": [{"name": "bolt", "count": 3}, {"name": "nut", "count": 4}]}}
 PLACE = (
     "<?xml version='1.0' encoding='ISO-8859-1'?><!-- an order --><p:Place xmlns:p='urn:shop:orders'><p:id>ä</p:id>"
     "<p:items><p:Item><p:name>nut</p:name><p:count>2</p:count></p:Item></p:items></p:Place>"
 )
-THREE_CALLS = "- split: {over: '[1, 2, 3]', do: [{modify: {body: %s}}, {call: erp}]}"
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +42,6 @@ def by_xml(erp: Receiver, more: str = "", *, version: str = "1.1", query: str = 
 def by_wsdl(erp: Receiver, operation: str, more: str = "", *, version: str = "1.1", query: str = "") -> str:
     wsdl = f", wsdl: '{erp.url}{VERSIONS[version]}?wsdl', operation: {operation}"
     return by_xml(erp, wsdl + more, version=version, query=query)
-
-
-async def failed(receiver: str, body: Any, error: type[HoldfastError], text: str) -> HoldfastError:
-    """Return why a call failed; the flow's file and line are told with it."""
-    with pytest.raises(StepFailed, match=rf"orders\.yaml:5: call: .*{text}") as caught:
-        await called(receiver, body)
-    assert isinstance(caught.value.cause, error)
-    return caught.value.cause
 
 
 @pytest.mark.parametrize("version", VERSIONS)
