@@ -81,13 +81,15 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
     ):
         objects.serve(abap)
         odata = odata_endpoint(service, engine.manager, bearer, settings) if settings.odata_path else None
+        proxies = Proxies(settings.trusted_proxies)
+        rates = Rates(engine.store.counters, settings, clock=engine.manager.clock)
         endpoint = McpEndpoint(
             engine.manager,
             NativeDispatcher(abap_tools(abap), ServerInfo(name="holdfast", title="Holdfast: ABAP"), INSTRUCTIONS),
             guard=guard,
             bearer=bearer,
-            proxies=Proxies(settings.trusted_proxies),
-            rates=Rates(engine.store.counters, settings, clock=engine.manager.clock),
+            proxies=proxies,
+            rates=rates,
             max_body_bytes=settings.max_body_bytes,
             keep_alive=settings.keep_alive,
             rules=rules_of(settings),
@@ -97,8 +99,9 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
             lambda: engine.store.sessions.find("key", NO_KEY, count=1), timeout=engine.settings.store_timeout
         )
         measured, metrics = observed.around(endpoint), observed.page(guard)
-        proxies = Proxies(settings.trusted_proxies)
-        paths = FlowsEndpoint(flows.paths, bearer, guard=guard, proxies=proxies, max_body=settings.max_body_bytes)
+        paths = FlowsEndpoint(
+            flows.paths, bearer, guard=guard, proxies=proxies, rates=rates, max_body=settings.max_body_bytes
+        )
         yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata, flows, paths)
 
 

@@ -1,4 +1,4 @@
-"""The paths of flows over HTTP. A request is looked at in this order: Origin and Host, path, method, token, body."""
+"""The paths of flows over HTTP. What is looked at, in this order: Origin and Host, path, method, token, rate, body."""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.body import ClientGone, read_body
 from holdfast.web.guard import Guard
-from holdfast.web.reply import come_back, reply
+from holdfast.web.rates import RateLimited, Rates
+from holdfast.web.reply import reply
 
 MAX_LENGTH_DIGITS: Final = 18
 log = logging.getLogger(__name__)
@@ -28,12 +29,22 @@ class FlowsEndpoint:
         bearer: Says who calls.
         guard: Judges Origin and Host.
         proxies: Tells where requests come from.
+        rates: Limits how many requests a client may send; none if left out.
         max_body: Bytes of the largest body, where a path says nothing else.
     """
 
-    def __init__(self, paths: Paths, bearer: Bearer, *, guard: Guard, proxies: Proxies, max_body: int) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        bearer: Bearer,
+        *,
+        guard: Guard,
+        proxies: Proxies,
+        rates: Rates | None = None,
+        max_body: int,
+    ) -> None:
         self._paths, self._bearer, self._guard, self._proxies = paths, bearer, guard, proxies
-        self._max_body = max_body
+        self._rates, self._max_body = rates, max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, *, path: str) -> None:
         """Serve one request; `path` is below that of all flows."""
@@ -46,6 +57,8 @@ class FlowsEndpoint:
         except (InvalidToken, InsufficientScope) as exc:
             name, value = self._bearer.challenge(exc)
             told = _with(problem(exc.status, exc.code, str(exc)), {name.decode(): value.decode()})
+        except RateLimited as exc:
+            told = problem(exc.status, exc.code, str(exc), retry_after=exc.retry_after)
         except HoldfastError as exc:
             told = problem(exc.status, exc.code, str(exc))
         except Exception:
@@ -64,6 +77,8 @@ class FlowsEndpoint:
         if method not in place.methods:
             return _with(problem(405, "method_not_allowed"), {"Allow": ", ".join(place.methods)})
         principal = await self._principal(scope, place)
+        if self._rates is not None:
+            await self._rates.client.take(principal or ADDRESS.get())
         limit = self._max_body if place.max_body is None else place.max_body
         return await place.answer(
             Asked(
@@ -105,7 +120,7 @@ def _with(told: Told, headers: Mapping[str, str]) -> Told:
 async def _send(send: Send, told: Told, *, head: bool) -> None:
     fields = [(name.lower().encode("latin-1"), _line(value)) for name, value in told.headers.items()]
     body = b"" if head or told.status in (204, 304) else told.body
-    await reply(send, told.status, body, [*fields, (b"cache-control", b"no-store"), *come_back(told.status)])
+    await reply(send, told.status, body, [*fields, (b"cache-control", b"no-store")])
 
 
 def _line(value: str) -> bytes:

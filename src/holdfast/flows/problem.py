@@ -6,11 +6,14 @@ from typing import Final
 import msgspec
 
 from holdfast.flows.paths import Told
+from holdfast.web.reply import RETRY_AFTER_S, come_back
 
 PROBLEM: Final = "application/problem+json"
 
 
-def problem(status: int, code: str, detail: str = "") -> Told:
-    """Return the answer; an empty `detail` is left out."""
+def problem(status: int, code: str, detail: str = "", *, retry_after: float = RETRY_AFTER_S) -> Told:
+    """Return the answer; an empty `detail` is left out. With 429 and 503 it says in how many seconds to come back."""
     said = {"title": HTTPStatus(status).phrase, "status": status, "code": code}
-    return Told(status, msgspec.json.encode({**said, "detail": detail} if detail else said), {"Content-Type": PROBLEM})
+    later = {name.decode(): value.decode() for name, value in come_back(status, retry_after)}
+    body = msgspec.json.encode({**said, "detail": detail} if detail else said)
+    return Told(status, body, {"Content-Type": PROBLEM, **later})

@@ -91,6 +91,15 @@ async def test_a_body_that_is_too_large_or_not_what_it_says_makes_no_message(tmp
     assert len(scripts.seen) == 1
 
 
+async def test_a_client_that_sends_too_much_is_told_when_to_come_back(tmp_path: Path) -> None:
+    # E13: counted with the client's other requests
+    async with served(tmp_path, ECHO, rate_limit_per_client=60, rate_burst=2) as world:
+        answers = [await world.post("/echo", b"x") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert (answers[2].json()["code"], answers[2].headers["retry-after"]) == ("rate_limited", "1")
+    assert len(scripts.seen) == 2
+
+
 FAILING = """\
 flow: failing
 sender: {{adapter: http, path: /failing{more}}}

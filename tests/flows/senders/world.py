@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 
+from holdfast.config import Settings
 from holdfast.core.ports import Store
 from holdfast.engine import Engine, open_engine
 from holdfast.flows import flow_kinds
@@ -16,6 +17,7 @@ from holdfast.identity.static import StaticToken
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.guard import Guard
+from holdfast.web.rates import Rates
 
 TOKEN = "a-long-token"
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -24,10 +26,11 @@ AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
 class Served:
     """Flows that are served, and a client for their paths."""
 
-    def __init__(self, flows: Flows, engine: Engine, most: int) -> None:
+    def __init__(self, flows: Flows, engine: Engine, most: int, **limits: float) -> None:
         self.flows, self.engine = flows, engine
         bearer = Bearer(StaticToken(TOKEN, principal="anna"))
-        endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), proxies=Proxies(), max_body=most)
+        rates = Rates(engine.store.counters, Settings(**limits), clock=engine.manager.clock)  # type: ignore[arg-type]
+        endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), proxies=Proxies(), rates=rates, max_body=most)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await endpoint(scope, receive, send, path=scope["path"])
@@ -48,10 +51,11 @@ async def served(
     texts = {"flow.yaml": files} if isinstance(files, str) else files
     for name, text in texts.items():
         (folder / name).write_text(text)
+    limits = {name: more.pop(name) for name in ("rate_limit_per_client", "rate_burst") if name in more}
     engine_options = {name: more.pop(name) for name in ("clock", "keys") if name in more}
     names = [str(folder / name) for name in texts]
     async with (
         open_engine(store, kinds=flow_kinds(), **engine_options) as engine,
         open_flows(names, engine.manager, **more) as flows,
     ):
-        yield Served(flows, engine, most)
+        yield Served(flows, engine, most, **limits)
