@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters import NAMES
 from holdfast.flows.checking import findings
 from holdfast.flows.model import Definition, check_functions, load_flow, read_flow
 from holdfast.flows.scopes import Finding
@@ -129,6 +130,46 @@ def test_a_host_that_is_computed_is_nobody_elses() -> None:
     tail = "  any: {adapter: http, url: 'https://erp.example${headers.path}', auth: {basic: bert}}"
     steps = "- call: erp\n- call: any"
     assert [told(flow(steps, receivers=r)) for r in (other, path, tail)] == [[], ["7 second_user"], []]
+
+
+NEEDED = {
+    "as2": "from: ACME, to: Partner, key: absent.p12, partner_certificate: absent.pem",
+    "http": "",
+    "idoc": "",
+    "odata_v2": "resource: Orders",
+    "odata_v4": "resource: Orders",
+    "odc": "service: PARTS, resource: Parts",
+    "sap_rm": "",
+    "soap": "wsdl: absent.wsdl, operation: Get",
+    "successfactors_odata_v2": "resource: User",
+    "successfactors_odata_v4": "resource: User, auth: {bearer: token}",
+    "successfactors_rest": "auth: {bearer: token}",
+    "successfactors_soap": "company: ACME, query: SELECT id FROM User, auth: {basic: anna}",
+    "xi": "sender: {service: A}, receiver: {service: B}, interface: I, namespace: urn:n",
+}
+
+
+@pytest.mark.parametrize(
+    ("reuse", "expected"),
+    [
+        ("none", {"successfactors_odata_v2": "reuse_wanted", "successfactors_soap": "reuse_wanted"}),
+        ("on_exchange", {"successfactors_odata_v4": "never_reused", "successfactors_rest": "never_reused"}),
+        ("on_integration_flow", {"successfactors_odata_v4": "never_reused", "successfactors_rest": "never_reused"}),
+    ],
+)
+def test_each_adapter_is_told_what_the_setting_means_to_it_and_loads_nothing(
+    reuse: str, expected: dict[str, str]
+) -> None:
+    # F4, F5, F12, statements 30 and 31: neither certificates nor WSDLs are there
+    assert set(NEEDED) == set(NAMES)
+    lines = [
+        f"  {name}: {{adapter: {name}, url: https://{name.replace('_', '-')}.example, {more}}}"
+        for name, more in NEEDED.items()
+    ]
+    steps = "\n".join(f"- send: {name}" for name in NEEDED)
+    made = flow(steps, reuse, "\n".join(lines))
+    found = {finding.about[0]: finding.code for finding in findings(made)}
+    assert found == expected
 
 
 def test_strict_refuses_what_would_mix_up_messages_or_users() -> None:
