@@ -191,8 +191,8 @@ class Handler(BaseHTTPRequestHandler):
             world.answer = value
         if what == "deliver":
             return deliver(value)
-        sessions = len(world.sessions)
-        return {"authentications": world.authentications, "sessions": sessions, "requests": world.requests}
+        counts = {"sessions": len(world.sessions), "receipts": len(world.receipts)}
+        return {"authentications": world.authentications, **counts, "requests": world.requests}
 
     def logged_on(self) -> dict[str, str] | None:
         """Return the headers of a session, if somebody is logged on, else refuse."""

@@ -11,7 +11,7 @@ import uvicorn
 
 from e2e.cluster import free_port
 from e2e.flows_world import Receiver
-from flows.adapters.as2.world import OURS, PATIENT_S, known
+from flows.adapters.as2.world import OURS, known
 from holdfast.core.ports import Store
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import Engine, open_engine
@@ -20,6 +20,7 @@ from holdfast.flows.compose import open_flows
 from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.flows.runtime import DeployedFlow, Message
 from holdfast.identity.static import StaticToken
+from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.guard import Guard
 
@@ -58,13 +59,14 @@ async def worker(
     file.write_text(text)
     over = httpx2.AsyncHTTPTransport(verify=False)
     timed: dict[str, Any] = {"clock": clock} if clock else {}
-    with anyio.fail_after(PATIENT_S):
+    with anyio.fail_after(60):
         async with (
             open_engine(store, keys=KEYS, kinds=flow_kinds(), **timed) as engine,
             open_flows([str(file)], engine.manager, credentials=known, transport=over) as flows,
         ):
             bearer = Bearer(StaticToken("a-long-token", principal="anna"))
-            async with _listening(FlowsEndpoint(flows.paths, bearer, guard=Guard(), max_body=1000), port):
+            endpoint = FlowsEndpoint(flows.paths, bearer, guard=Guard(), proxies=Proxies(), max_body=1000)
+            async with _listening(endpoint, port):
                 yield Worker(engine, flows.flows[name], url)
 
 

@@ -69,7 +69,7 @@ async def in_time(here: Worker, partner: Receiver, **changes: Any) -> Any:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send)
-        while not (await anyio.to_thread.run_sync(partner.tell))["requests"]:
+        while not (await anyio.to_thread.run_sync(partner.tell))["receipts"]:
             await anyio.sleep(0.02)
         assert (await deliver(partner, **changes))["status"] == 200
     return became[0]
@@ -226,6 +226,25 @@ async def test_a_receipt_that_does_not_come_is_told(
                 await anyio.sleep(0.02)
         assert (await deliver(partner))["status"] == 404
     assert f"partner: no receipt came for {message_id}" in caplog.messages
+
+
+async def test_a_certificate_that_expires_while_the_flow_runs_is_told_by_the_next_call(
+    partner: Receiver, folder: Path
+) -> None:
+    clock = Clock(time.time())
+    async with worker(folder, partner, ", wait: 20", clock=clock) as here:
+        clock.advance(31 * 86_400)
+        with pytest.raises(StepFailed, match=r"orders\.yaml:5: call: our own certificate expired on 20") as caught:
+            await here.send()
+    assert isinstance(caught.value.cause, ConfigurationError)
+    assert partner.tell()["requests"] == []
+
+
+async def test_receivers_share_the_path_at_which_receipts_come(partner: Receiver, folder: Path) -> None:
+    more = f"}}\n  second: {{adapter: as2, url: '{partner.url}', {OURS}, receipt_url: 'http://127.0.0.1:9/r'"
+    async with worker(folder, partner, more) as here:
+        await here.send()
+        assert (await deliver(partner))["status"] == 200
 
 
 async def test_a_receipt_that_comes_later_needs_a_server(folder: Path, partner: Receiver) -> None:

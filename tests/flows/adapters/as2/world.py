@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,17 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from e2e.flows_world import Receiver, started
-from holdfast.engine import open_engine
-from holdfast.flows import flow_kinds
+from e2e.flows_world import Receiver, running_flow, started
 from holdfast.flows.adapters.as2.keys import MOST_BYTES
 from holdfast.flows.adapters.as2.signing import PrivateKey
-from holdfast.flows.model import read_flow
-from holdfast.flows.runtime import Credential, DeployedFlow, Message, Patience, deployed
+from holdfast.flows.runtime import Credential, DeployedFlow, Message
 
 PASSPHRASE = b"open sesame"
 OURS = "from: me, to: you, key: me.key, certificate: me.pem, partner_certificate: partner.pem"
-PATIENT_S = 60.0
 PLAIN_PEM = (Encoding.PEM, PrivateFormat.PKCS8)
 
 
@@ -107,10 +102,6 @@ def running_partner(folder: Path) -> Iterator[Receiver]:
         yield partner
 
 
-async def no_sleep(seconds: float) -> None:
-    """Wait for nothing."""
-
-
 def known(name: str) -> Credential:
     return Credential(name, PASSPHRASE.decode() if name == "key" else "secret")
 
@@ -121,17 +112,13 @@ async def flow(
 ) -> AsyncIterator[DeployedFlow]:
     """Run a flow in a folder: its receiver stands in line 4, its steps begin in line 6."""
     head = f"flow: orders\nhttp_session_reuse: {reuse}\nreceivers:\n  partner: {{adapter: as2, {receiver}}}\n"
-    definition = read_flow(f"{head}steps:\n{steps}\n", str(folder / "orders.yaml"))
-    patience = Patience(no_sleep, lambda: 1.0)
-    more.setdefault(
-        "transport", httpx2.AsyncHTTPTransport(verify=False)
-    )  # no TLS here, and slow to load
-    with anyio.fail_after(PATIENT_S):
-        async with (
-            open_engine("memory://", kinds=flow_kinds()) as engine,
-            deployed(definition, engine.manager, credentials=known, patience=patience, **more) as running,
-        ):
-            yield running
+    given = {
+        "credentials": known,
+        "transport": httpx2.AsyncHTTPTransport(verify=False),
+        **more,
+    }
+    async with running_flow(f"{head}steps:\n{steps}\n", str(folder / "orders.yaml"), **given) as running:
+        yield running
 
 
 async def sent(folder: Path, receiver: str, message: Message, **more: Any) -> Message:
