@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
-from holdfast.flows.tokens import TOKEN_FROM
+from holdfast.flows.tokens import TOKEN_FROM, UNSENT
 
 SERVICE = "http://erp/svc/"
 
@@ -141,6 +141,24 @@ async def test_what_has_no_sessions_gets_no_token() -> None:
     async with server.client("on_exchange", reuses=False) as client:
         assert (await change(client)).status_code == 403
     assert server.methods == ["POST"]
+
+
+async def test_a_change_whose_token_cannot_be_renewed_has_not_been_carried_out() -> None:
+    # F17
+    server, answers = Server(), iter([200, 403, 503])
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        server.methods.append(request.method)
+        return httpx2.Response(next(answers), headers={"x-csrf-token": "Required" if server.methods[1:] else "first"})
+
+    async with open_engine("memory://", kinds=flow_kinds()) as engine:
+        transport = ReusingTransport(
+            Deployment(engine.manager, "orders", "none"), Channel(name="erp"), httpx2.MockTransport(answer)
+        )
+        async with httpx2.AsyncClient(transport=transport) as client:
+            answered = await change(client)
+    assert (answered.status_code, UNSENT in answered.extensions) == (503, True)
+    assert server.methods == ["HEAD", "POST", "HEAD"]
 
 
 @pytest.mark.parametrize("raised", [httpx2.ReadError("cut"), httpx2.RemoteProtocolError("cut")])

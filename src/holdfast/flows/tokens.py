@@ -65,10 +65,10 @@ class Protected:
         if not _refuses_token(response):
             return response
         renewed = await self._token(refused=token)
-        if isinstance(renewed, httpx2.Response) or renewed in ("", token):
+        if renewed in ("", token):
             return response
         await response.aclose()
-        return await self._send(self._with(renewed))
+        return renewed if isinstance(renewed, httpx2.Response) else await self._send(self._with(renewed))
 
     async def _token(self, refused: str | None = None) -> str | httpx2.Response:
         """Return the token, empty if the receiver has none, or the answer that stands in the way.

@@ -76,6 +76,10 @@ def test_keys_are_literals_by_their_types() -> None:
         urls.key("${body.ids}", names(ids=[1]))
 
 
+def test_parameters_are_named_literals() -> None:
+    assert urls.arguments({"a b": None, "c": 1.5, "d": False, "e": "x"}) == "a%20b=null,c=1.5,d=false,e='x'"
+
+
 def test_counts_are_digits() -> None:
     assert (urls.number(5, {}), urls.number("${body.n}", names(n=7))) == ("5", "7")
     for wrong in ("-1", "1&$filter=x", "", "٣"):
