@@ -8,7 +8,7 @@ Source: protocols/adapters.md §1; the names of elements are those of SFAPI's WS
 inference.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Any, Final
 
 import httpx2
@@ -77,7 +77,7 @@ class SfapiSending(Sending):
             leaving = wrapped([make.logout()]).decode()
             self.channel = msgspec.structs.replace(self.channel, log_off=options.url, log_off_soap=leaving)
 
-    async def rows(self, query: str, message: Message, session: httpx2.AsyncClient) -> AsyncIterator[list[Row]]:
+    async def rows(self, query: str, message: Message, session: httpx2.AsyncClient) -> AsyncGenerator[list[Row], None]:
         """Yield the rows of a query (template; no quotes are put in), a page at a time.
 
         Raises BackendError: there are more than `max_rows`.

@@ -64,13 +64,10 @@ class Post:
     async def _session(self) -> Session:
         """Return the node, opened if it is not there."""
         manager, alias = self._manager, self._digest.digest()
-        try:
-            return await manager.open(KIND, {}, alias=alias, label=self._flow[:LABEL_CHARS])
-        except SessionExists:
-            found = await manager.store.sessions.load(alias, now=manager.clock())
+        found = await manager.store.sessions.load(alias, now=manager.clock())
         try:
             if found is not None:
                 return await manager.get(found.record.ref)
-        except (SessionEnded, SessionNotFound) as exc:
-            raise Busy("what the senders share is being removed") from exc
-        raise Busy("what the senders share is being removed")
+            return await manager.open(KIND, {}, alias=alias, label=self._flow[:LABEL_CHARS])
+        except (SessionExists, SessionEnded, SessionNotFound) as exc:  # another worker was faster, to open or to remove
+            raise Busy("what the senders share is being opened or removed") from exc

@@ -49,7 +49,7 @@ class Clockwork:
         """Do what is due, unless another worker does, or the last time is still being dealt with."""
         try:
             await self._means.work.do(partial(self._at, due))
-        except (Busy, ServerStopping):
+        except Busy:
             log.info("flow %s: what is due at %s is left out: the last time is not over", self._means.flow, _text(due))
         except HoldfastError as exc:
             log.warning("flow %s, due at %s: %s", self._means.flow, _text(due), exc)

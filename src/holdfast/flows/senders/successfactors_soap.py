@@ -21,6 +21,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -89,8 +90,8 @@ class SuccessFactorsSoapSender:
         await turn.remember(since=since, until=until)
         seen: Counter[str] = Counter()
         asking = Message(properties={"since": since, "until": until})
-        async with self._means.exchange():
-            pages = self._reader.rows(self._options.query, asking, self._session)
+        rows = self._reader.rows(self._options.query, asking, self._session)
+        async with self._means.exchange(), aclosing(rows) as pages:
             while (page := await self._next(pages)) is not None:
                 bodies: list[Any] = page if self._options.per == "object" else [page]
                 await self._process([(_named(self._means.flow, since, body, seen), body) for body in bodies], asking)
