@@ -53,6 +53,17 @@ def test_what_is_kept_is_plain_values_and_back() -> None:
     assert current(again) == current(sessions) != ""
 
 
+def test_a_session_keeps_its_newest_tokens() -> None:
+    sessions = opened()
+    for number in [*range(30), 5]:
+        sessions.keep_token(sessions.opened[0], f"service {number}", f"token {number}")
+    tokens = Sessions.load(sessions.dump()).opened[0].tokens
+    assert list(tokens)[-2:] == ["service 29", "service 5"]
+    assert (len(tokens), tokens["service 5"]) == (20, "token 5")
+    assert "token" not in repr(sessions.opened)
+    assert current(sessions)
+
+
 def test_the_second_of_two_parallel_logons_leaves_the_first_session() -> None:
     # F13
     sessions = opened()

@@ -16,6 +16,7 @@ from holdfast.flows.cookies import RFC6265BIS, CookieJar, CookiePolicy, DomainMa
 from holdfast.flows.scopes import Channel, Opened, Place
 
 MOST_SESSIONS: Final = 100
+MOST_TOKENS: Final = 20
 
 
 class Content(msgspec.Struct):
@@ -120,8 +121,9 @@ class Sessions:
         return effect
 
     def keep_token(self, session: Opened, service: str, token: str) -> None:
-        """Keep with a session the token that it wants back with changes at a service."""
-        kept = msgspec.structs.replace(session, tokens={**session.tokens, service: token})
+        """Keep with a session the token that it wants back with changes at a service; the oldest of too many goes."""
+        newest = [(url, each) for url, each in session.tokens.items() if url != service][1 - MOST_TOKENS :]
+        kept = msgspec.structs.replace(session, tokens={**dict(newest), service: token})
         self.opened = [kept if one.id == session.id else one for one in self.opened]
 
     def drop(self, session_id: str) -> Effect:
