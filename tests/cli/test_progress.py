@@ -16,8 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def ended(message: str, place: str) -> StepEnded:
-    return StepEnded(message, place, "split", "done", 0.1)
+def ended(message: str, place: str, kind: str = "split") -> StepEnded:
+    return StepEnded(message, place, kind, "done", 0.1)
 
 
 def test_messages_at_one_place_are_counted_together() -> None:
@@ -25,6 +25,7 @@ def test_messages_at_one_place_are_counted_together() -> None:
     for message in ("a", "b"):
         for done in (1, 2, 3):
             counts.take(Counted(message, SPLIT, done, 3))
+            counts.take(ended(message, LOOP, "call"))
             counts.take(Counted(message, LOOP, done, None))
         assert counts.take(ended(message, SPLIT)) is None
     counts.take(Counted("a", SPLIT, 1, 5))

@@ -1,12 +1,18 @@
 """`holdfast flow run` against a real receiver: bodies, sessions of the three settings, many messages, and Ctrl-C."""
 
 import json
+import os
+import pty
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from e2e.flows_cli import PATIENCE_S, Folder
@@ -150,3 +156,49 @@ async def test_whoever_interrupts_a_flow_leaves_no_session_behind(folder: Folder
     assert "interrupted: 0 of 1 messages were processed" in said
     assert "Traceback" not in said
     assert (erp.sessions, erp.tell()["ended"]) == (1, 1)
+
+
+async def test_a_terminal_shows_bars_and_a_pipe_nothing_of_short_loops(folder: Folder, erp: Receiver) -> None:
+    # F18
+    folder.write("slow.py", "import time\ndef step(message):\n    time.sleep(0.1)\n")
+    folder.write(
+        "long.yaml",
+        "flow: long\nsteps:\n"
+        "- loop: {while: 1 == 1 and properties.round < 2, max: 9, do: [{script: 'slow:step'},"
+        " {modify: {properties: {round: '${(properties.round or 0) + 1}'}}}]}\n"
+        "- split: {over: '[1, 2, 3]', do: [{script: 'slow:step'}]}\n",
+    )
+    shown = await anyio.to_thread.run_sync(on_terminal, folder, "run", "long.yaml")
+    assert "long.yaml:3" in shown
+    assert "2/?" in shown
+    assert "long.yaml:4" in shown
+    assert "3/3" in shown
+    assert (await folder.flow("run", "long.yaml")).err == ""
+    assert "long.yaml" not in await anyio.to_thread.run_sync(on_terminal, folder, "run", "long.yaml", "--quiet")
+
+
+def on_terminal(folder: Folder, *arguments: str) -> str:
+    """Run `holdfast flow` with stderr on a terminal, and return what it shows."""
+    main, other = pty.openpty()
+    try:
+        env = {**folder.env, "TERM": "xterm", "COLUMNS": "100"}
+        ran = subprocess.Popen(
+            folder.command(*arguments),
+            cwd=folder.path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=other,
+        )
+        os.close(other)
+        patience = threading.Timer(PATIENCE_S, ran.kill)
+        patience.start()
+        shown = b""
+        with suppress(OSError):  # the terminal has gone with the process
+            while part := os.read(main, 4096):
+                shown += part
+        patience.cancel()
+        assert ran.wait(PATIENCE_S) == 0, shown
+        return shown.decode()
+    finally:
+        os.close(main)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from holdfast.flows.runtime import Counted, StepEnded
 
 LINE_EVERY_S: Final = 5.0
+COUNTED_KINDS: Final = ("loop", "split", "multicast")
 Event = Counted | StepEnded
 
 
@@ -34,7 +35,8 @@ class Counts:
         """Take an event; return the count that it changed."""
         key = event.message, event.place
         if isinstance(event, StepEnded):
-            self._at.pop(key, None)
+            if event.kind in COUNTED_KINDS:  # not of a step that stands in it, in the same line
+                self._at.pop(key, None)
             return None
         count = self.places.setdefault(event.place, Count())
         before = self._at.get(key, 0)
