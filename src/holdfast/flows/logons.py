@@ -63,7 +63,8 @@ class LoggedOn:
         async with self._node.turn(f"logon {self._receiver}"):
             session = await self._usable(fresh=True)
             if not session:
-                await self._node.change(self._forget)
+                if self._logon.refused:
+                    await self._node.change(self._forget)
                 await self._log_on()
                 session = await self._usable(fresh=True)
             return session
