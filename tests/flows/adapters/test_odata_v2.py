@@ -176,6 +176,15 @@ async def test_a_loop_takes_one_page_after_the_other(shop: Shop, paging: str) ->
     assert (shop.authentications, shop.sessions) == (1, 1)
 
 
+@pytest.mark.parametrize(("count", "pages"), [("", 3), (", count: true", 2)])
+async def test_where_the_flow_asks_page_by_page_the_count_tells_which_is_the_last(
+    shop: Shop, count: str, pages: int
+) -> None:
+    answer = await sent(shop.receiver(f"resource: Orders, page_size: 2, filter: Count gt 1{count}"), Message())
+    assert [row["ID"] for row in answer.body] == ["2", "3", "4", "5"]
+    assert shop.methods == ["GET"] * pages
+
+
 @pytest.mark.parametrize(
     ("settings", "mode", "admin", "said"),
     [

@@ -216,8 +216,11 @@ class ODataAdapter(Sending):
             return ""
         if page.more:
             return self._followed(url, page.base, page.more)
-        whole = isinstance(self._options.page_size, int) and len(page.body) == self._options.page_size
-        return SKIP.sub(lambda found: str(int(found[0]) + len(page.body)), url) if whole and SKIP.search(url) else ""
+        skipped = SKIP.search(url)
+        if skipped is None or len(page.body) != self._options.page_size:
+            return ""
+        read = int(skipped[0]) + len(page.body)
+        return "" if read == page.count else SKIP.sub(str(read), url)
 
     def _followed(self, url: str, base: str, link: str) -> str:
         """Return the URL of a link in an answer. Raises BackendError: it leads to another server."""

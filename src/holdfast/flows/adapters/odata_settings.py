@@ -28,7 +28,8 @@ class OData(Receiver, frozen=True, kw_only=True):
         headers: What goes out with each call (template); `forward`: those of the message that do too.
         csrf: The service wants a CSRF token with changes.
         process_in_pages: One page for each call: while there are more, `properties.pages.<receiver>` is true.
-        page_size: Entities of a page.
+        page_size: Entities of a page. In V2 it is the flow that asks page by page, so the last one may be empty; with
+            `count` it is not.
         max_pages: How many may be read into one body.
     """
 
