@@ -11,16 +11,15 @@ from email.utils import formatdate
 
 import anyio.to_thread
 import httpx2
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from holdfast.errors import BackendError, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows.adapters.adapter import Means
-from holdfast.flows.adapters.as2 import keys, mime
+from holdfast.flows.adapters.as2 import mime
 from holdfast.flows.adapters.as2.awaited import Awaited, arrived
-from holdfast.flows.adapters.as2.message import Made, Manner, make
+from holdfast.flows.adapters.as2.message import Made, make
 from holdfast.flows.adapters.as2.receipts import MOST_BYTES, Expected, Receipt, authenticate, judge, read
 from holdfast.flows.adapters.as2.settings import As2, contradictions
+from holdfast.flows.adapters.as2.trust import Trust, load
 from holdfast.flows.adapters.ids import message_id
 from holdfast.flows.adapters.sending import Answer, Sending, merged
 from holdfast.flows.content import decoded, encoded
@@ -38,47 +37,15 @@ class As2Adapter(Sending):
         self._options = options
         if wrong := list(contradictions(options)):
             raise ConfigurationError("; ".join(wrong))
-        self._manner = Manner(hash="sha256" if options.sign == "none" else options.sign)
-        self._receipts_by: x509.Certificate | None = None
+        self._trust = Trust()
+        self._manner = self._trust.manner(options)
 
     async def prepare(self) -> None:
         """Load keys and certificates, and be where receipts are sent to."""
-        await anyio.to_thread.run_sync(self._load)
+        self._trust = await anyio.to_thread.run_sync(load, self._options, self._means)
+        self._manner = self._trust.manner(self._options)
         if self._options.receipt_url:
             self._listen()
-
-    def _load(self) -> None:
-        options, folder = self._options, self._means.folder
-        me = partner = None
-        if options.sign != "none":
-            secret = self._means.credentials(options.passphrase).secret if options.passphrase else ""
-            me = keys.identity(folder, options.key, options.certificate, secret)
-        if options.partner_certificate:
-            partner = keys.certificate(folder, options.partner_certificate)
-        if options.encrypt != "none" and partner is not None:
-            keys.check_encrypts(partner)
-        if options.receipt == "signed":
-            other = options.partner_signs_with
-            self._receipts_by = keys.certificate(folder, other) if other else partner
-        self._manner = Manner(
-            hash=self._manner.hash,
-            me=me,
-            pss=options.pss,
-            partner=partner,
-            encrypt="" if options.encrypt == "none" else options.encrypt,
-            oaep=options.oaep,
-            compress="" if options.compress == "none" else options.compress,
-        )
-        self._check_dates()
-
-    def _check_dates(self) -> None:
-        """Raise ConfigurationError if a certificate does not hold now."""
-        now, weak, me = self._means.clock(), self._options.weak, self._manner.me
-        if me is not None:
-            keys.check(me.certificate, "our own", now=now, weak=weak)
-        for theirs in (self._manner.partner, self._receipts_by):
-            if theirs is not None:
-                keys.check(theirs, "the partner's", now=now, weak=weak)
 
     def _listen(self) -> None:
         manager = self._means.manager
@@ -94,26 +61,23 @@ class As2Adapter(Sending):
 
     async def call(self, message: Message, session: httpx2.AsyncClient, delivery: uuid.UUID) -> Message:
         """Send the message and return the receipt, or what the partner answered if none comes with the answer."""
-        self._check_dates()
-        options = self._options
+        self._trust.check(self._means.clock())
         made = await anyio.to_thread.run_sync(self._make, message)
-        sent_as = self._id(message, delivery)
         expected = Expected(
-            message_id=sent_as,
+            message_id=self._id(message, delivery),
             mic=made.mic,
-            certificate=self._receipts_by.public_bytes(Encoding.DER) if self._receipts_by else b"",
-            weak=options.weak,
-            warnings=options.accept_warnings,
+            certificate=self._trust.verifies,
+            weak=self._options.weak,
+            warnings=self._options.accept_warnings,
         )
-        if options.receipt == "none":
-            return _result(message, expected, await self._post(message, session, made, sent_as))
-        if options.receipt_url:
+        if self._options.receipt_url:
             return await self._deferred(message, session, made, expected)
-        answer = await self._post(message, session, made, sent_as)
+        answer = await self._post(message, session, made, expected.message_id)
+        if self._options.receipt == "none":
+            return _result(message, expected, answer)
         receipt = _in_the(answer)
         authenticate(expected, receipt)
-        judge(expected, receipt)
-        return _result(message, expected, receipt)
+        return _judged(message, expected, receipt)
 
     async def _deferred(self, message: Message, session: httpx2.AsyncClient, made: Made, expected: Expected) -> Message:
         """Send the message, and wait for its receipt if settings say so. What was processed is not sent again."""
@@ -130,9 +94,7 @@ class As2Adapter(Sending):
             raise
         if not options.wait:
             return _result(message, expected, answer)
-        receipt = await awaited.wait(options.wait)
-        judge(expected, receipt)
-        return _result(message, expected, receipt)
+        return _judged(message, expected, await awaited.wait(options.wait))
 
     def _id(self, message: Message, delivery: uuid.UUID) -> str:
         """Return the Message-ID: the same whenever the message is sent again (RFC 5322 §3.6.4)."""
@@ -185,6 +147,12 @@ def _in_the(answer: Answer) -> Receipt:
     if not answer.content:
         raise BadReceipt("the partner sent no receipt")
     return read(answer.headers, answer.content)
+
+
+def _judged(message: Message, expected: Expected, receipt: Receipt) -> Message:
+    """Return what an authentic receipt makes of the message. Raises BadReceipt, DispositionRefused."""
+    judge(expected, receipt)
+    return _result(message, expected, receipt)
 
 
 def _result(message: Message, expected: Expected, came: Answer | Receipt) -> Message:

@@ -153,7 +153,7 @@ def _reported(report: Part, signed: Signed | None) -> Receipt:
     if len(told) != 1:
         raise ValueError("a report without one disposition notification")
     fields = _fields(told[0].content)
-    text = "" if parts[0] is told[0] else parts[0].content.decode(errors="replace").strip()[:SHOWN_CHARS]
+    text = "" if parts[0] is told[0] else _line(parts[0].content.decode(errors="replace"))[:SHOWN_CHARS]
     if not fields.get("disposition"):
         raise ValueError("a notification without a disposition")
     return Receipt(
@@ -169,5 +169,10 @@ def _fields(data: bytes) -> dict[str, str]:
     """Return the fields of a notification, in one line each; of one that comes twice the first."""
     found: dict[str, str] = {}
     for name, value in BytesHeaderParser().parsebytes(data.lstrip()).items():
-        found.setdefault(name.lower(), " ".join(str(value).split()))
+        found.setdefault(name.lower(), _line(str(value)))
     return found
+
+
+def _line(text: str) -> str:
+    """Return a text in one line, fit to be shown."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
