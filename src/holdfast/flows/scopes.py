@@ -163,7 +163,7 @@ def verdict(channel: Channel, *, in_session: bool, refused: bool, replaced: bool
         in_session: The call went out in a session.
         refused: The receiver does not know it (any more), and has carried nothing out.
         replaced: The receiver has put another session in its place by itself.
-        repeated: This was the second try.
+        repeated: This was the last try.
     """
     if not in_session or not (refused or replaced):
         return Verdict.DONE

@@ -26,6 +26,7 @@ from holdfast.flows.users import user_of
 
 PORTS: Final = {"http": 80, "https": 443}
 LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=4.0)
+TRIES: Final = 3  # in a session that is remembered, in one that another worker has opened since, with a logon
 GONE: Final = frozenset(name.encode() for name in scopes.GONE_HEADERS)
 Pairs = list[tuple[bytes, bytes]]
 
@@ -105,11 +106,12 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         return self._deployment.node(receiver)
 
     async def _in_session(self, request: httpx2.Request, receiver: str, node: Node) -> httpx2.Response:
-        call = self._outgoing(request, receiver, node)
-        sent, again = await self._attempt(call, repeated=False)
-        if again:
+        call, tried = self._outgoing(request, receiver, node), 1
+        sent, again = await self._attempt(call, tried)
+        while again:
             await sent.response.aclose()
-            sent, _ = await self._attempt(call, repeated=True)
+            tried += 1
+            sent, again = await self._attempt(call, tried)
         return _without_cookies(sent.response, sent.lines)
 
     async def aclose(self) -> None:
@@ -128,19 +130,19 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
                     call.plain.append((name, value))
         return call
 
-    async def _attempt(self, call: Outgoing, *, repeated: bool) -> tuple[Sent, bool]:
+    async def _attempt(self, call: Outgoing, tried: int) -> tuple[Sent, bool]:
         """Send once; return whether it has to be sent again. One at a time opens a session at a receiver."""
-        sessions = await call.node.read(fresh=repeated or self._channel.stateful)
+        sessions = await call.node.read(fresh=tried > 1 or self._channel.stateful)
         going = self._going(call, sessions)
         if going.session is None and call.receiver not in sessions.silent:
             async with call.node.turn(call.receiver):
                 sessions = await call.node.read(fresh=True)
                 going = self._going(call, sessions)
                 if going.session is None:
-                    return await self._answered(call, going, sessions, repeated=repeated)
-        return await self._answered(call, going, sessions, repeated=repeated)
+                    return await self._answered(call, going, sessions, tried)
+        return await self._answered(call, going, sessions, tried)
 
-    async def _answered(self, call: Outgoing, going: Going, sessions: Sessions, *, repeated: bool) -> tuple[Sent, bool]:
+    async def _answered(self, call: Outgoing, going: Going, sessions: Sessions, tried: int) -> tuple[Sent, bool]:
         if self._channel.stateful and call.receiver in sessions.lost:
             raise _lost(call.receiver)
         sent = await self._send(call, going, sessions.salt)
@@ -148,7 +150,7 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
         if as_before and not sent.lines:
             return sent, False
         try:
-            return sent, await self._settle(call, sent, repeated=repeated)
+            return sent, await self._settle(call, sent, tried)
         except BaseException:
             await sent.response.aclose()
             raise
@@ -174,7 +176,7 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             response, going, user, scopes.says_gone(response.status_code, errors, authenticated=authenticated), lines
         )
 
-    async def _settle(self, call: Outgoing, sent: Sent, *, repeated: bool) -> bool:
+    async def _settle(self, call: Outgoing, sent: Sent, tried: int) -> bool:
         """Let the answer take effect; return whether the call has to be made again."""
         session = sent.going.session
         answer = Answer(
@@ -194,7 +196,7 @@ class ReusingTransport(httpx2.AsyncBaseTransport):
             in_session=session is not None,
             refused=answer.refused,
             replaced=effect.replaced,
-            repeated=repeated,
+            repeated=tried == TRIES,
         )
         if judged is Verdict.LOST:
             await call.node.change(lambda sessions: self._lose(sessions, call.receiver))
