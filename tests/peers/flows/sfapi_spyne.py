@@ -6,7 +6,7 @@ Spyne reads and writes the envelopes; the service keeps sessions, and knows the 
 | mode | what it does |
 |---|---|
 | `plain` | sets no cookie: nobody knows a session afterwards |
-| `cut`, `busy` | cuts the connection after an operation; answers it with 503 |
+| `cut`, `busy` | cuts the connection after a query or change; answers it with 503 |
 | `hang` | answers an operation after 3 s |
 | `html`, `empty`, `other`, `long` | answers it with a page, nothing, another operation's result, far too much |
 | `busy_login`, `no_id` | answers the logon with 503; with no session |
@@ -263,7 +263,7 @@ def front(environ: Environ, start: Start) -> Iterable[bytes]:
         more |= {"peer.session": session, "peer.mode": mode}
         content, status, headers = carried_out(service, {**environ, **more})
     cookie = [("Set-Cookie", f"JSESSIONID={session[0]}; Path=/; HttpOnly")] if session and mode != "plain" else []
-    if operation == "login":
+    if operation in ("login", "logout"):
         return say(start, status, content, [*headers, *cookie])
     if mode == "hang":
         time.sleep(HANG_S)
