@@ -181,7 +181,7 @@ async def test_a_worker_that_does_not_show_itself_for_half_a_minute_has_died() -
         made._ask(recording)
         await made._write()
         recording.step("orders.yaml:7", "call", "done", 0.1)
-        await made._write()
+        await made._write(last=True)
         clock.advance(29)
         await opened.keeper.turn()
         assert (await made.messages.list()).entries == []

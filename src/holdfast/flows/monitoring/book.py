@@ -14,6 +14,7 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.session import Session
+from holdfast.errors import SessionEnded, SessionNotFound
 from holdfast.flows.monitoring.entries import Entry, died
 from holdfast.flows.monitoring.folding import Batch, folded
 from holdfast.flows.monitoring.messagelog import MessageLog
@@ -60,13 +61,23 @@ class Book:
             self._grown += len(data)
         self.fresh = self._grown > max(ANEW_BYTES, 2 * self._whole)
 
+    async def check(self) -> None:
+        """Raise SessionEnded if the node was closed meanwhile: what it says is in the log as failed."""
+        if self.session is not None:
+            try:
+                await self._manager.get(self.session.ref)
+            except SessionNotFound as exc:
+                raise SessionEnded("the journal was closed") from exc
+
     def lost(self) -> None:
         """Take another node from now on: this one was closed."""
         self.session, self.fresh = None, True
 
-    async def end(self) -> None:
-        """Close the node."""
+    async def end(self, *, through: bool) -> None:
+        """Close the node. `through` says that nothing is going on, so that nobody need read the book."""
         if self.session is not None:
+            if through:
+                await self._manager.store.events.trim(self.session.ref, STREAM)
             await self._manager.end(self.session, Reason.CLIENT)
 
 

@@ -116,6 +116,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def last(self) -> Run:
         """The run that counts: one that goes on, else the latest."""
+        if len(self.runs) == 1:
+            return self.runs[0]
         return next((run for run in self.runs if run.outcome == "running"), self.runs[-1])
 
     @property
@@ -130,7 +132,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def lean(self) -> "Entry":
         """Return the entry without the message, unless that may have to be sent again."""
-        if self.outcome in ("failed", "running"):
+        if self.kept is None or self.outcome in ("failed", "running"):
             return self
         return msgspec.structs.replace(self, kept=None, not_kept="")
 

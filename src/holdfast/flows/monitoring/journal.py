@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 
 from holdfast.core.mistakes import Mistakes
+from holdfast.core.session import Session
 from holdfast.core.together import STORE_DOWN_S
 from holdfast.errors import SessionEnded, StoreUnavailable
 from holdfast.flows.message import Message
@@ -26,16 +27,16 @@ from holdfast.flows.parts import Keeping
 
 LAG_S: Final = 0.25
 CLOSE_S: Final = 10.0
-MOST_WAITING: Final = 1000  # runs that have ended and wait for a store that is away
+MOST_WAITING: Final = 10_000  # runs that have ended and wait for a store that is away
 log = logging.getLogger("holdfast.flows")
 
 
 class _Turn:
-    """One writing, for those who wait for it."""
+    """One writing, for those who wait for it. It has failed unless it came to a good end."""
 
     def __init__(self) -> None:
         self.over = anyio.Event()
-        self.failed = False
+        self.failed = True
 
 
 class Journal:
@@ -57,7 +58,7 @@ class Journal:
         self._failed = False  # one of them has, and is waited for
         self._gone: list[int] = []  # in the log, and the book does not know it yet
         self._some, self._urgent, self._turn = anyio.Event(), anyio.Event(), _Turn()
-        self._logged_at = float("-inf")
+        self._told_at = float("-inf")
         self._closed = False
 
     # -- one run
@@ -118,9 +119,7 @@ class Journal:
         while True:
             await self._some.wait()
             try:
-                async with self._turn_over():
-                    session = await self._book.opened()
-                async with self._manager.running(session):
+                async with self._manager.running(await self._opened()):
                     await self._write_on()
             except StoreUnavailable as exc:
                 log.warning("flow %s: the log of its messages waits for the store (%s)", self._flow, exc.code)
@@ -149,48 +148,69 @@ class Journal:
             except StoreUnavailable:
                 await anyio.sleep(STORE_DOWN_S)
         with suppress(StoreUnavailable):  # it ends by itself
-            await self._book.end()
+            await self._book.end(through=not self._open)
 
     async def _write_on(self) -> None:
         while True:
             await self._some.wait()
-            with anyio.move_on_after(LAG_S):
-                await self._urgent.wait()
+            if not self._urgent.is_set():
+                with anyio.move_on_after(LAG_S):
+                    await self._urgent.wait()
             await self._write()
 
+    async def _opened(self) -> Session:
+        turn = self._begin_turn()
+        try:
+            session = await self._book.opened()
+            turn.failed = False
+        finally:
+            self._end_turn(turn)
+        return session
+
     async def _write(self, *, last: bool = False) -> None:
-        """Write what has ended to the log, then what is going on to the book."""
-        async with self._turn_over():
-            if last or self._log_is_due():
+        """Write what has ended to the log, and to the book what has begun; the rest only if it is due."""
+        turn = self._begin_turn()
+        try:
+            now = anyio.current_time()
+            due = last or self._failed or now - self._told_at >= LAG_S
+            if due:
+                self._told_at = now
                 await self._write_log()
-            batch, news = self._batch()
+            batch, news = self._batch(due=due)
             if batch:
                 await self._book.write(batch)
             for recording in news:
                 recording.written = True
                 if recording.unwritten:  # it went on meanwhile
                     self.touched(recording)
+            turn.failed = False
+        finally:
+            self._end_turn(turn)
 
-    def _batch(self) -> tuple[Batch, list[Recording]]:
+    def _batch(self, *, due: bool) -> tuple[Batch, list[Recording]]:
         """Return what to write, and the runs of which nothing was written before; from now on there is other news."""
-        fresh = self._book.fresh
-        news = list(self._open.values()) if fresh else [one for one in self._asked if one.number in self._open]
-        lines = [] if fresh else [(number, one.taken()) for number, one in self._touched.items()]
-        batch = Batch(fresh, [(one.number, one.so_far()) for one in news], lines, [] if fresh else self._gone)
-        self._asked, self._touched, self._gone = [], {}, []
-        return batch, news
-
-    def _log_is_due(self) -> bool:
-        late = anyio.current_time() - self._logged_at >= LAG_S
-        return bool(self._ended) and (late or self._failed)
+        asked, self._asked = self._asked, []
+        if not (due or self._book.fresh):
+            news = [one for one in asked if one.number in self._open]
+            return Batch(begun=[(one.number, one.so_far()) for one in news]), news
+        touched, gone, self._touched, self._gone = self._touched, self._gone, {}, []
+        if self._book.fresh:
+            news = list(self._open.values())
+            return Batch(True, [(one.number, one.so_far()) for one in news]), news
+        news = [one for one in asked if one.number in self._open]
+        begun = [(one.number, one.so_far()) for one in news]
+        return Batch(False, begun, [(number, one.taken()) for number, one in touched.items()], gone), news
 
     async def _write_log(self) -> None:
         ended = list(self._ended)
+        if not ended:
+            return
+        await self._book.check()
         known = {one.begun.id for one, _ in ended if one.known}
-        await self.messages.write([entry for _, entry in ended], known, all_of_them=self._keeping == "all")
+        with anyio.CancelScope(shield=True):  # what was written would be written again
+            await self.messages.write([entry for _, entry in ended], known, all_of_them=self._keeping == "all")
         del self._ended[: len(ended)]
         self._failed = False
-        self._logged_at = anyio.current_time()
         for recording, _ in ended:
             self.withdraw(recording)
 
@@ -208,20 +228,16 @@ class Journal:
 
     # -- turns
 
-    @asynccontextmanager
-    async def _turn_over(self) -> AsyncIterator[None]:
-        """Have a turn in this block, undisturbed, and tell who waits for it; what fails in it has to be done again."""
+    def _begin_turn(self) -> _Turn:
         turn, self._turn = self._turn, _Turn()
         self._some, self._urgent = anyio.Event(), anyio.Event()
-        turn.failed = True
-        try:
-            with anyio.CancelScope(shield=True):
-                yield
-            turn.failed = False
-        finally:
-            if turn.failed or self._ended or self._asked or self._touched or self._gone:
-                self._some.set()
-            turn.over.set()
+        return turn
+
+    def _end_turn(self, turn: _Turn) -> None:
+        """Tell who waits for it that a turn is over. What has failed in it has to be done again."""
+        if turn.failed or self._ended or self._asked or self._touched or self._gone:
+            self._some.set()
+        turn.over.set()
 
     async def _next_turn(self) -> bool:
         """Wait until a turn is over; False if it has failed, or there is none any more."""
