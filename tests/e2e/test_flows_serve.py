@@ -12,12 +12,13 @@ import httpx2
 import pytest
 
 from e2e.cluster import Cluster, cluster, free_port
-from e2e.flows_world import Receiver, running_receiver, until
+from e2e.flows_world import Receiver, running_receiver, started, until
 from holdfast.core.sealing import new_key_text
 
 TOKEN = "a-long-token-of-this-test"
 KNOWN = {"authorization": f"Bearer {TOKEN}"}
 TESTS = Path(__file__).parent.parent
+SFAPI = TESTS / "peers" / "flows" / "sfapi_spyne.py"
 PATIENCE_S = 30.0
 
 ORDERS = """\
@@ -41,6 +42,25 @@ steps:
 - send: {{receiver: erp, path: '/whole/begin/${{headers.due}}'}}
 - script: flows.senders.scripts:linger
 - send: {{receiver: erp, path: '/whole/end/${{headers.due}}'}}
+"""
+
+
+HIRES = """\
+flow: hires
+http_session_reuse: on_integration_flow
+sender:
+  adapter: successfactors_soap
+  url: 'HR/sfapi'
+  company: ACME
+  auth: {{basic: erp-user}}
+  schedule: {{every: 1s}}
+  query: "SELECT id FROM User WHERE lastModified > '${{properties.since}}' AND lastModified <= '${{properties.until}}'"
+receivers:
+  erp: {{adapter: http, url: '{url}', auth: {{basic: erp-user}}, method: GET}}
+steps:
+- modify: {{headers: {{x-seconds: '0.1'}}}}
+- script: flows.senders.scripts:linger
+- send: {{receiver: erp, path: '/whole/hired/${{body.id}}'}}
 """
 
 
@@ -140,6 +160,24 @@ async def test_what_is_due_is_done_once_and_goes_on_when_a_server_is_killed(tmp_
     assert len(begun) - len(ended) <= 3  # the two that were killed, and one when the test ended
     order = [request["path"].split("/")[2] for request in erp.tell()["requests"]]
     assert "begin/begin/begin/begin" not in "/".join(order)  # never two at once but for those that were cut off
+
+
+async def test_what_has_changed_is_read_to_its_end_once_whoever_is_killed_meanwhile(
+    tmp_path: Path, erp: Receiver
+) -> None:
+    # F5, F15, F17: only what was under way in a server that was killed comes again
+    people = {f"u{number:02}": "2026-01-01T00:00:00Z" for number in range(40)}
+    with started(sys.executable, "-W", "ignore", SFAPI) as hr:
+        hr.tell("set", people)
+        async with servers(tmp_path, erp, {"hires.yaml": HIRES.replace("HR", hr.url)}) as workers:
+            for number, before in ((0, 8), (1, 20)):
+                await until(lambda before=before: len(paths(erp, "hired")) >= before)
+                await workers.kill(number)
+                await workers.start(number)
+            await until(lambda: len(set(paths(erp, "hired"))) == len(people))
+        seen = paths(erp, "hired")
+    assert sorted(set(seen)) == sorted(people)
+    assert len(seen) - len(people) <= 2
 
 
 async def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(tmp_path: Path, erp: Receiver) -> None:
