@@ -13,7 +13,8 @@ import anyio
 import msgspec
 import typer
 
-from holdfast.cli.flow_run import CredentialsOption, Outcome, open_flow, outcome_of, print_outcomes
+from holdfast.cli.flow_outcomes import Outcome, Report, outcome_of
+from holdfast.cli.flow_run import CredentialsOption, open_flow
 from holdfast.cli.output import JsonOption, StoreOption, reported, shared_store, show
 from holdfast.cli.sessions import ANY_ID, plain_engine
 from holdfast.config import Settings, load_settings
@@ -84,8 +85,10 @@ def resend(
     definition = _definition(entry, file, settings)
     known = load_credentials(credentials or settings.flows.credentials)
     became = anyio.run(_resent, definition, settings, known, entry.id)
-    print_outcomes([became], 1, 0.0, as_json=as_json)
-    if became.outcome == "failed":
+    report = Report(1, as_json=as_json)
+    report.take(became)
+    report.end(0.0)
+    if report.failed:
         raise typer.Exit(1)
 
 

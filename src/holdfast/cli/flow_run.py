@@ -6,32 +6,32 @@ import signal
 import sys
 import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import anyio
 import msgspec
 import typer
 
-from holdfast.cli.output import JsonOption, StoreOption, reported, show
+from holdfast.cli.flow_outcomes import Outcome, Report, outcome_of
+from holdfast.cli.output import JsonOption, StoreOption, reported
 from holdfast.cli.progress import Event, shown_progress
 from holdfast.config import Settings, load_settings, store_url
 from holdfast.core.manager import Manager
 from holdfast.core.model import State
 from holdfast.engine import open_engine
-from holdfast.errors import BadInput, ConfigurationError, HoldfastError
+from holdfast.errors import BadInput
 from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Credentials
-from holdfast.flows.content import JSON, decoded, encoded
+from holdfast.flows.content import JSON, decoded
 from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, load_flow
 from holdfast.flows.monitoring import Retention
 from holdfast.flows.nodes import EXCHANGE
-from holdfast.flows.runtime import DeployedFlow, Message, StepFailed, deployed
+from holdfast.flows.runtime import DeployedFlow, Message, deployed
 from holdfast.flows.runtime.deployed import ignore
 
 LOG_OFF_S: Final = 10.0
@@ -39,16 +39,6 @@ INTERRUPTED: Final = 130
 CredentialsOption = Annotated[
     Path | None, typer.Option("--credentials", help="TOML file of credentials; default: the configured one.")
 ]
-
-
-class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What became of a message."""
-
-    id: str
-    outcome: str
-    headers: dict[str, Any] = {}
-    body: Any = None
-    error: dict[str, str] | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,18 +70,17 @@ def run(
     settings = load_settings(store=store)
     batch = Batch(message=message_of(body, source, headers or []), count=count, parallel=parallel)
     definition, known = load_flow(file), load_credentials(credentials or settings.flows.credentials)
-    outcomes: list[Outcome] = []
-    begun = time.monotonic()
+    report, begun = Report(count, as_json=as_json), time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with shown_progress(quiet=quiet) as tell:
-            anyio.run(_processed, definition, settings, known, batch, tell, outcomes.append)
+            anyio.run(_processed, definition, settings, known, batch, tell, report.take)
     except KeyboardInterrupt:
-        print(f"interrupted: {len(outcomes)} of {count} messages were processed", file=sys.stderr)
+        print(f"interrupted: {report.outcomes.total()} of {count} messages were processed", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        print_outcomes(outcomes, batch.count, time.monotonic() - begun, as_json=as_json)
-    if any(outcome.outcome == "failed" for outcome in outcomes):
+        report.end(time.monotonic() - begun)
+    if report.failed:
         raise typer.Exit(1)
 
 
@@ -138,24 +127,6 @@ async def process_all(flow: DeployedFlow, batch: Batch, done: Callable[[Outcome]
     async with anyio.create_task_group() as tasks:
         for _ in range(min(batch.parallel, batch.count)):
             tasks.start_soon(work)
-
-
-async def outcome_of(name: str, process: Callable[[], Awaitable[Message | None]]) -> Outcome:
-    """Return what becomes of the message with this id. Raises ConfigurationError."""
-    try:
-        result = await process()
-    except ConfigurationError:
-        raise
-    except HoldfastError as exc:
-        return Outcome(id=name, outcome="failed", error=_error(exc))
-    if result is None:
-        return Outcome(id=name, outcome="filtered")
-    return Outcome(id=name, outcome="done", headers=result.headers, body=result.body)
-
-
-def _error(exc: HoldfastError) -> dict[str, str]:
-    cause, place = (exc.cause, exc.place) if isinstance(exc, StepFailed) else (exc, "")
-    return {"code": cause.code, "text": str(exc), "place": place, "hint": exc.hint}
 
 
 async def _logged_off(manager: Manager) -> None:
@@ -206,48 +177,3 @@ def _kind(content: bytes) -> str:
             return "text/plain; charset=utf-8"
         return JSON
     return "text/plain; charset=utf-8"
-
-
-# -- what goes out
-
-
-def print_outcomes(outcomes: list[Outcome], count: int, seconds: float, *, as_json: bool) -> None:
-    """Print what became of `count` messages, and on stderr why some failed."""
-    if as_json:
-        show(map(_row, outcomes), as_json=True, empty="")
-        return
-    if count == 1:
-        for outcome in outcomes:
-            _print_body(outcome)
-    elif outcomes:
-        counts = Counter(outcome.outcome for outcome in outcomes)
-        said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
-        print(f"{len(outcomes)} messages in {seconds:.1f} s: {said}")
-    _print_errors(outcomes)
-
-
-def _row(outcome: Outcome) -> Mapping[str, Any]:
-    try:
-        return dict(msgspec.to_builtins(outcome))
-    except TypeError:  # a script has put something in that JSON has no form for
-        return {"id": outcome.id, "outcome": outcome.outcome, "body": f"a {type(outcome.body).__name__}"}
-
-
-def _print_body(outcome: Outcome) -> None:
-    if outcome.outcome == "filtered":
-        print("the message was filtered out", file=sys.stderr)
-        return
-    content, _ = encoded(Message(body=outcome.body))
-    sys.stdout.flush()
-    sys.stdout.buffer.write((content or b"") + (b"" if isinstance(outcome.body, bytes) or content is None else b"\n"))
-    sys.stdout.buffer.flush()
-
-
-def _print_errors(outcomes: list[Outcome]) -> None:
-    """Print each error once, with how often it was, and the last message that met it."""
-    last = {(error["code"], error["text"], error["hint"]): o.id for o in outcomes if (error := o.error) is not None}
-    times = Counter((error["code"], error["text"], error["hint"]) for o in outcomes if (error := o.error) is not None)
-    for (code, text, hint), number in times.items():
-        often = f" ({number} times)" if number > 1 else ""
-        print(f"error: {code}: {text}{often}", file=sys.stderr)
-        print(f"  next: {hint}\n  message: {last[code, text, hint]}", file=sys.stderr)
