@@ -21,8 +21,8 @@ FUNCTION: Final = "function_import"
 OF_ONE: Final = ("read", "update", "merge", "patch", "delete")
 
 
-class ODataV2(OData, frozen=True, kw_only=True, tag_field="adapter", tag="odata_v2"):
-    """A service in V2.
+class V2(OData, frozen=True, kw_only=True):
+    """What receivers that speak V2 are told besides.
 
     Args:
         format: Of bodies on the wire; in the flow they are mappings and lists.
@@ -30,11 +30,16 @@ class ODataV2(OData, frozen=True, kw_only=True, tag_field="adapter", tag="odata_
         tunnel: Send PUT, MERGE, PATCH and DELETE as POST with `X-HTTP-Method`.
     """
 
-    operation: Literal["query", "read", "create", "update", "merge", "patch", "delete", "function_import"] = "query"
     format: Literal["json", "atom"] = "json"
     method: Literal["GET", "POST"] = "GET"
     tunnel: bool = False
     csrf: bool = True
+
+
+class ODataV2(V2, frozen=True, kw_only=True, tag_field="adapter", tag="odata_v2"):
+    """A service in V2."""
+
+    operation: Literal["query", "read", "create", "update", "merge", "patch", "delete", "function_import"] = "query"
 
 
 class ODataV2Adapter(ODataAdapter):
@@ -50,7 +55,7 @@ class ODataV2Adapter(ODataAdapter):
         "delete": "DELETE",
     }
 
-    def __init__(self, name: str, options: ODataV2, means: Means) -> None:
+    def __init__(self, name: str, options: V2, means: Means) -> None:
         self._v2 = options
         self.payloads = Atom() if options.format == "atom" else JsonV2()
         super().__init__(name, options, means)

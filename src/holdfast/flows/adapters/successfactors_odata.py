@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Literal
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.odata_payloads import Page
-from holdfast.flows.adapters.odata_v2 import ODataV2, ODataV2Adapter
+from holdfast.flows.adapters.odata_v2 import V2, ODataV2Adapter
 from holdfast.flows.adapters.odata_v4 import ODataV4, ODataV4Adapter
 from holdfast.flows.adapters.sending import Answer
 from holdfast.flows.failures import CallRefused
@@ -21,7 +21,7 @@ UPSERT: Final = "upsert"
 TOLD: Final = 3  # of entities that were refused
 
 
-class SuccessFactorsODataV2(ODataV2, frozen=True, kw_only=True, tag_field="adapter", tag="successfactors_odata_v2"):
+class SuccessFactorsODataV2(V2, frozen=True, kw_only=True, tag_field="adapter", tag="successfactors_odata_v2"):
     """SuccessFactors in V2: `upsert` besides, which updates or inserts one entity or a list of them.
 
     Snapshots for paging: `query: {paging: snapshot}`. An entity of an upsert says in `__metadata.uri` which one it is.
