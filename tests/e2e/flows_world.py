@@ -20,6 +20,7 @@ from holdfast.flows.model import read_flow
 from holdfast.flows.runtime import Credential, DeployedFlow, Patience, deployed
 
 TESTS = Path(__file__).parent.parent
+VIRTUAL = "http://www1.sales-system.cloud"  # what a flow calls a receiver behind a `Connector`
 RECEIVER = Path(__file__).with_name("flows_receiver.py")
 
 
@@ -56,6 +57,23 @@ class Receiver:
     def idle_out(self) -> None:
         """Let so much time pass that it drops every session."""
         self.tell("advance", 601)
+
+
+class Connector(httpx2.AsyncBaseTransport):
+    """What stands between a virtual host and the receiver, as the Cloud Connector does."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._port, self._inner = receiver.port, httpx2.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
+        there = httpx2.Request(
+            request.method, url, headers=request.headers.raw, stream=request.stream, extensions=request.extensions
+        )
+        return await self._inner.handle_async_request(there)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 @contextmanager

@@ -5,14 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
-from e2e.flows_world import Flow, Receiver, flow, running_receiver
+from e2e.flows_world import VIRTUAL, Connector, Flow, Receiver, flow, running_receiver
 from holdfast.errors import ConfigurationError, SessionExpiredError
 from holdfast.flows import Channel, DomainMapping
-
-VIRTUAL = "http://www1.sales-system.cloud"
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +22,6 @@ def process() -> Iterator[Receiver]:
 def erp(process: Receiver) -> Receiver:
     process.tell("reset")
     return process
-
-
-class Connector(httpx2.AsyncBaseTransport):
-    """What stands between a virtual host and the receiver, as the Cloud Connector does."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._port, self._inner = receiver.port, httpx2.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
-        there = httpx2.Request(
-            request.method, url, headers=request.headers.raw, stream=request.stream, extensions=request.extensions
-        )
-        return await self._inner.handle_async_request(there)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
 
 
 async def message(orders: Flow, path: str = "/whole/a", calls: int = 3, **client: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import anyio
 import pytest
 
-from e2e.flows_world import Receiver, running_receiver
+from e2e.flows_world import VIRTUAL, Connector, Receiver, running_receiver
 from holdfast.engine import open_engine
 from holdfast.flows import flow_kinds
 from holdfast.flows.model import read_flow
@@ -147,3 +147,41 @@ async def test_without_re_use_each_call_of_a_step_has_its_own_session(process: R
             await running.process(Message(headers={"kind": "y"}))
     assert (process.authentications, process.sessions) == (len(case.paths), len(case.paths))
     assert set(process.cookies) <= {None}
+
+
+MAPPED = """\
+flow: mapped
+http_session_reuse: on_exchange
+{keys}
+receivers:
+  erp: {{adapter: http, url: "{url}?{domain}", auth: {{basic: anna}}}}
+steps:
+- call: erp
+- call: {{receiver: erp, method: GET}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "domain", "sessions", "told"),
+    [
+        ("", "mycompany.corp", 2, ["foreign_cookie", "no_cookie"]),
+        ("domain_mappings: [{virtual: sales-system.cloud, internal: mycompany.corp}]", "mycompany.corp", 1, []),
+        ("domain_mappings: [{virtual: other.cloud, internal: x.corp}]", "sales-system.cloud", 1, ["idle_mapping"]),
+        ("cookie_policy: java", "sales-system.cloud", 2, ["no_cookie"]),  # Java wants a dot before it
+        ("cookie_policy: java", ".sales-system.cloud", 1, []),
+    ],
+)
+async def test_a_flow_says_what_virtual_hosts_are_called_inside_and_whose_cookie_rules_hold(
+    process: Receiver, keys: str, domain: str, sessions: int, told: list[str]
+) -> None:
+    # F9
+    process.tell("reset")
+    text = MAPPED.format(keys=keys, url=f"{VIRTUAL}/mapped", domain=domain)
+    known = {"credentials": lambda name: Credential(name, "secret"), "transport": Connector(process)}
+    async with (
+        open_engine("memory://", kinds=flow_kinds()) as engine,
+        deployed(read_flow(text, "mapped.yaml"), engine.manager, **known) as running,
+    ):
+        await running.process(Message())
+        assert [finding.code for finding in running.deployment.findings] == told
+    assert (process.authentications, process.sessions) == (sessions, sessions)
