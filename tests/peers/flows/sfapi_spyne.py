@@ -10,6 +10,7 @@ Spyne reads and writes the envelopes; the service keeps sessions, and knows the 
 | `hang` | answers an operation after 3 s |
 | `html`, `empty`, `other`, `long` | answers it with a page, nothing, another operation's result, far too much |
 | `busy_login`, `no_id` | answers the logon with 503; with no session |
+| `forget` | knows no session, however often one logs on |
 | `drop` | drops the session before every second page of a query |
 
 `POST /admin/{stats,reset,advance,set}` tells what has arrived, forgets it, moves the clock on, and gives the company
@@ -210,6 +211,8 @@ class Sfapi(ServiceBase):
 
 def known(ctx: Any) -> str:
     """Return the session of a call."""
+    if "forget" in ctx.transport.req_env["peer.mode"]:
+        world.sessions.clear()
     for pair in ctx.transport.req_env.get("HTTP_COOKIE", "").split("; "):
         name, _, value = pair.partition("=")
         found = world.sessions.get(value) if name == "JSESSIONID" else None

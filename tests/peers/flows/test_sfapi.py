@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from e2e.flows_world import Receiver, started
+from e2e.flows_world import Receiver, running_flow, started
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, HoldfastError, LogonFailed, SessionExpiredError
 from holdfast.flows.failures import CallRefused, NotCarriedOut, SoapFault
-from holdfast.flows.runtime import Message, StepFailed
+from holdfast.flows.runtime import Credential, Message, StepFailed
 from peers.flows.soap_world import called, flow
 
 PEER = Path(__file__).with_name("sfapi_spyne.py")
@@ -251,6 +251,22 @@ async def test_an_answer_that_makes_no_sense_is_told(
 async def test_a_user_who_may_not_log_on_is_told_without_the_password(hr: Receiver) -> None:
     await failed(query(hr, user="eve"), LogonFailed, "refuses the logon: unknown company, user or password")
     assert operations(hr) == ["login"]
+
+
+async def test_a_receiver_that_forgets_every_session_is_asked_twice_and_no_more(hr: Receiver) -> None:
+    await failed(query(hr, mode="forget"), SoapFault, "there is no such session", reuse="on_exchange")
+    assert operations(hr)[:4] == ["login", "query", "login", "query"]
+    assert hr.authentications == 2
+
+
+async def test_a_password_that_no_xml_can_hold_is_told_and_not_shown(hr: Receiver) -> None:
+    text = f"flow: a\nreceivers: {{erp: {{{query(hr)}}}}}\nsteps: [call: erp]"
+    async with running_flow(text, credentials=lambda name: Credential(name, "hunter\0")) as running:
+        with pytest.raises(StepFailed, match="user or password has a character") as caught:
+            await running.process(Message())
+    assert isinstance(caught.value.cause, BadInput)
+    assert "hunter" not in str(caught.value)
+    assert operations(hr) == []
 
 
 async def test_a_query_that_is_none_is_told_with_what_the_receiver_says(hr: Receiver) -> None:
