@@ -8,7 +8,7 @@ can log its sessions off when that worker has died, which shows within half a mi
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -174,17 +174,16 @@ class FlowNode:
         return copy
 
     async def _find(self) -> Session | None:
+        """Return the node at the place where it was last, else the one that is called by the flow's name now."""
         manager = self._manager
-        if self._ref is None:
-            loaded = await manager.store.sessions.load(self._alias, now=manager.clock())
-            if loaded is None:
-                return None
-            self._ref = loaded.record.ref
-        try:
-            return await manager.get(self._ref)
-        except SessionNotFound:
-            self._ref = None
-            return None
+        if self._ref is not None:
+            with suppress(SessionNotFound):
+                return await manager.get(self._ref)
+        loaded = await manager.store.sessions.load(self._alias, now=manager.clock())
+        self._ref = loaded.record.ref if loaded is not None else None
+        with suppress(SessionNotFound):
+            return await manager.get(self._ref) if self._ref is not None else None
+        return None
 
 
 class ExchangeNode:
