@@ -9,6 +9,7 @@ receipts. It keeps sessions, and counts logons. How it answers is told to it by 
 | `signer` | whose key signs the receipt; empty: nobody's |
 | `digest`, `options` | how `openssl cms -sign` signs it |
 | `ber` | the signature's length is indefinite |
+| `bare` | the message's id stands there without brackets |
 | `extra` | there is one more end of line behind what is signed |
 | `change` | two texts: the first is replaced in the receipt after it was signed |
 | `raw` | `[content type, text]` instead of a receipt |
@@ -122,7 +123,7 @@ def receipt(seen: dict[str, Any]) -> tuple[str, bytes]:
         "Reporting-UA: partner",
         f"Original-Recipient: rfc822; {seen['headers']['as2-to']}",
         f"Final-Recipient: rfc822; {seen['headers']['as2-to']}",
-        f"Original-Message-ID: {answer.get('id', seen['headers']['message-id'])}",
+        f"Original-Message-ID: {answer.get('id', seen['headers']['message-id']).strip('<>' * answer.get('bare', 0))}",
         f"Disposition: automatic-action/MDN-sent-automatically; {answer.get('disposition', 'processed')}",
         *([f"Received-Content-MIC: {mic}"] if mic else []),
     ]
@@ -219,7 +220,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if "disposition-notification-to" not in headers:
-            self.say(200, "text/plain", b"thanks", cookies)
+            kind, text = world.answer.get("raw", ("text/plain", "thanks"))
+            self.say(200, kind, text.encode(), cookies)
             return
         kind, made = receipt(seen)
         if "receipt-delivery-option" in headers:

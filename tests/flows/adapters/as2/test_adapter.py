@@ -155,6 +155,12 @@ async def test_no_receipt_is_asked_for_where_none_is_wanted(partner: Receiver, f
     assert not [name for name in got(partner)["headers"] if name.startswith("disposition")]
 
 
+async def test_an_answer_that_makes_no_sense_is_told(partner: Receiver, folder: Path) -> None:
+    partner.tell("answer", {"raw": ["application/json", "{"]})
+    with pytest.raises(StepFailed, match="the partner's answer makes no sense"):
+        await sent(folder, to(partner, "receipt: none"), EDIFACT)
+
+
 # -- repeating
 
 

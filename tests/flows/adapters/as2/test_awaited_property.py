@@ -82,6 +82,22 @@ async def compare(done: list[str]) -> None:
                 assert await told(Awaited(engine.manager, ID), what) == model.told(what), what
 
 
+async def test_of_receipts_that_come_at_once_to_several_workers_one_decides() -> None:
+    results: list[str] = []
+
+    async def take(awaited: Awaited, what: str) -> None:
+        results.append(await told(awaited, what))
+
+    async with open_engine("memory://", kinds=flow_kinds()) as engine:
+        await told(Awaited(engine.manager, ID), "send")
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                for what in ("processed", "refused", "other content") * 4:
+                    tasks.start_soon(take, Awaited(engine.manager, ID), what)
+    assert len(results) == 12
+    assert len(set(results)) == 1
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(["send", "forget", *RECEIPTS]), max_size=12))
 def test_the_first_authentic_receipt_decides(done: list[str]) -> None:

@@ -128,6 +128,7 @@ async def test_a_flow_can_go_on_after_a_refusal(partner: Receiver, folder: Path)
         ({"options": ["-keyid"]}, ""),
         ({"ber": True}, ""),
         ({"extra": True}, ""),
+        ({"bare": True}, ""),
         ({"options": ["-nocerts"]}, ""),
         ({"signer": "partner_ec"}, CURVE),
         ({"signer": "partner_ec", "digest": "sha512"}, CURVE),

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flows.adapters.as2.world import OURS, flow
 from holdfast.errors import ConfigurationError
+from holdfast.flows.adapters.adapter import Means
+from holdfast.flows.adapters.as2 import As2, As2Adapter
+from holdfast.flows.adapters.as2.keys import identity
 
 NAMES = "from: me, to: you"
 SIGNS = f"{NAMES}, encrypt: none, receipt: unsigned"
@@ -68,6 +72,18 @@ async def test_a_step_that_changes_a_setting_to_a_wrong_one_is_told_with_its_own
     with pytest.raises(ConfigurationError, match=r"orders\.yaml:6: sha1 can be broken"):
         async with flow(folder, f"url: 'http://x', {OURS}", steps="- call: {receiver: partner, sign: sha1}"):
             pass
+
+
+def test_nobody_sees_a_key(folder: Path) -> None:
+    me = identity(folder, "me.key", "me.pem", "")
+    assert repr(me) == "Identity('CN=me')"
+
+
+async def test_a_receipt_that_comes_later_needs_a_store(folder: Path) -> None:
+    settings = {"url": "http://x", "from": "me", "to": "you", "sign": "none", "encrypt": "none", "receipt": "unsigned"}
+    options = msgspec.convert({"adapter": "as2", **settings, "receipt_url": "http://x"}, As2)
+    with pytest.raises(ConfigurationError, match="a receipt that comes later needs a store"):
+        await As2Adapter("partner", options, Means(folder=folder)).prepare()
 
 
 async def test_what_is_weak_can_be_allowed(folder: Path) -> None:

@@ -157,7 +157,7 @@ def _reported(report: Part, signed: Signed | None) -> Receipt:
     if not fields.get("disposition"):
         raise ValueError("a notification without a disposition")
     return Receipt(
-        fields.get("original-message-id", ""),
+        f"<{fields.get('original-message-id', '').strip('<>')}>",  # some partners leave the brackets out
         fields["disposition"][:SHOWN_CHARS],
         fields.get("received-content-mic", ""),
         text,
