@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from holdfast.core.manager import Manager
-from holdfast.core.model import Record
+from holdfast.core.model import Record, State
+from holdfast.core.policy import expires_at
+from holdfast.core.sealing import Unreadable
 from holdfast.core.together import every
-from holdfast.errors import BadInput, Busy, NotFound, SessionNotFound
+from holdfast.errors import BadInput, Busy, NotFound
 from holdfast.flows.monitoring.entries import OUTCOMES, Entry, Run
 from holdfast.flows.monitoring.pages import PAGE, Pages, Retention, alone, entries_of, may_have
 
@@ -143,11 +145,13 @@ class MessageLog:
             after = found[-1].key
 
     async def _entries(self, record: Record) -> Sequence[Entry]:
-        """Return the messages of a page, the newest first."""
+        """Return the messages of a page, the newest first; of one that has run out, or cannot be read, none."""
+        if record.state is not State.LIVE or expires_at(record) <= self.manager.clock():
+            return []
         try:
-            return entries_of(await self.manager.get(record.ref))[::-1]
-        except SessionNotFound:
-            return []  # it has run out
+            return entries_of(await self.manager.read(record))[::-1]
+        except Unreadable:
+            return []
 
 
 def _place(after: str) -> Place:

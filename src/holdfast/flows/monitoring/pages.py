@@ -13,16 +13,18 @@ from typing import Final
 import msgspec
 
 from holdfast.config import FlowSettings
+from holdfast.core.events import Fact
 from holdfast.core.ids import BEGUN_BYTES, NEVER_MS
-from holdfast.core.kinds import Clocks, Kind, Limits
+from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
-from holdfast.core.model import KEY_BYTES, LABEL_BYTES, Policy, Record
+from holdfast.core.model import KEY_BYTES, LABEL_BYTES, Reason, Record
 from holdfast.core.session import Session
 from holdfast.errors import SessionConflict, SessionExists, SessionNotFound
 from holdfast.flows.monitoring.entries import Entry, fitting, merged
 
 PAGE: Final = "flow_log"
 AT_MOST: Final = 200  # messages of a page
+TRIMS: Final = 10  # in as many new pages as are kept, those that are too many are removed so often
 MARGIN_BYTES: Final = 256  # what a page has besides its messages, generously
 ENTRIES: Final = "entries"
 NEVER: Final = NEVER_MS.to_bytes(BEGUN_BYTES, "big")
@@ -30,7 +32,7 @@ _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(lis
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a flow's messages: for how many seconds, and how many pages, of those that failed and the others.
+    """For how many seconds a flow's messages are kept, and on about how many pages, those that failed and the others.
 
     `body_bytes`: of a message that failed, with its headers and properties; a longer one cannot be sent again.
     """
@@ -108,8 +110,8 @@ class Pages:
     async def _open(
         self, flow: str, encoded: Sequence[bytes], label: str, *, failed: bool, alias: bytes | None = None
     ) -> bool:
-        """Add a page; False if its key or alias is taken. The oldest gives way to one too many."""
-        kept, manager = self._retention, self._manager
+        """Add a page; False if its key or alias is taken. Now and then, those that are too many go."""
+        kept, manager, client = self._retention, self._manager, _client(flow, failed=failed)
         try:
             await manager.open(
                 PAGE,
@@ -117,14 +119,26 @@ class Pages:
                 named=False,
                 alias=alias,
                 key=_key(manager.clock()),
-                client=_client(flow, failed=failed),
+                client=client,
                 label=label,
                 clocks=Clocks(absolute=kept.failed_for if failed else kept.done_for),
-                limits=Limits(per_client=kept.failed_pages if failed else kept.done_pages, policy=Policy.OLDEST),
             )
         except SessionExists:
             return False
+        most = kept.failed_pages if failed else kept.done_pages
+        if secrets.randbelow(most) < TRIMS:
+            await self._trim(client, most)
         return True
+
+    async def _trim(self, client: str, most: int) -> None:
+        """Remove all but the newest pages. To do it each time would cost as much as there are pages."""
+        manager, seen, after = self._manager, 0, b""
+        while page := await manager.store.sessions.find("client", client, after=after, count=AT_MOST):
+            old = page[max(most - seen, 0) :]
+            if await manager.store.sessions.delete([record.ref for record in old]) == len(old):
+                for record in old:
+                    manager.tell(Fact.ENDED, record, reason=Reason.REPLACED, gone=True)
+            seen, after = seen + len(page), page[-1].key
 
     def _fitted(self, entry: Entry) -> bytes:
         """Return an entry encoded, with as much of it as the store takes."""
