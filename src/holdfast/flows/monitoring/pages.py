@@ -8,6 +8,7 @@ are kept, and how many, depends on how their messages ended.
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
 from holdfast.core.model import KEY_BYTES, LABEL_BYTES, Reason, Record
 from holdfast.core.session import Session
-from holdfast.errors import SessionConflict, SessionExists, SessionNotFound
+from holdfast.errors import SessionConflict, SessionExists, SessionNotFound, StoreUnavailable
 from holdfast.flows.monitoring.entries import Entry, fitting, merged
 
 PAGE: Final = "flow_log"
@@ -127,7 +128,8 @@ class Pages:
             return False
         most = kept.failed_pages if failed else kept.done_pages
         if secrets.randbelow(most) < TRIMS:
-            await self._trim(client, most)
+            with suppress(StoreUnavailable):  # the page is there
+                await self._trim(client, most)
         return True
 
     async def _trim(self, client: str, most: int) -> None:
