@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from flows.monitoring.test_messagelog import logged, orders, refused
@@ -86,6 +87,19 @@ async def test_nothing_of_a_message_can_be_read_in_the_store(shared_place: Place
     assert b"orders" in dump
     assert SECRET.encode() not in dump
     assert b"call_refused" not in dump
+
+
+async def test_flows_whose_names_begin_alike_are_told_apart() -> None:
+    async with open_engine("memory://", kinds=flow_kinds()) as engine:
+        log = MessageLog(engine.manager)
+        for name in ("my", "my orders", "my orders 2"):  # flows made in Python may have such names
+            await log.write([msgspec.structs.replace(entry(f"m\n{name}", "failed"), flow=name)])
+            await log.write([msgspec.structs.replace(entry("m-1"), flow=name)])
+        for name in ("my", "my orders", "my orders 2"):
+            assert {one.flow for one in (await log.list(name)).entries} == {name}
+            assert [one.id for one in (await log.list(name, "failed")).entries] == [f"m\n{name}"]
+            assert (await log.get("m-1", name)).flow == name
+        assert (await log.list("orders")).entries == []
 
 
 async def test_messages_that_are_too_much_for_one_page_are_on_several() -> None:

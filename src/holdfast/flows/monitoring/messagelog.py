@@ -140,7 +140,7 @@ class MessageLog:
                 entries = await self._entries(record) if may_have(record, flow, outcome) else []
                 first = begin.number if record.key == begin.page else 0
                 for number, entry in enumerate(entries[first:], start=first + 1):
-                    if outcome in ("", entry.outcome):
+                    if outcome in ("", entry.outcome) and flow in ("", entry.flow):
                         yield f"{record.key.hex()}.{number}", entry
             after = found[-1].key
 

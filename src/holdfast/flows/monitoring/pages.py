@@ -164,9 +164,10 @@ def alone(session: Session) -> Entry:
 
 def may_have(record: Record, flow: str, outcome: str) -> bool:
     """Say, without opening it, whether a page may have messages of this flow and outcome; empty for any."""
-    its_outcome, its_flow, *_ = record.label.split(" ")
+    its_outcome, _, rest = record.label.partition(" ")
     its_own = record.alias is not None
-    return flow in ("", its_flow) and (outcome in ("", its_outcome) or (outcome == "filtered" and not its_own))
+    fits = outcome in ("", its_outcome) or (outcome == "filtered" and not its_own)
+    return fits and (not flow or rest.startswith(f"{flow} "))
 
 
 def _packed(encoded: Iterable[bytes], room: int) -> Iterator[list[bytes]]:
