@@ -75,7 +75,7 @@ class SoapFault(CallRefused):
 
 
 class DispositionRefused(BackendError):
-    """An AS2 partner's receipt says that it did not process the message (RFC 4130 §7.4.3)."""
+    """An AS2 partner's receipt says that it did not process the message (RFC 4130 §7.5)."""
 
     code = "as2_disposition"
 

@@ -7,6 +7,7 @@ receipts. It keeps sessions, and counts logons. How it answers is told to it by 
 |---|---|
 | `disposition`, `id`, `mic`, `text` | says so in the receipt, instead of the truth |
 | `signer` | whose key signs the receipt; empty: nobody's |
+| `micalg` | by which hash the receipt tells of the content |
 | `digest`, `options` | how `openssl cms -sign` signs it |
 | `ber` | the signature's length is indefinite |
 | `bare` | the message's id stands there without brackets |
@@ -106,7 +107,9 @@ def received(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     seen: dict[str, Any] = {"layers": [], "from": headers["as2-from"], "headers": headers}
     content, mic_of = opened(headers, body, seen)
     options = headers.get("disposition-notification-options", "")
-    micalg = options.rpartition(",")[2].strip() or "sha-256"
+    micalg = (
+        world.answer.get("micalg") or options.rpartition(",")[2].strip() or "sha1"
+    )  # as RFC 4130 has it where nothing is asked for
     digest = hashlib.new(HASHES[micalg], mic_of or content).digest()
     seen["content"] = content.decode("latin-1")
     seen["mic"] = f"{base64.b64encode(digest).decode()}, {micalg}"

@@ -21,7 +21,7 @@ from holdfast.flows.failures import BadReceipt
 KEY = rsa.generate_private_key(65537, 2048)
 CERTIFICATE = certified(KEY, "partner")
 ID: Final = "<1@me>"
-EXPECTED = Expected(message_id=ID, mic="abc=, sha-256", certificate=CERTIFICATE.public_bytes(Encoding.DER))
+EXPECTED = Expected(message_id=ID, mics=("abc=, sha-256",), certificate=CERTIFICATE.public_bytes(Encoding.DER))
 SIGNED = Signed(b"a", sign(b"a", KEY, CERTIFICATE, digest="sha256", pss=False, now=1_800_000_000.0))
 RECEIPTS = {
     "processed": Receipt(ID, "a/b; processed", "abc=, sha-256", signed=SIGNED),

@@ -39,6 +39,8 @@ async def refused(partner: Receiver, folder: Path, answer: dict[str, Any], more:
     [
         ({"mic": f"{OTHER}, sha-256"}, "the partner got another content than was sent"),
         ({"mic": f"{OTHER}, sha1"}, "the receipt is by sha1, not by sha-256"),
+        ({"mic": f"{OTHER}, sha-512"}, "the partner got another content than was sent"),
+        ({"micalg": "sha1"}, "the receipt is by sha1, not by sha-256"),
         ({"mic": OTHER}, "the receipt is by no named hash, not by sha-256"),
         ({"mic": ""}, "the receipt does not say which content came"),
         ({"id": "<another@you>"}, "the receipt is for another message"),
@@ -128,6 +130,9 @@ async def test_a_flow_can_go_on_after_a_refusal(partner: Receiver, folder: Path)
         ({"options": ["-keyid"]}, ""),
         ({"ber": True}, ""),
         ({"extra": True}, ""),
+        ({"micalg": "sha-512"}, ""),
+        ({"micalg": "sha1"}, "weak: true"),
+        ({"micalg": "sha1"}, "receipt: unsigned"),
         ({"bare": True}, ""),
         ({"options": ["-nocerts"]}, ""),
         ({"signer": "partner_ec"}, CURVE),
@@ -159,7 +164,7 @@ async def test_a_receipt_of_an_earlier_message_is_not_taken_for_another(partner:
 
 @pytest.mark.parametrize("mic", ["abc=, SHA256", "abc=, sha-256", "a bc=,Sha-256", "abc=,sha256"])
 def test_a_mic_is_compared_however_its_hash_is_written(mic: str) -> None:
-    expected = Expected(message_id="<1@me>", mic="abc=, sha-256")
+    expected = Expected(message_id="<1@me>", mics=("abc=, sha-256",))
     receipt = Receipt("<1@me>", "automatic-action/MDN-sent-automatically;processed", mic)
     authenticate(expected, receipt)
     judge(expected, receipt)
@@ -175,6 +180,6 @@ WORDS = [*LINES, b"Content-Type: ", BARE.encode(), b"multipart/signed; boundary=
     st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=20)), max_size=30),
 )
 def test_nothing_that_comes_instead_of_a_receipt_does_harm(kind: str, pieces: list[bytes]) -> None:
-    expected = Expected(message_id="<1@me>", mic="abc=, sha-256")
+    expected = Expected(message_id="<1@me>", mics=("abc=, sha-256",))
     with pytest.raises(BadReceipt):
         authenticate(expected, read({"Content-Type": kind}, b"".join(pieces)))

@@ -65,7 +65,7 @@ class As2Adapter(Sending):
         made = await anyio.to_thread.run_sync(self._make, message)
         expected = Expected(
             message_id=self._id(message, delivery),
-            mic=made.mic,
+            mics=made.mics,
             certificate=self._trust.verifies,
             weak=self._options.weak,
             warnings=self._options.accept_warnings,
@@ -156,7 +156,7 @@ def _judged(message: Message, expected: Expected, receipt: Receipt) -> Message:
 
 
 def _result(message: Message, expected: Expected, came: Answer | Receipt) -> Message:
-    told = {"as2-message-id": expected.message_id, "as2-mic": expected.mic}
+    told = {"as2-message-id": expected.message_id, "as2-mic": expected.mics[0]}
     if isinstance(came, Receipt):
         told |= {"as2-disposition": came.disposition, "content-type": came.content_type}
         return message.changed(headers=told, body=came.content)

@@ -21,9 +21,10 @@ NAMES: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha51
 
 
 class Manner(msgspec.Struct, frozen=True, kw_only=True):
-    """How messages to a partner are wrapped; None and empty: not at all."""
+    """How messages to a partner are wrapped; None and empty: not at all. `mics` are hashes that a receipt may be by."""
 
     hash: str = "sha256"
+    mics: tuple[str, ...] = ()
     me: Identity | None = None
     pss: bool = False
     partner: x509.Certificate | None = None
@@ -38,10 +39,10 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A message, and its MIC as a receipt writes it."""
+    """A message, and its MICs as receipts write them: by the hash that is asked for, then by others."""
 
     entity: mime.Entity
-    mic: str
+    mics: tuple[str, ...]
 
 
 def make(manner: Manner, inner: mime.Entity, *, now: float) -> Made:
@@ -57,8 +58,8 @@ def make(manner: Manner, inner: mime.Entity, *, now: float) -> Made:
         kind = "authEnveloped-data" if ENCRYPTIONS[manner.encrypt].authenticated else "enveloped-data"
         outer = mime.enclosed(encrypt(outer.whole, manner.partner, how=manner.encrypt, oaep=manner.oaep), kind)
     if signed:
-        return Made(outer, _mic(manner, part.whole))
-    return Made(outer, _mic(manner, inner.content if outer is inner else inner.whole))
+        return Made(outer, _mics(manner, part.whole))
+    return Made(outer, _mics(manner, inner.content if outer is inner else inner.whole))
 
 
 def _signature(manner: Manner, me: Identity, part: mime.Entity, now: float) -> bytes:
@@ -69,6 +70,6 @@ def _compressed(entity: mime.Entity) -> mime.Entity:
     return mime.enclosed(compress(entity.whole), "compressed-data")
 
 
-def _mic(manner: Manner, data: bytes) -> str:
-    value = base64.b64encode(hashlib.new(manner.hash, data).digest()).decode()
-    return f"{value}, {manner.micalg}"
+def _mics(manner: Manner, data: bytes) -> tuple[str, ...]:
+    names = dict.fromkeys((manner.hash, *manner.mics))
+    return tuple(f"{base64.b64encode(hashlib.new(name, data).digest()).decode()}, {NAMES[name]}" for name in names)

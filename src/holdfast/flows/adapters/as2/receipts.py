@@ -9,7 +9,7 @@ import msgspec
 from cryptography import x509
 
 from holdfast.flows.adapters.as2.compressing import decompress
-from holdfast.flows.adapters.as2.signing import HASHES, NotVerified, verify
+from holdfast.flows.adapters.as2.signing import HASHES, STRONG, NotVerified, verify
 from holdfast.flows.adapters.mime import Part, parameter, part_of, parts_of
 from holdfast.flows.failures import BadReceipt, DispositionRefused
 
@@ -18,8 +18,7 @@ MOST_LAYERS: Final = 3
 SHOWN_CHARS: Final = 500
 END_OF_LINE: Final = b"\r\n"
 NOTIFICATION: Final = "message/disposition-notification"
-ALREADY: Final = "duplicate-document"  # RFC 4130 §7.5.4: it was delivered before
-STRONG: Final = frozenset(HASHES) - {"sha1"}
+ALREADY: Final = "duplicate-document"  # RFC 4130 §7.5.5: it was delivered before
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -45,14 +44,14 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the receipt for a message that was sent.
 
     Args:
-        mic: In base64, with the name of its hash, as in a receipt.
+        mics: In base64, each with the name of its hash, as in a receipt; first the one that was asked for.
         certificate: Whose signature it must have, in DER; empty if it need not be signed.
         weak: SHA-1 will do.
         warnings: A message that was processed with a warning counts as processed.
     """
 
     message_id: str
-    mic: str
+    mics: tuple[str, ...]
     certificate: bytes = b""
     weak: bool = False
     warnings: bool = False
@@ -107,17 +106,19 @@ def judge(expected: Expected, receipt: Receipt) -> None:
     if kind.strip().lower() != "processed" or (modifier and not already and not (warned and expected.warnings)):
         raise DispositionRefused(said or receipt.disposition, receipt.text)
     if receipt.mic:
-        _compare(expected.mic, receipt.mic)
+        _compare(expected.mics, receipt.mic)
     elif expected.certificate and not already:
         raise BadReceipt("the receipt does not say which content came")
 
 
-def _compare(sent: str, came: str) -> None:
-    """Raise BadReceipt unless two MICs are the same, their hashes being written in either way."""
-    (sent_value, _, sent_name), (value, _, name) = sent.partition(","), came.partition(",")
-    if _plain(name) != _plain(sent_name):
-        raise BadReceipt(f"the receipt is by {name.strip() or 'no named hash'}, not by {sent_name.strip()}")
-    if not hmac.compare_digest("".join(value.split()).encode(), sent_value.encode()):
+def _compare(sent: tuple[str, ...], came: str) -> None:
+    """Raise BadReceipt unless a MIC is among those of what was sent, its hash being written in either way."""
+    value, _, name = came.partition(",")
+    known = {_plain(mic.rpartition(",")[2]): mic.partition(",")[0] for mic in sent}
+    if _plain(name) not in known:
+        asked = sent[0].rpartition(",")[2].strip()
+        raise BadReceipt(f"the receipt is by {name.strip() or 'no named hash'}, not by {asked}")
+    if not hmac.compare_digest("".join(value.split()).encode(), known[_plain(name)].encode()):
         raise BadReceipt("the partner got another content than was sent")
 
 

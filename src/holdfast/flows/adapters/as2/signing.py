@@ -46,6 +46,7 @@ HASHES: Final = {
         Oid("2.16.840.1.101.3.4.2.3"), hashes.SHA512, Oid("1.2.840.113549.1.1.13"), Oid("1.2.840.10045.4.3.4")
     ),
 }
+STRONG: Final = frozenset(HASHES) - {"sha1"}
 
 
 class NotVerified(Exception):

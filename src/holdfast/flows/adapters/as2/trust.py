@@ -9,6 +9,7 @@ from holdfast.flows.adapters.as2 import keys
 from holdfast.flows.adapters.as2.keys import Identity
 from holdfast.flows.adapters.as2.message import Manner
 from holdfast.flows.adapters.as2.settings import As2
+from holdfast.flows.adapters.as2.signing import HASHES, STRONG
 
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
         """Return how messages are wrapped."""
         return Manner(
             hash="sha256" if options.sign == "none" else options.sign,
+            mics=tuple(sorted(STRONG if options.receipt == "signed" and not options.weak else HASHES)),
             me=self.me,
             pss=options.pss,
             partner=self.partner,
