@@ -107,9 +107,7 @@ def received(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     seen: dict[str, Any] = {"layers": [], "from": headers["as2-from"], "headers": headers}
     content, mic_of = opened(headers, body, seen)
     options = headers.get("disposition-notification-options", "")
-    micalg = (
-        world.answer.get("micalg") or options.rpartition(",")[2].strip() or "sha1"
-    )  # as RFC 4130 has it where nothing is asked for
+    micalg = world.answer.get("micalg") or options.rpartition(",")[2].strip() or "sha1"  # its default
     digest = hashlib.new(HASHES[micalg], mic_of or content).digest()
     seen["content"] = content.decode("latin-1")
     seen["mic"] = f"{base64.b64encode(digest).decode()}, {micalg}"
