@@ -1,116 +1,23 @@
-"""Every adapter against a receiver of its protocol: which of them re-use a session, and that they share it at a host.
+"""Every adapter over the wire: which of them re-use a session, and that they share the one of a host."""
 
-The receivers stand behind one host, `sap_gateway`, which logs users on, keeps the sessions and counts both. SFAPI has a
-logon of its own in the protocol, so its receiver counts itself.
-"""
-
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
-import msgspec
 import pytest
 
-from e2e.flows_world import Receiver, known, running_flow, running_receiver, started
-from flows.adapters.as2.world import OURS, make_files, running_partner
+from e2e.flows_hosts import BASIC, IDOC, LOGGING_ON_ITSELF, NEVER, PLACE, REUSING, ROWS, Host, running_host
+from e2e.flows_world import known, running_flow
 from flows.senders.test_schedule import Time, settled
 from flows.senders.world import served
 from holdfast.flows.adapters import NAMES
 from holdfast.flows.runtime import Message
-from peers.flows.odata_world import running_shop
-from peers.flows.sap_world import REUSES, running_system
-from peers.flows.soap_world import spyne
+from peers.flows.sap_world import REUSES
 
-PEERS: Final = Path(__file__).parent.parent / "peers/flows"
-NEVER: Final = ("successfactors_rest", "successfactors_odata_v4")
-LOGGING_ON_ITSELF: Final = "successfactors_soap"
-REUSING: Final = tuple(name for name in NAMES if name not in (*NEVER, LOGGING_ON_ITSELF))
 CALLS: Final = 6  # of 3 messages
 EACH: Final = {"none": [1] * 6, "on_exchange": [2] * 3, "on_integration_flow": [6]}  # calls of each session
-BASIC: Final = "auth: {basic: anna}"
-BEARER: Final = "auth: {bearer: anna}"
-PART: Final = "resource: Parts, operation: read, key: '2'"
-ORDER: Final = "resource: Orders, operation: merge, key: '1', csrf: false"
-USER: Final = f"{BASIC}, company: ACME, query: \"SELECT id FROM User WHERE id = 'u0001'\""
-IDOC: Final = (
-    "<ORDERS05><IDOC BEGIN='1'><EDI_DC40 SEGMENT='1'><TABNAM>EDI_DC40</TABNAM><IDOCTYP>ORDERS05</IDOCTYP>"
-    "<MESTYP>ORDERS</MESTYP></EDI_DC40><E1EDK01 SEGMENT='1'><BELNR>4711</BELNR></E1EDK01></IDOC></ORDERS05>"
-)
-NOTICE: Final = "<Notify xmlns='urn:shop:orders'><text>closed</text></Notify>"
-PLACE: Final = "<Place xmlns='urn:shop:orders'><id>ä</id></Place>"
-PARTIES: Final = "sender: {service: SHOP}, receiver: {service: ERP}, interface: SI_Order, namespace: 'urn:shop'"
-PLACED: Final = {"id": "ä", "due": "None", "items": []}
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A receiver: where it is, what it is told, which peer it is, and what has to arrive there with each call."""
-
-    path: str
-    settings: str
-    body: Any
-    peer: str
-    arrived: Callable[[Any], list[Any]]  # by what the peer tells
-    what: Any
-
-
-def in_requests(*names: str) -> Callable[[Any], list[Any]]:
-    return lambda told: [tuple(request[name] for name in names) for request in told["requests"]]
-
-
-def of_sfapi(told: Any) -> list[Any]:
-    return [request["query"] for request in told["requests"] if request["operation"] == "query"]
-
-
-SHOP: Final = ("shop", in_requests("method", "path", "content-type"))
-PARTS: Final = ("parts", in_requests("method", "path", "odata-version"), ("GET", "/svc/Parts('2')", "4.0"))
-JSON: Final = "application/json"
-ROWS: Final[Mapping[str, Row]] = {
-    "as2": Row("/as2", f"{BASIC}, {OURS}", "order", "partner", in_requests("content", "from"), ("order", "me")),
-    "http": Row("/whole/a", BASIC, "order", "web", in_requests("method", "path"), ("POST", "/whole/a")),
-    "idoc": Row(
-        "/sap/bc/srt/idoc",
-        BASIC,
-        IDOC,
-        "system",
-        lambda told: [idoc["texts"] for idoc in told["idocs"]],
-        ["4711"],
-    ),
-    "odata_v2": Row("/odata/v2", f"{BASIC}, {ORDER}", {"Note": "x"}, *SHOP, ("MERGE", "/odata/v2/Orders('1')", JSON)),
-    "odata_v4": Row("/svc", f"{BASIC}, {PART}", None, *PARTS),
-    "odc": Row(
-        "",
-        f"{BASIC}, {ORDER}, client: '100', service: SHOP, version: 2",
-        {"Note": "x"},
-        *SHOP,
-        ("MERGE", "/sap/opu/odata/sap/SHOP;v=2/Orders('1')?sap-client=100", JSON),
-    ),
-    "sap_rm": Row(
-        "/rm", BASIC, NOTICE, "soap", lambda told: list(told["notices"].values()), {"text": "closed", "queue": ""}
-    ),
-    "soap": Row("/soap11", f"{BASIC}, action: Place", PLACE, "soap", lambda told: list(told["orders"]), PLACED),
-    "successfactors_odata_v2": Row(
-        "/odata/v2",
-        f"{BASIC}, resource: Orders, operation: upsert",
-        [{"ID": "1", "Note": "x"}],
-        *SHOP,
-        ("POST", "/odata/v2/upsert", JSON),
-    ),
-    "successfactors_odata_v4": Row("/svc", f"{BEARER}, {PART}", None, *PARTS),
-    "successfactors_rest": Row("/svc", f"{BEARER}, {PART}", None, *PARTS),
-    "successfactors_soap": Row("/sfapi", USER, None, "sfapi", of_sfapi, "SELECT id FROM User WHERE id = 'u0001'"),
-    "xi": Row(
-        "/sap/xi/engine?type=receiver&sap-client=100",
-        f"{BASIC}, {PARTIES}",
-        "<order/>",
-        "system",
-        lambda told: [message["payload"] for message in told["messages"]],
-        "<order/>",
-    ),
-}
 TOKENS: Final = dict.fromkeys(("odata_v2", "odc", "successfactors_odata_v2"), ", csrf: true") | {
     "odata_v4": ", operation: patch, csrf: true"
 }
@@ -118,74 +25,17 @@ CHANGES: Final = (
     f'{BASIC}, company: ACME, schedule: {{every: 10s}}, lag: 0, query: "SELECT id FROM User WHERE '
     "lastModified > '${properties.since}' AND lastModified <= '${properties.until}'\""
 )
-PATHS: Final = {
-    "/as2": "partner",
-    "/whole": "web",
-    "/sap/bc": "system",
-    "/sap/xi": "system",
-    "/sap/opu": "shop",
-    "/odata": "shop",
-    "/svc": "parts",
-    "/rm": "soap",
-    "/soap11": "soap",
-}
-
-
-class Host(Receiver):
-    """The gateway, and the peers behind it."""
-
-    def __init__(self, port: int, peers: Mapping[str, Receiver], folder: Path) -> None:
-        super().__init__(port)
-        self.peers, self.file = peers, str(folder / "orders.yaml")
-
-    @property
-    def requests(self) -> list[dict[str, Any]]:
-        return list(self.tell()["requests"])
-
-    @property
-    def calls(self) -> Counter[str]:
-        """How many requests each session has had."""
-        return Counter(request["session"] for request in self.requests)
-
-    def counting(self, name: str) -> Receiver:
-        """Return who counts the logons for an adapter."""
-        return self.peers["sfapi"] if name == LOGGING_ON_ITSELF else self
-
-    def receiver(self, name: str) -> str:
-        """Return the settings of a receiver."""
-        row = ROWS[name]
-        return f"{{adapter: {name}, url: '{self.counting(name).url}{row.path}', {row.settings}}}"
-
-    def flow(self, reuse: str, names: Iterable[str], steps: str, sender: str = "") -> str:
-        """Return the text of a flow."""
-        receivers = "".join(f"  {name}: {self.receiver(name)}\n" for name in names)
-        return f"flow: orders\nhttp_session_reuse: {reuse}\n{sender}receivers:\n{receivers}steps:\n{steps}"
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    folder = make_files(tmp_path_factory.mktemp("as2"))
-    python = (sys.executable, "-W", "ignore")
-    with ExitStack() as stack:
-        ways = {
-            "partner": running_partner(folder),
-            "web": running_receiver(),
-            "system": running_system(),
-            "shop": running_shop(),
-            "parts": started(*python, PEERS / "odata_v4_service.py"),
-            "soap": spyne(),
-            "sfapi": started(*python, PEERS / "sfapi_spyne.py"),
-        }
-        peers = {name: stack.enter_context(way) for name, way in ways.items()}
-        arguments = [f"{path}={peers[name].port}" for path, name in PATHS.items()]
-        gateway = stack.enter_context(started(*python, PEERS / "sap_gateway.py", *arguments))
-        yield Host(gateway.port, peers, folder)
+    with running_host(tmp_path_factory.mktemp("as2")) as host:
+        yield host
 
 
 @pytest.fixture
 def host(running: Host) -> Host:
-    for receiver in (running, *running.peers.values()):
-        receiver.tell("reset")
+    running.reset()
     return running
 
 
@@ -200,10 +50,9 @@ async def send_three(host: Host, name: str, reuse: str) -> list[str]:
         return [finding.code for finding in flow.deployment.findings]
 
 
-def arrived(host: Host, name: str) -> list[Any]:
-    """Return what the receiver has got."""
-    row = ROWS[name]
-    return row.arrived(host.peers[row.peer].tell())
+def given(name: str) -> str:
+    """Return the step that makes the body what the receiver is sent."""
+    return f"{{modify: {{body: '${{properties.{name}}}'}}}}"
 
 
 def test_there_is_a_row_for_every_adapter() -> None:
@@ -219,7 +68,7 @@ async def test_30_an_adapter_re_uses_sessions_as_the_setting_says(host: Host, na
     assert (host.authentications, host.sessions) == REUSES[reuse]
     assert sorted(host.calls.values()) == EACH[reuse]
     assert [bool(one["authorization"]) for one in host.requests] == [cookie is None for cookie in host.cookies]
-    assert arrived(host, name) == [ROWS[name].what] * CALLS
+    assert host.arrived(name) == [ROWS[name].what] * CALLS
     assert told == (["reuse_wanted"] if reuse == "none" and name == "successfactors_odata_v2" else [])
 
 
@@ -230,7 +79,7 @@ async def test_30_an_adapter_without_sessions_never_sends_a_cookie(host: Host, n
     told = await send_three(host, name, reuse)
     assert [(one["cookie"], one["authorization"]) for one in host.requests] == [(None, "Bearer secret")] * CALLS
     assert (host.authentications, host.sessions) == REUSES["none"]
-    assert arrived(host, name) == [ROWS[name].what] * CALLS
+    assert host.arrived(name) == [ROWS[name].what] * CALLS
     assert told == ([] if reuse == "none" else ["ignored"])
 
 
@@ -242,7 +91,7 @@ async def test_30_sfapi_is_logged_on_to_as_the_setting_says(host: Host, reuse: s
     assert (hr.authentications, hr.sessions) == REUSES[reuse]
     assert (operations["login"], operations["query"]) == (hr.authentications, CALLS)
     assert hr.cookies.count(None) == operations["login"]
-    assert arrived(host, LOGGING_ON_ITSELF) == [ROWS[LOGGING_ON_ITSELF].what] * CALLS
+    assert host.arrived(LOGGING_ON_ITSELF) == [ROWS[LOGGING_ON_ITSELF].what] * CALLS
     assert told == (["reuse_wanted"] if reuse == "none" else [])
 
 
@@ -269,10 +118,7 @@ async def test_30_sfapi_as_a_sender_re_uses_sessions_too_and_shares_them_with_a_
 async def test_5_whichever_adapter_opens_the_session_of_a_host_all_others_share_it(host: Host, first: str) -> None:
     # F19, statements 5 and 30: the tokens of changes hold in it too
     names = sorted(REUSING, key=lambda name: name != first)
-    steps = "".join(
-        f"- modify: {{body: '${{properties.{name}}}'}}\n- call: {{receiver: {name}{TOKENS.get(name, '')}}}\n"
-        for name in names
-    )
+    steps = "".join(f"- {given(name)}\n- call: {{receiver: {name}{TOKENS.get(name, '')}}}\n" for name in names)
     bodies = {name: ROWS[name].body for name in names} | {"odata_v4": {"Name": "screw"}}
     async with running_flow(host.flow("on_exchange", names, steps), host.file) as flow:
         await flow.process(Message(properties=bodies))
@@ -280,7 +126,7 @@ async def test_5_whichever_adapter_opens_the_session_of_a_host_all_others_share_
     opening, *others = host.requests
     assert {(one["cookie"], one["authorization"]) for one in others} == {(opening["session"], None)}
     for name in set(names) - {"odata_v4"}:
-        assert ROWS[name].what in arrived(host, name)
+        assert ROWS[name].what in host.arrived(name)
     assert host.peers["parts"].tell()["rows"]["2"]["Name"] == "screw"
 
 
@@ -294,3 +140,56 @@ async def test_5_an_adapter_without_sessions_stays_out_of_the_one_of_its_host(ho
     sessions = [one["session"] for one in host.requests]
     assert host.cookies == [None, None, sessions[0], None, sessions[0]]
     assert len(set(sessions)) == 3 == host.sessions == host.authentications
+
+
+@pytest.mark.parametrize(("before", "logons", "told"), [("- call: http", 1, []), ("", len(REUSING), ["branches"])])
+async def test_22_adapters_in_parallel_branches_share_the_session_of_a_call_before(
+    host: Host, before: str, logons: int, told: list[str]
+) -> None:
+    # F8, F19, statements 5, 21 and 22
+    host.peers["shop"].tell("csrf", "off")
+    branches = "".join(f"    - [{given(name)}, {{send: {name}}}, {{call: {name}}}]\n" for name in REUSING)
+    steps = f"{before}\n- multicast:\n    parallel: true\n    branches:\n{branches}"
+    async with running_flow(host.flow("on_exchange", REUSING, steps), host.file) as flow:
+        await flow.process(Message(properties={name: ROWS[name].body for name in REUSING}))
+        assert sorted({finding.code for finding in flow.deployment.findings}) == told
+    assert (host.authentications, host.sessions) == (logons, logons)
+    assert len(host.requests) == 2 * len(REUSING) + (logons == 1)
+
+
+@pytest.mark.parametrize(
+    ("reuse", "users", "told"),
+    [
+        ("none", ["anna", "bert", "bert"], []),
+        ("on_exchange", ["anna", "anna", "anna"], ["second_user"]),
+        ("on_integration_flow", ["anna", "anna", "anna"], ["second_user"]),
+    ],
+)
+async def test_10_another_adapter_with_another_user_is_the_first_user_at_a_host_which_is_told(
+    host: Host, reuse: str, users: list[str], told: list[str]
+) -> None:
+    # F3, F19, statements 10 and 12
+    steps = f'- send: soap\n- modify: {{body: "{IDOC}"}}\n- send: idoc\n- call: idoc\n'
+    text = host.flow(reuse, ("soap", "idoc"), steps)
+    text = text.replace(f"/idoc', {BASIC}", "/idoc', auth: {basic: bert}")
+    async with running_flow(text, host.file) as flow:
+        await flow.process(Message(body=PLACE))
+        assert [finding.code for finding in flow.deployment.findings] == told
+        assert all("'soap'" in one.text and "'idoc'" in one.text for one in flow.deployment.findings)
+    assert host.users == users
+    assert len(host.peers["system"].tell()["idocs"]) == 2
+
+
+@pytest.mark.parametrize("name", REUSING)
+async def test_13_a_session_that_was_dropped_is_opened_anew_and_the_call_carried_out_once(
+    host: Host, name: str
+) -> None:
+    # F7, statement 13, with each adapter
+    host.peers["shop"].tell("csrf", "off")
+    async with running_flow(host.flow("on_integration_flow", (name,), f"- call: {name}\n"), host.file) as flow:
+        for _ in range(2):
+            await flow.process(Message(body=ROWS[name].body))
+            host.tell("expire")
+            await flow.process(Message(body=ROWS[name].body))
+    assert (host.authentications, host.sessions) == (3, 3)
+    assert host.arrived(name) == [ROWS[name].what] * 4

@@ -40,7 +40,7 @@ class Handler(sap_system.Handler):
         with sap_system.lock:
             user, cookie = self.logged_on(False)
             session = (cookie.get("Set-Cookie") or self.headers["cookie"] or "").partition(";")[0]
-            sap_system.system.requests.append({**about, "session": session})
+            sap_system.system.requests.append({**about, "user": user, "session": session})
         if not user:
             self.answer(401, "text/html", b"log on", {"WWW-Authenticate": 'Basic realm="SAP"'})
             return
