@@ -146,13 +146,17 @@ def test_the_schema_of_the_file_is_printed() -> None:
     [
         (("-H", "no header"), "bad_input: 'no header' is no header"),
         (("--file", "absent.json"), "bad_input: the body cannot be read from absent.json"),
+        (("--file", "/dev/zero"), "bad_input: the body in /dev/zero has more than 200,000 bytes"),
         (("--file", "deep.json"), "bad_input: the body is not what its type says, application/json"),
         (("--file", "deep.json", "-H", "content-type: x/y+json"), "the body is not what its type says, x/y+json"),
         (("--body", "x", "--file", "y"), "bad_input: the body is given twice"),
         (("--credentials", "absent.toml"), "configuration: the credentials absent.toml cannot be read"),
     ],
 )
-def test_a_command_line_that_is_wrong_is_told(folder: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_a_command_line_that_is_wrong_is_told(
+    folder: Path, arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.cli.flow_run.MAX_BODY_BYTES", 200_000)
     (folder / "deep.json").write_text("[" * 100_000)
     code, said, beside = run("run", "orders.yaml", *arguments)
     assert (code, said, told in beside) == (2, "", True), beside

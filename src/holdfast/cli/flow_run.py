@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -35,6 +35,7 @@ from holdfast.flows.runtime import DeployedFlow, Message, deployed
 from holdfast.flows.runtime.deployed import ignore
 
 LOG_OFF_S: Final = 10.0
+MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 INTERRUPTED: Final = 130
 CredentialsOption = Annotated[
     Path | None, typer.Option("--credentials", help="TOML file of credentials; default: the configured one.")
@@ -164,9 +165,13 @@ def _header(text: str) -> tuple[str, str]:
 
 def _read(source: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
+            content = file.read(MAX_BODY_BYTES + 1)
     except OSError as exc:
         raise BadInput(f"the body cannot be read from {source} ({exc.strerror})") from exc
+    if len(content) > MAX_BODY_BYTES:
+        raise BadInput(f"the body in {source} has more than {MAX_BODY_BYTES:,} bytes")
+    return content
 
 
 def _kind(content: bytes) -> str:
