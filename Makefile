@@ -52,7 +52,7 @@ docs: .venv/dev.stamp  ## Write the manual's page of settings and commands anew
 bench: setup  ## Measure; figures go into bench/RESULTS.md by hand, with machine and date
 	@for file in bench/manager.py bench/store_ports.py bench/store_redis.py bench/store_postgres.py bench/abap_overhead.py \
 	  bench/abap_throughput.py bench/abap_reads.py bench/mcp_peers.py bench/mcp_sessions.py \
-  bench/mcp_streams.py bench/mcp_resume.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+  bench/mcp_streams.py bench/mcp_resume.py bench/flows.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 chaos: .venv/dev.stamp  ## Kill servers a thousand times while agents work, on Redis and on PostgreSQL; about 45 minutes each
 	@for store in redis postgres; do $(BIN)/python -m bench.chaos --store $$store --kills $(or $(KILLS),1000) || exit 1; done
