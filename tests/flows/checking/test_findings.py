@@ -1,11 +1,16 @@
 """What is told of a flow before anything runs (F12): code, line, what is meant, and what to do."""
 
+from contextlib import nullcontext
+
 import pytest
 
+from holdfast.engine import open_engine
+from holdfast.errors import ConfigurationError
+from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import NAMES
 from holdfast.flows.checking import findings
 from holdfast.flows.model import Definition, read_flow
-from holdfast.flows.scopes import Finding
+from holdfast.flows.runtime import deployed
 
 HEAD = """\
 flow: orders
@@ -168,6 +173,19 @@ def test_each_adapter_is_told_what_the_setting_means_to_it_and_loads_nothing(
     assert found == expected
 
 
-def test_strict_refuses_what_would_mix_up_messages_or_users() -> None:
-    codes = ("shared_state", "second_user", "dynamic_user", "branches", "no_mapping", "no_state")
-    assert [Finding(code, "", "").serious for code in codes] == [True, True, True, False, False, False]
+@pytest.mark.parametrize(
+    ("reuse", "receiver", "refused"),
+    [
+        ("on_exchange", "url: https://erp.example, auth: {basic: bert}", True),
+        ("on_integration_flow", "url: https://new.example, auth: {basic: '${headers.user}'}", True),
+        ("on_integration_flow", "url: https://new.example, stateful: true", True),
+        ("on_exchange", "url: https://new.corp, stateful: true", False),
+    ],
+)
+async def test_strict_refuses_what_would_mix_up_messages_or_users(reuse: str, receiver: str, refused: bool) -> None:
+    # F3, statements 10 and 25
+    made = flow("- call: erp\n- call: new", reuse, f"  new: {{adapter: http, {receiver}}}\nstrict: true")
+    assert [finding.serious for finding in findings(made)] == [refused]
+    with pytest.raises(ConfigurationError, match=r"flow orders: orders\.yaml:7: ") if refused else nullcontext():
+        async with open_engine("memory://", kinds=flow_kinds()) as engine, deployed(made, engine.manager) as running:
+            assert [finding.code for finding in running.deployment.findings] == ["no_mapping"]
