@@ -83,6 +83,7 @@ async def open_flows(
             means = SenderMeans(
                 flow=definition.flow.name,
                 process=flow.process,
+                accept=flow.accept,
                 work=work,
                 manager=manager,
                 adapter=Means(credentials, Path(definition.source.file).parent, manager.clock, paths, manager),

@@ -8,10 +8,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from core.outage import switched
 from flows.senders import scripts
 from flows.senders.world import AUTHORIZED, served
 from holdfast.errors import ConfigurationError
 from holdfast.flows.model import read_flow
+from holdfast.flows.monitoring import running
+from holdfast.stores.memory import memory_store
 
 ECHO = """\
 flow: echo
@@ -155,6 +158,24 @@ async def test_who_need_not_wait_is_answered_at_once_and_the_message_goes_on(tmp
             scripts.gates["here"].set()
             while world.flows.busy:
                 await anyio.lowlevel.checkpoint()
+
+
+async def test_what_is_accepted_is_stored_before_the_answer_and_what_cannot_be_is_not_accepted(tmp_path: Path) -> None:
+    # F17
+    store, switch = switched(memory_store())
+    async with served(tmp_path, ACCEPTING, store=store) as world:
+        with anyio.fail_after(10):
+            answer = await world.post("/take", b"x")
+            [entry] = await running(world.engine.manager)
+            assert (entry.id, entry.message().body) == (answer.headers["holdfast-message"], b"x")
+            switch.set("down")
+            refused = await world.post("/take", b"y")
+            assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
+            switch.set("up")
+            scripts.gates["here"].set()
+            while world.flows.busy:
+                await anyio.lowlevel.checkpoint()
+    assert [message.body for message in scripts.seen] == [b"x"]
 
 
 async def test_a_server_that_stops_begins_nothing_and_finishes_what_it_has_begun(tmp_path: Path) -> None:

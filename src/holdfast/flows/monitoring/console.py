@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from holdfast.core.manager import Manager
 from holdfast.errors import BadInput, HoldfastError, NotFound
 from holdfast.flows.message import Message
-from holdfast.flows.monitoring.book import going, journals
+from holdfast.flows.monitoring.book import running
 from holdfast.flows.monitoring.console_pages import (
     AtWork,
     again_page,
@@ -86,13 +86,12 @@ class FlowPages:
 
     async def _at_work(self) -> list[AtWork]:
         """Return the flows that workers run or ran lately, and what they are at."""
-        running: dict[str, list[Entry]] = {name: [] for name in self._flows}
-        async for record in journals(self._manager):
-            for entry in await going(self._manager, record):
-                running.setdefault(entry.flow, []).append(entry)
+        found: dict[str, list[Entry]] = {name: [] for name in self._flows}
+        for entry in await running(self._manager):
+            found.setdefault(entry.flow, []).append(entry)
         for entry in (await self._log.list(count=SHOWN)).entries:
-            running.setdefault(entry.flow, [])
-        return [AtWork(name, entries, await self._levels.until(name)) for name, entries in sorted(running.items())]
+            found.setdefault(entry.flow, [])
+        return [AtWork(name, entries, await self._levels.until(name)) for name, entries in sorted(found.items())]
 
     async def _messages(self, here: str, root: str, query: Query) -> Notice:
         flow, outcome = query.get("flow", "").strip(), query.get("outcome", "").strip()
@@ -106,13 +105,12 @@ class FlowPages:
 
     async def _found(self, id: str, flow: str) -> Entry:  # noqa: A002
         """Return a message: what the log has of it, and what it is at now."""
-        async for record in journals(self._manager):
-            for entry in await going(self._manager, record):
-                if entry.id == id:
-                    with suppress(NotFound):
-                        return merged(await self._log.get(id, entry.flow), entry)
-                    return entry
-        return await self._log.get(id, flow)
+        now = next((entry for entry in await running(self._manager, flow) if entry.id == id), None)
+        if now is None:
+            return await self._log.get(id, flow)
+        with suppress(NotFound):
+            return merged(await self._log.get(id, now.flow), now)
+        return now
 
     def _sendable(self, entry: Entry) -> bool:
         return entry.outcome == "failed" and entry.kept is not None and entry.flow in self._flows
@@ -120,11 +118,11 @@ class FlowPages:
     # -- doing
 
     async def _again(self, here: str, root: str, flow: str, id: str) -> Notice:  # noqa: A002
-        running = self._flows.get(flow)
-        if running is None:
+        deployed = self._flows.get(flow)
+        if deployed is None:
             raise NotFound(f"the flow {flow!r} does not run in this process", hint="Use `holdfast flow resend`.")
         try:
-            await running.resend(id)
+            await deployed.resend(id)
         except HoldfastError as exc:
             return again_page(here, root, flow, id, f"{exc}")
         return again_page(here, root, flow, id)

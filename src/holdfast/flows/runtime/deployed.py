@@ -5,8 +5,9 @@ async with open_engine(url, kinds=flow_kinds()) as engine, deployed(load_flow("o
 """
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +54,20 @@ class DeployedFlow:
         known = bool(message.id)
         message = message if known else message.named(uuid.uuid4().hex)
         return await self._run(message, self._journal.begin(message, await self._level(), known=known))
+
+    async def accept(self, message: Message) -> Callable[[], Awaitable[Message | None]]:
+        """Return what processes a message, once it is stored that it has begun: from then on it is not lost.
+
+        If this worker is killed, or never calls that, the message is in the log as failed. Raises StoreUnavailable.
+        """
+        message = message if message.id else message.named(uuid.uuid4().hex)
+        recording = self._journal.begin(message, await self._level(), secured=True)
+        try:
+            await recording.secure()
+        except BaseException:
+            self._journal.withdraw(recording)
+            raise
+        return partial(self._run, message, recording)
 
     async def resend(self, message: str) -> Message | None:
         """Process a message anew that has failed, as it came in, under its old id; see `process` and `MessageLog.get`.

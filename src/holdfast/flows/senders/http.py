@@ -38,7 +38,7 @@ class FromHttp(Part, frozen=True, kw_only=True, tag_field="adapter", tag="http")
         path: Below the path of all flows (`[flows] path`).
         anonymous: Whoever calls need not log on at the server. They are told no more of a failure than its code.
         max_body: Bytes of the largest body; by default the server's own limit.
-        respond: `result` when the flow is through; `accepted` at once, with 202.
+        respond: `result` when the flow is through; `accepted` with 202 as soon as the message is stored.
         forward: Headers of the result that go out.
     """
 
@@ -77,11 +77,12 @@ class HttpSender:
         return Told(told.status, told.body, {**told.headers, NAMED: name})
 
     async def _told(self, message: Message) -> Told:
-        work = partial(self._means.work.do, partial(self._means.process, message))
+        work = self._means.work
         if self._options.respond == "accepted":
-            self._means.work.leave(partial(self._alone, message.id, work))
+            run = await work.do(partial(self._means.accept, message))
+            work.leave(partial(self._alone, message.id, partial(work.do, run)))
             return Told(202)
-        result = await work()
+        result = await work.do(partial(self._means.process, message))
         if result is None:
             return Told(204)
         content, kind = encoded(result)

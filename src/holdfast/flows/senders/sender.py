@@ -23,6 +23,7 @@ class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         flow: The flow's name.
         process: Lets the flow process a message, as `DeployedFlow.process`.
+        accept: Stores a message and returns what processes it, as `DeployedFlow.accept`.
         work: What is under way here: whatever a sender does beside waiting is done through it.
         manager: Of the engine: all workers share its store.
         adapter: What adapters have: credentials, the file's folder, the clock, paths of the server.
@@ -33,6 +34,7 @@ class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
 
     flow: str
     process: Process
+    accept: Callable[[Message], Awaitable[Callable[[], Awaitable[Message | None]]]]
     work: Work
     manager: Manager
     adapter: Means
