@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from anyio.abc import Process
 
+from e2e.cluster import cluster
 from e2e.flows_crash_worker import blocks
 from e2e.flows_world import Receiver, running_receiver, until
+from e2e.test_flows_serve import KNOWN, TAKEN, at, command, paths, prepared
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import open_engine
 from holdfast.errors import Busy
 from holdfast.flows import flow_kinds
-from holdfast.flows.monitoring import Entry, running
+from holdfast.flows.monitoring import Entry, MessageLog, running
 from holdfast.flows.runtime import DeployedFlow
 from stores.stores import Servers, fresh, params
 
@@ -61,10 +64,10 @@ def later() -> float:
 @asynccontextmanager
 async def worker(store: str, erp: Receiver, reuse: str, ids: str) -> AsyncIterator[Process]:
     """Start a worker; it is killed at the end of the block."""
-    command = [sys.executable, "-m", "e2e.flows_crash_worker", store, KEYS, erp.url, reuse, ids]
+    started = [sys.executable, "-m", "e2e.flows_crash_worker", store, KEYS, erp.url, reuse, ids]
     path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "HELD": "held"}
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None, env=environment)
+    process = await anyio.open_process(started, stdin=subprocess.DEVNULL, stderr=None, env=environment)
     try:
         yield process
     finally:
@@ -193,3 +196,37 @@ async def test_by_the_clock_on_the_wall_half_a_minute_passes_until_a_killed_work
         await found(flow, 1, "failed")
         await until(lambda: erp.tell()["ended"] == 1)
         assert 20 < time.monotonic() - killed_at < 40
+
+
+@pytest.mark.slow
+async def test_what_a_killed_server_was_at_is_found_by_another_and_sent_again_from_the_command_line(
+    erp: Receiver, tmp_path: Path
+) -> None:
+    # F17
+    env = prepared(tmp_path, erp, {"taken.yaml": TAKEN})
+
+    async def holdfast(*arguments: str) -> str:
+        with anyio.fail_after(60):
+            done = await anyio.run_process([sys.executable, "-m", "holdfast", "flow", *arguments], env=env)
+        return done.stdout.decode()
+
+    async with cluster(command, count=2, env=env) as workers, httpx2.AsyncClient() as client:
+        headers = {**KNOWN, "x-seconds": "6", "x-order": "7"}
+        answer = await client.post(at(workers, 0, "/flows/taken"), headers=headers)
+        name = answer.headers["holdfast-message"]
+        await until(lambda: paths(erp, "begun") == ["taken"])
+        assert name in await holdfast("log", "--outcome", "running")
+        await workers.kill(0)
+        store, keys = env["HOLDFAST_STORE"], env["HOLDFAST_KEYS"]
+        async with open_engine(store, kinds=flow_kinds(), keys=keys, keeper=False) as engine:
+            log = MessageLog(engine.manager)
+            with anyio.fail_after(45):
+                while not (failed := (await log.list("taken", "failed")).entries):
+                    await anyio.sleep(0.1)
+        assert [(entry.id, entry.error and entry.error.code) for entry in failed] == [(name, "worker_died")]
+        assert failed[0].message().headers["x-order"] == "7"
+        assert paths(erp, "done") == []
+        assert '"user": "anna"' in await holdfast("resend", name)
+    assert (paths(erp, "begun"), paths(erp, "done")) == (["taken"] * 2, ["taken"])
+    assert f"{name} of flow taken" in (shown := await holdfast("log", name))
+    assert ": done\nrun 1: failed" in shown
