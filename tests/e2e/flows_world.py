@@ -130,13 +130,13 @@ async def module_process(module: str, *arguments: str) -> AsyncIterator[Process]
 
 
 async def first_line(process: Process) -> bytes:
-    """Return the first line that a process prints, and what it may have printed behind."""
+    """Return the next line that a process prints; what came behind it already is passed over."""
     assert process.stdout is not None
     text = b""
     with anyio.fail_after(40):
         while b"\n" not in text:
             text += await process.stdout.receive()
-    return text
+    return text.partition(b"\n")[0]
 
 
 class Flow:

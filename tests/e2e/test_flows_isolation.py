@@ -57,7 +57,7 @@ async def processed(store: str, erp: Receiver, reuse: str) -> tuple[Saw, list[st
         module_process("e2e.flows_reader", *arguments, WORKERS[1], half) as two,
     ):
         for worker in (one, two):
-            assert await first_line(worker) == b"ready\n"
+            assert await first_line(worker) == b"ready"
         for worker in (one, two):
             assert worker.stdin is not None
             await worker.stdin.send(b"go\n")
