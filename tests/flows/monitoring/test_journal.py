@@ -25,22 +25,18 @@ from holdfast.testing.clock import Clock
 
 
 class Faulty:
-    """Appends to a store's events, or fails as it is told: `before` it has written, or `after`."""
+    """A method of a store that works, or fails as it is told: `before` it has written, or `after`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._append: Callable[..., Awaitable[int]] = engine.store.events.append
+    def __init__(self, port: Any, name: str) -> None:
+        self._works: Callable[..., Awaitable[Any]] = getattr(port, name)
         self.fails = ""
-        self.appended = 0
-        engine.store.events.append = self  # type: ignore[method-assign, assignment]
+        setattr(port, name, self)
 
-    async def __call__(self, *args: Any, **more: Any) -> int:
-        number = 0
-        if self.fails != "before":
-            number = await self._append(*args, **more)
-            self.appended += 1
+    async def __call__(self, *args: Any, **more: Any) -> Any:
+        result = await self._works(*args, **more) if self.fails != "before" else None
         if self.fails:
             raise StoreUnavailable("gone")
-        return number
+        return result
 
 
 @asynccontextmanager
@@ -59,7 +55,7 @@ def lines(entry: Entry) -> list[str]:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["begin", "line", "line", "end", "write", "write", "before", "after", "taken"]),
+        st.sampled_from(["begin", "line", "line", "end", "write", "write", "before", "after", "no log", "taken"]),
         st.integers(0, 3),
     ),
     max_size=40,
@@ -76,7 +72,8 @@ def test_a_journal_says_what_is_going_on_whatever_went_wrong_before(steps: list[
 async def _said_what_is_going_on(steps: list[tuple[str, int]]) -> None:
     going: dict[str, tuple[Recording, list[str]]] = {}
     async with engine(keeper=False) as opened:
-        made, faulty = journal(opened), Faulty(opened)
+        made = journal(opened)
+        events, pages = Faulty(opened.store.events, "append"), Faulty(opened.store.sessions, "create")
         for number, (step, which) in enumerate(steps):
             name = list(going)[which % len(going)] if going else ""
             if step == "begin":
@@ -89,13 +86,13 @@ async def _said_what_is_going_on(steps: list[tuple[str, int]]) -> None:
                 told.append(f"line {number}")
             elif step == "end" and name:
                 await made.end(going.pop(name)[0], "done")
-            elif step in ("before", "after"):
-                faulty.fails = step
+            elif step in ("before", "after", "no log"):
+                events.fails, pages.fails = ("", "before") if step == "no log" else (step, "")
                 with pytest.raises(StoreUnavailable):
                     await made._write(last=True)
                     await made._write(last=True)  # there may have been nothing to say
                     raise StoreUnavailable("nothing to say")
-                faulty.fails = ""
+                events.fails = pages.fails = ""
             elif step == "taken" and made._book.session is not None:
                 await opened.manager.end(made._book.session, Reason.IDLE)
                 await opened.keeper.turn()  # which puts what was going on into the log

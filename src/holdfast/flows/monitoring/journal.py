@@ -199,18 +199,22 @@ class Journal:
             return Batch(True, [(one.number, one.so_far()) for one in news]), news
         news = [one for one in asked if one.number in self._open]
         begun = [(one.number, one.so_far()) for one in news]
-        return Batch(False, begun, [(number, one.taken()) for number, one in touched.items()], gone), news
+        lines = [(number, one.taken()) for number, one in touched.items()]
+        counts = [(number, one.counts) for number, one in touched.items()]
+        return Batch(False, begun, lines, gone, counts), news
 
     async def _write_log(self) -> None:
-        ended = list(self._ended)
-        if not ended:
+        if not self._ended:
             return
         await self._book.check()
+        ended, self._ended, self._failed = self._ended, [], False
         known = {one.begun.id for one, _ in ended if one.known}
-        with anyio.CancelScope(shield=True):  # what was written would be written again
-            await self.messages.write([entry for _, entry in ended], known, all_of_them=self._keeping == "all")
-        del self._ended[: len(ended)]
-        self._failed = False
+        try:
+            with anyio.CancelScope(shield=True):  # what was written would be written again
+                await self.messages.write([entry for _, entry in ended], known, all_of_them=self._keeping == "all")
+        except BaseException:
+            self._ended = [*ended, *self._ended]
+            raise
         for recording, _ in ended:
             self.withdraw(recording)
 
