@@ -9,7 +9,7 @@ import msgspec
 
 from holdfast.cli.output import show
 from holdfast.core.events import visible
-from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.errors import HoldfastError
 from holdfast.flows.content import encoded
 from holdfast.flows.runtime import Message, StepFailed
 
@@ -25,11 +25,9 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 async def outcome_of(name: str, process: Callable[[], Awaitable[Message | None]]) -> Outcome:
-    """Return what becomes of the message with this id. Raises ConfigurationError."""
+    """Return what becomes of the message with this id."""
     try:
         result = await process()
-    except ConfigurationError:
-        raise
     except HoldfastError as exc:
         return Outcome(id=name, outcome="failed", error=_error(exc))
     if result is None:
@@ -43,6 +41,7 @@ class Report:
     def __init__(self, count: int, *, as_json: bool) -> None:
         self.count, self.as_json = count, as_json
         self.outcomes: Counter[str] = Counter()
+        self._only: Outcome | None = None
         self._errors: dict[tuple[str, str, str], tuple[int, str]] = {}  # how often, and the last message
 
     @property
@@ -60,10 +59,15 @@ class Report:
             error = outcome.error["code"], outcome.error["text"], outcome.error["hint"]
             self._errors[error] = self._errors.get(error, (0, ""))[0] + 1, outcome.id
         elif self.count == 1:
-            _print_body(outcome)
+            self._only = outcome
 
     def end(self, seconds: float) -> None:
-        """Print what there is to say of all, after so many seconds; each error once, with how often it was."""
+        """Print what there is to say of all, after so many seconds; each error once, with how often it was.
+
+        Raises BadInput: the only message's body is nothing that could be printed.
+        """
+        if self._only is not None:
+            _print_body(self._only)
         if self.count > 1 and not self.as_json:
             said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self.outcomes.items()))
             print(f"{self.outcomes.total()} messages in {seconds:.1f} s{': ' if said else ''}{said}")
