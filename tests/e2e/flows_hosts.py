@@ -17,7 +17,6 @@ from flows.adapters.as2.world import OURS, make_files, running_partner
 from holdfast.flows.adapters import NAMES
 from peers.flows.odata_world import running_shop
 from peers.flows.sap_world import running_system
-from peers.flows.soap_world import spyne
 
 PEERS: Final = Path(__file__).parent.parent / "peers/flows"
 NEVER: Final = ("successfactors_rest", "successfactors_odata_v4")
@@ -169,7 +168,7 @@ def running_host(folder: Path) -> Iterator[Host]:
             "system": running_system(),
             "shop": running_shop(),
             "parts": started(*python, PEERS / "odata_v4_service.py"),
-            "soap": spyne(),
+            "soap": started(*python, PEERS / "soap_spyne.py"),
             "sfapi": started(*python, PEERS / "sfapi_spyne.py"),
         }
         peers = {name: stack.enter_context(way) for name, way in ways.items()}
