@@ -207,6 +207,7 @@ def _drawn(entry: Entry) -> Iterator[str]:
 def _drawn_run(number: int, run: Run) -> Iterator[str]:
     took = f"{run.ended_at - run.began_at:.3f} s" if run.ended_at is not None else "going on"
     yield f"run {number}: {run.outcome}, {_instant(run.began_at)}, {took}, worker {run.worker}, level {run.level}"
+    yield from (f"  at {place}: {count}" for place, count in run.counts.items())
     if (error := run.error) is not None:
         yield visible(f"  error: {error.code}: {error.place}{': ' if error.place else ''}{error.text}")
         if error.answer:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from starlette.routing import Mount
 
+from flows.senders import scripts
 from holdfast.engine import open_engine
 from holdfast.flows import flow_kinds
 from holdfast.flows.model import read_flow
@@ -54,10 +55,10 @@ def erp() -> Erp:
 
 
 @asynccontextmanager
-async def _site(tmp_path: Path, erp: Erp) -> AsyncIterator[tuple[World, DeployedFlow]]:
+async def _site(tmp_path: Path, erp: Erp, text: str = FLOW) -> AsyncIterator[tuple[World, DeployedFlow]]:
     async with (
         open_engine("memory://", kinds=flow_kinds()) as engine,
-        deployed(read_flow(FLOW, "orders.yaml"), engine.manager, transport=httpx2.MockTransport(erp.answer)) as running,
+        deployed(read_flow(text, "orders.yaml"), engine.manager, transport=httpx2.MockTransport(erp.answer)) as running,
         world(tmp_path, inside=False) as made,
     ):
         made.passwords.add("root", SECRET, roles=("admin",), shown="Root")
@@ -155,7 +156,7 @@ async def test_what_a_flow_is_at_shows_while_it_is(site: tuple[World, DeployedFl
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(flow.process, Message(id="long-one"))
         with anyio.fail_after(5):
-            while "1 step done" not in (text := await shown(admin, "")):
+            while "1 line in the log" not in (text := await shown(admin, "")):
                 await anyio.sleep(0.02)
         assert "1 message: " in text
         assert "running" in await shown(admin, "/message?flow=orders&id=long-one")
@@ -163,6 +164,37 @@ async def test_what_a_flow_is_at_shows_while_it_is(site: tuple[World, DeployedFl
     with anyio.fail_after(5):
         while "At work on</dt><dd>nothing" not in await shown(admin, ""):
             await anyio.sleep(0.02)
+
+
+COUNTED = """
+flow: orders
+steps:
+  - split:
+      over: body
+      do:
+        - script: flows.senders.scripts:stop_at_c
+"""
+
+
+async def test_the_counts_of_a_split_show_while_it_runs_and_where_it_was_when_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # F18
+    monkeypatch.setattr(scripts, "gates", {"here": anyio.Event()})
+    message = Message(id="long-one", body=[{"id": letter} for letter in "abcde"])
+    async with _site(tmp_path, Erp(), COUNTED) as (world_, flow):
+        admin = await administrator(world_)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(flow.process, message)
+            with anyio.fail_after(5):
+                while "orders.yaml:4: 2 of 5" not in await shown(admin, ""):
+                    await anyio.sleep(0.02)
+            assert "<dt>At orders.yaml:4</dt><dd>2 of 5</dd>" in await shown(admin, "/message?flow=orders&id=long-one")
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            while "Outcome</dt><dd>failed" not in await shown(admin, "/messages"):
+                await anyio.sleep(0.02)
+        assert "<dt>At orders.yaml:4</dt><dd>2 of 5</dd>" in await shown(admin, "/message?flow=orders&id=long-one")
 
 
 async def test_what_is_wrong_is_said_and_nobody_but_administrators_comes_here(

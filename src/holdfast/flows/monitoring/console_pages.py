@@ -103,7 +103,8 @@ def _many(here: str, running: list[Entry]) -> Iterable[str]:
 
 def _so_far(run: Run) -> str:
     """Return how far a run is, in a few words (F18)."""
-    return f"{run.count} step{'' if run.count == 1 else 's'} done"
+    counts = [f"{place}: {count}" for place, count in run.counts.items()]
+    return ", ".join([f"{run.count} line{'' if run.count == 1 else 's'} in the log", *counts])
 
 
 def _entry(here: str, entry: Entry) -> Markup:
@@ -116,6 +117,7 @@ def _entry(here: str, entry: Entry) -> Markup:
 
 def _run(run: Run) -> list[Markup]:
     rows = [("Began", instant(run.began_at)), ("Worker", run.worker), ("Log level", run.level)]
+    rows += [(f"At {place}", str(count)) for place, count in run.counts.items()]
     if run.ended_at is not None:
         rows.append(("Took", f"{run.ended_at - run.began_at:.3f} s"))
     parts = [facts(rows)]

@@ -5,7 +5,7 @@ A message has one run, and one more each time it is sent again. A run that has n
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -80,8 +80,22 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     answer: str = ""
 
 
+class Count(NamedTuple):
+    """How far a loop, split or multicast is; of a loop nobody knows the `total` (F18)."""
+
+    done: int
+    total: int | None
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        return f"{self.done} rounds" if self.total is None else f"{self.done} of {self.total}"
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One processing of a message. Instants are Unix seconds; `count` are all lines, of which not all may be kept."""
+    """One processing of a message. Instants are Unix seconds; `count` are all lines, of which not all may be kept.
+
+    `counts` are those of loops, splits and multicasts that go on, or have failed, by their places.
+    """
 
     worker: str
     began_at: float
@@ -90,6 +104,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: float | None = None
     lines: tuple[Line, ...] = ()
     count: int = 0
+    counts: dict[str, Count] = {}
     error: Failure | None = None
 
     @property

@@ -13,6 +13,7 @@ from holdfast.flows.monitoring.entries import (
     DEBUG,
     DONE_LINES,
     LINES,
+    Count,
     Entry,
     Line,
     Lines,
@@ -42,6 +43,7 @@ class Recording:
         self._journal = journal
         self._run = begun.last
         self._lines = Lines(LINES[self._run.level])
+        self._counts: dict[str, Count] = {}
         self._since = time.monotonic()
 
     @property
@@ -51,7 +53,15 @@ class Recording:
 
     def step(self, place: str, kind: str, outcome: str, seconds: float, error: str = "") -> None:
         """Note a step that has ended."""
+        if outcome != "failed":
+            self._counts.pop(place, None)
         self._add(Line(self._at(), place, kind, outcome, round(seconds, 6), error))
+
+    def counted(self, place: str, done: int, total: int | None) -> None:
+        """Note how far a loop, split or multicast is."""
+        self._counts[place] = Count(done, total)
+        if self._journal is not None:
+            self._journal.touched(self)
 
     def traced(self, traced: Traced) -> None:
         """Note a request and its cookies."""
@@ -78,9 +88,15 @@ class Recording:
             ended_at=now,
             lines=lines,
             count=self._lines.count,
+            counts=self._counts,
             error=failure_of(error) if error is not None else None,
         )
         return msgspec.structs.replace(self.begun, runs=(run,)).lean()
+
+    @property
+    def counts(self) -> dict[str, Count]:
+        """How far it is."""
+        return dict(self._counts)
 
     def taken(self) -> list[Line]:
         """Return the lines that were not written yet, to write them."""
@@ -91,7 +107,8 @@ class Recording:
     def so_far(self) -> Entry:
         """Return the message with what its run has done until now, to write it."""
         self.unwritten.clear()
-        run: Run = msgspec.structs.replace(self._run, lines=self._lines.kept(), count=self._lines.count)
+        lines = self._lines
+        run: Run = msgspec.structs.replace(self._run, lines=lines.kept(), count=lines.count, counts=self.counts)
         return msgspec.structs.replace(self.begun, runs=(run,))
 
     def _at(self) -> float:

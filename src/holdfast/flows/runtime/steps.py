@@ -117,7 +117,12 @@ class Processing:
 
     def _count(self, path: str, total: int | None) -> Callable[[int], None]:
         place = self._place(path)
-        return lambda done: self._parts.tell(Counted(self._name, place, done, total))
+
+        def count(done: int) -> None:
+            self._recording.counted(place, done, total)
+            self._parts.tell(Counted(self._name, place, done, total))
+
+        return count
 
     # -- steps
 
