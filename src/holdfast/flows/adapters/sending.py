@@ -3,6 +3,7 @@
 import base64
 import ssl
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import ClassVar, Final
 
 import httpx2
