@@ -8,7 +8,10 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 pytest.register_assert_rewrite("holdfast.testing.contract")  # its assertions explain themselves as a test's do
-pytest_plugins = ["stores.stores"]  # `place`: every store, for tests of any level
+pytest_plugins = [
+    "stores.stores",
+    "e2e.flows_fixtures",
+]  # `place`: every store; `erp`: a receiver; for tests of any level
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background; what we start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,10 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx2
@@ -19,7 +18,7 @@ from anyio.abc import Process
 
 from e2e.cluster import cluster
 from e2e.flows_crash_worker import blocks
-from e2e.flows_world import Receiver, running_receiver, until
+from e2e.flows_world import Receiver, until
 from e2e.test_flows_serve import KNOWN, TAKEN, at, command, paths, prepared
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import open_engine
@@ -27,34 +26,9 @@ from holdfast.errors import Busy
 from holdfast.flows import flow_kinds
 from holdfast.flows.monitoring import Entry, MessageLog, running
 from holdfast.flows.runtime import DeployedFlow
-from stores.stores import Servers, fresh, params
 
 TESTS = Path(__file__).parent.parent
 KEYS = new_key_text()
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
-
-
-@pytest.fixture(params=params("sqlite", "redis"))
-def url(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Any:
-    """A store; of a Redis server one that is empty."""
-    store = fresh(request.param, servers, tmp_path).url
-    if request.param == "redis":
-        from redis import Redis
-
-        with closing(Redis.from_url(store)) as redis:
-            redis.flushdb()
-    return store
 
 
 def later() -> float:

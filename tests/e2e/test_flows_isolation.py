@@ -5,7 +5,6 @@ Each scope runs against a receiver with state in a process of its own, on stores
 
 import itertools
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from anyio.abc import Process
 
 from e2e.flows_reader import CALLS
-from e2e.flows_world import Receiver, first_line, module_process, running_receiver
+from e2e.flows_world import Receiver, first_line, module_process
 from holdfast.core.sealing import new_key_text
 from stores.stores import Servers, fresh, params
 
@@ -23,18 +22,6 @@ KEYS = new_key_text()
 MESSAGES = 16  # at two workers, one half each
 WORKERS = ("one", "two")
 Saw = dict[str, list[list[str]]]  # for each message, for each of its calls: who was known in its session
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
 
 
 @pytest.fixture(params=params("sqlite", "redis"))

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,12 @@ import anyio.to_thread
 import pytest
 
 from e2e.flows_cli import PATIENCE_S, Folder
-from e2e.flows_world import Receiver, running_receiver, until
+from e2e.flows_world import Receiver, until
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
 
 
 def blocks(erp: Receiver, reuse: str, *, more: str = "") -> str:

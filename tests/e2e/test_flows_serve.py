@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from e2e.cluster import Cluster, cluster, free_port
-from e2e.flows_world import Receiver, running_receiver, started, until
+from e2e.flows_world import Receiver, started, until
 from holdfast.core.sealing import new_key_text
 
 TOKEN = "a-long-token-of-this-test"
@@ -62,18 +62,6 @@ steps:
 - script: flows.senders.scripts:linger
 - send: {{receiver: erp, path: '/whole/hired/${{body.id}}'}}
 """
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
 
 
 def prepared(folder: Path, erp: Receiver, flows: Mapping[str, str], **more: str) -> dict[str, str]:

@@ -1,27 +1,14 @@
 """The statements on re-use of sessions, one test each, named by number, against a receiver in a process of its own."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
 
-from e2e.flows_world import VIRTUAL, Connector, Flow, Receiver, flow, running_receiver
+from e2e.flows_world import VIRTUAL, Connector, Flow, Receiver, flow
 from holdfast.errors import ConfigurationError, SessionExpiredError
 from holdfast.flows import Channel, DomainMapping
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
 
 
 async def message(orders: Flow, path: str = "/whole/a", calls: int = 3, **client: Any) -> list[Any]:

@@ -3,47 +3,20 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import Process
 
-from e2e.flows_world import Receiver, first_line, flow, module_process, running_receiver, until
+from e2e.flows_world import Receiver, first_line, flow, module_process, until
 from holdfast.core.sealing import new_key_text
 from holdfast.errors import SessionEnded
 from holdfast.flows.turns import TURN_S
-from stores.stores import Servers, fresh, params
 
 KEYS = new_key_text()
 MESSAGES = 8
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
-
-
-@pytest.fixture(params=params("sqlite", "redis"))
-def url(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Any:
-    """A store; of a Redis server one that is empty."""
-    store = fresh(request.param, servers, tmp_path).url
-    if request.param == "redis":
-        from redis import Redis
-
-        with closing(Redis.from_url(store)) as redis:
-            redis.flushdb()
-    return store
 
 
 def worker(store: str, erp: Receiver, reuse: str, *more: str) -> AbstractAsyncContextManager[Process]:

@@ -1,7 +1,7 @@
 """The adapter `http`: what goes out, what comes back, and sessions that are re-used by whole flows."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import anyio
 import httpx2
 import pytest
 
-from e2e.flows_world import Receiver, running_receiver
+from e2e.flows_world import Receiver
 from holdfast.engine import open_engine
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows import flow_kinds
@@ -217,18 +217,6 @@ async def test_a_broken_connection_is_repaired_where_that_is_safe(receiver: str,
 
 
 # -- sessions, against a receiver in a process of its own
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
 
 
 def blocks(erp: Receiver, reuse: str) -> str:
