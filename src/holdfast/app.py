@@ -35,6 +35,7 @@ from holdfast.web.oauth import ProtectedResource
 from holdfast.web.probes import LIVE_PATH, READY_PATH, Probes
 from holdfast.web.rates import Rates
 from holdfast.web.reply import reply
+from holdfast.web.security import Logons
 
 MCP_PATH: Final = "/mcp"
 NO_KEY: Final = bytes(16)  # no node has it: looking it up asks the store, and no more
@@ -100,7 +101,13 @@ async def open_holdfast(settings: Settings, *, keeper: bool = True) -> AsyncIter
         )
         measured, metrics = observed.around(endpoint), observed.page(guard)
         paths = FlowsEndpoint(
-            flows.paths, bearer, guard=guard, proxies=proxies, rates=rates, max_body=settings.max_body_bytes
+            flows.paths,
+            bearer,
+            guard=guard,
+            proxies=proxies,
+            rates=rates,
+            logons=Logons(engine.manager),
+            max_body=settings.max_body_bytes,
         )
         yield Holdfast(engine, abap, endpoint, probes, counts, bearer.resource, measured, metrics, odata, flows, paths)
 

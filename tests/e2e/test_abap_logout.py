@@ -66,12 +66,15 @@ def issuer() -> Iterator[Issuer]:
 
 
 @asynccontextmanager
-async def worlds(folder: Path) -> AsyncIterator[tuple[AbapWorld, Issuer, Logons]]:
-    """Run two servers that take the issuer's tokens, and look at their store as a web application beside them would."""
+async def worlds(folder: Path, **more: str) -> AsyncIterator[tuple[AbapWorld, Issuer, Logons]]:
+    """Run two servers that take the issuer's tokens, and look at their store as a web application beside them would.
+
+    `more` are further settings of the servers.
+    """
     with issuer() as login, anyio.fail_after(PATIENCE_S):
         said = {"issuer": login.url, "jwks_uri": f"{login.url}/keys", "resource": RESOURCE}
         settings = {f"oauth__{name}": value for name, value in said.items()}
-        async with abap_world(folder, **settings) as world, beside(world) as manager:
+        async with abap_world(folder, **settings, **more) as world, beside(world) as manager:
             yield world, login, Logons(manager)
 
 

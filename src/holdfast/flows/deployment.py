@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from holdfast.core.manager import Manager
+from holdfast.core.session import Session
 from holdfast.errors import Busy, ConfigurationError, SessionEnded, StoreUnavailable
 from holdfast.flows import scopes
 from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
@@ -80,15 +81,15 @@ class Deployment:
     # -- messages
 
     @asynccontextmanager
-    async def exchange(self) -> AsyncIterator[None]:
+    async def exchange(self, logon: Session | None = None) -> AsyncIterator[None]:
         """Process one message in this block: under `on_exchange` its sessions are gone at the end.
 
-        Raises SessionEnded if the exchange was ended from outside.
+        With a `logon` it hangs below that, and ends with it. Raises SessionEnded if it was ended from outside.
         """
         if self.reuse is not Reuse.EXCHANGE:
             yield
             return
-        async with self._exchange() as exchange:
+        async with self._exchange(logon) as exchange:
             with self._at(exchange, exchange.root):
                 yield
 
@@ -106,8 +107,8 @@ class Deployment:
                 self.default = None
 
     @asynccontextmanager
-    async def _exchange(self) -> AsyncIterator[Exchange]:
-        exchange = Exchange(Scope("message"), ExchangeNode(self.manager, self.name, self._rules))
+    async def _exchange(self, logon: Session | None = None) -> AsyncIterator[Exchange]:
+        exchange = Exchange(Scope("message"), ExchangeNode(self.manager, self.name, self._rules, logon=logon))
         await exchange.node.write()
         session = exchange.node.session
         assert session is not None  # noqa: S101 - just written

@@ -7,15 +7,16 @@ from typing import Final
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS
 from holdfast.errors import HoldfastError
-from holdfast.flows.paths import Asked, Paths, Place, Told
+from holdfast.flows.paths import Asked, Paths, Told
 from holdfast.flows.problem import problem
-from holdfast.identity.facts import InsufficientScope, InvalidToken
+from holdfast.identity.facts import Identity, InsufficientScope, InvalidToken
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer
 from holdfast.web.body import ClientGone, read_body
 from holdfast.web.guard import Guard
 from holdfast.web.rates import RateLimited, Rates
 from holdfast.web.reply import reply
+from holdfast.web.security import Logons
 
 MAX_LENGTH_DIGITS: Final = 18
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class FlowsEndpoint:
         guard: Judges Origin and Host.
         proxies: Tells where requests come from.
         rates: Limits how many requests a client may send; none if left out.
+        logons: Finds the logon that a token belongs to: what came with it ends with that.
         max_body: Bytes of the largest body, where a path says nothing else.
     """
 
@@ -41,10 +43,11 @@ class FlowsEndpoint:
         guard: Guard,
         proxies: Proxies,
         rates: Rates | None = None,
+        logons: Logons | None = None,
         max_body: int,
     ) -> None:
         self._paths, self._bearer, self._guard, self._proxies = paths, bearer, guard, proxies
-        self._rates, self._max_body = rates, max_body
+        self._rates, self._logons, self._max_body = rates, logons, max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, *, path: str) -> None:
         """Serve one request; `path` is below that of all flows."""
@@ -76,7 +79,8 @@ class FlowsEndpoint:
             return problem(404, "not_found")
         if method not in place.methods:
             return _with(problem(405, "method_not_allowed"), {"Allow": ", ".join(place.methods)})
-        principal = await self._principal(scope, place)
+        identity = Identity() if place.anonymous else await self._identity(scope)
+        principal = identity.principal
         if self._rates is not None:
             await self._rates.client.take(principal or ADDRESS.get())
         limit = self._max_body if place.max_body is None else place.max_body
@@ -88,15 +92,14 @@ class FlowsEndpoint:
                 headers=headers,
                 body=await read_body(receive, limit, _length(headers)),
                 principal=principal,
+                logon=await self._logons.of_bearer(identity) if self._logons is not None else None,
             )
         )
 
-    async def _principal(self, scope: Scope, place: Place) -> str:
+    async def _identity(self, scope: Scope) -> Identity:
         """Return who calls. Raises InvalidToken, InsufficientScope."""
-        if place.anonymous:
-            return ""
         given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-        return (await self._bearer.identity_of(given)).principal
+        return await self._bearer.identity_of(given)
 
 
 def _headers(scope: Scope) -> Mapping[str, str]:

@@ -179,12 +179,22 @@ class FlowNode:
 
 
 class ExchangeNode:
-    """The sessions of one message, or of a branch of it, which has a node as soon as a session is born in it."""
+    """The sessions of one message, or of a branch of it, which has a node as soon as a session is born in it.
+
+    Args:
+        above: Of a branch, its message.
+        logon: Of a message, the logon with which it ends, if it is somebody's.
+    """
 
     def __init__(
-        self, manager: Manager, flow: str, rules: Mapping[str, Any], above: "ExchangeNode | None" = None
+        self,
+        manager: Manager,
+        flow: str,
+        rules: Mapping[str, Any],
+        above: "ExchangeNode | None" = None,
+        logon: Session | None = None,
     ) -> None:
-        self._manager, self._flow, self._above = manager, flow, above
+        self._manager, self._flow, self._above, self._logon = manager, flow, above, logon
         self.sessions = Sessions(Content(), **rules)
         self.session: Session | None = None
         self._writing = anyio.Lock()
@@ -234,7 +244,7 @@ class ExchangeNode:
         manager, label = self._manager, self._flow[:LABEL_CHARS]
         if self._above is None:
             due_at = manager.clock() + WORKER_GONE_S
-            return await manager.open(EXCHANGE, content, named=False, label=label, due_at=due_at)
+            return await manager.open(EXCHANGE, content, parent=self._logon, named=False, label=label, due_at=due_at)
         above = self._above.session
         return await manager.open(EXCHANGE, content, parent=above, named=False, label=label, clocks=ABSOLUTE)
 

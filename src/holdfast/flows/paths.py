@@ -9,13 +9,17 @@ from typing import Final
 
 import msgspec
 
+from holdfast.core.session import Session
 from holdfast.errors import ConfigurationError
 
 PATH: Final = r"^(/[A-Za-z0-9._~-]+)+$"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request; the names of its headers are in lower case, `query` is raw, `principal` empty for nobody."""
+    """A request; the names of its headers are in lower case, `query` is raw, `principal` empty for nobody.
+
+    `logon` is that of the person whose token came with it, if it is a person's.
+    """
 
     method: str
     path: str
@@ -23,6 +27,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     body: bytes = b""
     principal: str = ""
+    logon: Session | None = None
 
 
 class Told(msgspec.Struct, frozen=True):

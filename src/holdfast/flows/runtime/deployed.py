@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx2
 
 from holdfast.core.manager import Manager
+from holdfast.core.session import Session
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.flows.adapters import ADAPTERS, Adapter, Credentials, Make, Means, no_credentials
 from holdfast.flows.checking import findings
@@ -44,8 +45,10 @@ class DeployedFlow:
         self.flow, self.deployment, self.log = flow, parts.deployment, journal.messages
         self._parts, self._journal, self._levels = parts, journal, Levels(parts.deployment.manager)
 
-    async def process(self, message: Message) -> Message | None:
+    async def process(self, message: Message, logon: Session | None = None) -> Message | None:
         """Return what the flow makes of a message, or None if it was filtered out. One without an id gets one.
+
+        Under `on_exchange` a message of somebody's `logon` ends with that: its sessions are logged off.
 
         Raises:
             StepFailed: With the place in the flow, and the cause.
@@ -53,9 +56,9 @@ class DeployedFlow:
         """
         known = bool(message.id)
         message = message if known else message.named(uuid.uuid4().hex)
-        return await self._run(message, self._journal.begin(message, await self._level(), known=known))
+        return await self._run(message, self._journal.begin(message, await self._level(), known=known), logon)
 
-    async def accept(self, message: Message) -> Callable[[], Awaitable[Message | None]]:
+    async def accept(self, message: Message, logon: Session | None = None) -> Callable[[], Awaitable[Message | None]]:
         """Return what processes a message, once it is stored that it has begun: from then on it is not lost.
 
         If this worker is killed, or never calls that, the message is in the log as failed. Raises StoreUnavailable.
@@ -67,7 +70,7 @@ class DeployedFlow:
         except BaseException:
             self._journal.withdraw(recording)
             raise
-        return partial(self._run, message, recording)
+        return partial(self._run, message, recording, logon)
 
     async def resend(self, message: str) -> Message | None:
         """Process a message anew that has failed, as it came in, under its old id; see `process` and `MessageLog.get`.
@@ -90,10 +93,10 @@ class DeployedFlow:
             raise
         return await self._run(again, recording)
 
-    async def _run(self, message: Message, recording: Recording) -> Message | None:
+    async def _run(self, message: Message, recording: Recording, logon: Session | None = None) -> Message | None:
         try:
             with recorded(recording.traced if recording.debug else None):
-                async with self.deployment.exchange():
+                async with self.deployment.exchange(logon):
                     result = await Processing(self._parts, recording).run(self.flow.steps, "steps", message)
         except BaseException as exc:
             await self._journal.end(recording, "failed", exc)

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Meta
 
+from holdfast.core.session import Session
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, HoldfastError
 from holdfast.flows.adapters.sending import OF_THE_TRANSFER, merged
 from holdfast.flows.content import decoded, encoded
@@ -71,18 +72,18 @@ class HttpSender:
         """Let the flow process what was sent."""
         name = uuid.uuid4().hex
         try:
-            told = await self._told(_message(name, asked))
+            told = await self._told(_message(name, asked), asked.logon)
         except HoldfastError as exc:
             told = self._failed(name, exc)
         return Told(told.status, told.body, {**told.headers, NAMED: name})
 
-    async def _told(self, message: Message) -> Told:
+    async def _told(self, message: Message, logon: Session | None) -> Told:
         work = self._means.work
         if self._options.respond == "accepted":
-            run = await work.do(partial(self._means.accept, message))
+            run = await work.do(partial(self._means.accept, message, logon))
             work.leave(partial(self._alone, message.id, partial(work.do, run)))
             return Told(202)
-        result = await work.do(partial(self._means.process, message))
+        result = await work.do(partial(self._means.process, message, logon))
         if result is None:
             return Told(204)
         content, kind = encoded(result)

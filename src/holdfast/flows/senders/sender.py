@@ -9,12 +9,29 @@ import httpx2
 import msgspec
 
 from holdfast.core.manager import Manager
+from holdfast.core.session import Session
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.message import Message
 from holdfast.flows.scopes import Channel
 from holdfast.flows.senders.work import Work
 
-Process = Callable[[Message], Awaitable[Message | None]]
+
+class Process(Protocol):
+    """Lets a flow process a message, as `DeployedFlow.process`."""
+
+    def __call__(self, message: Message, logon: Session | None = None) -> Awaitable[Message | None]:
+        """Return what the flow makes of it."""
+        ...
+
+
+class Accept(Protocol):
+    """Stores a message and returns what processes it, as `DeployedFlow.accept`."""
+
+    def __call__(
+        self, message: Message, logon: Session | None = None
+    ) -> Awaitable[Callable[[], Awaitable[Message | None]]]:
+        """Return it once the message is stored."""
+        ...
 
 
 class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +39,7 @@ class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         flow: The flow's name.
-        process: Lets the flow process a message, as `DeployedFlow.process`.
-        accept: Stores a message and returns what processes it, as `DeployedFlow.accept`.
+        process, accept: Give the flow a message.
         work: What is under way here: whatever a sender does beside waiting is done through it.
         manager: Of the engine: all workers share its store.
         adapter: What adapters have: credentials, the file's folder, the clock, paths of the server.
@@ -34,7 +50,7 @@ class SenderMeans(msgspec.Struct, frozen=True, kw_only=True):
 
     flow: str
     process: Process
-    accept: Callable[[Message], Awaitable[Callable[[], Awaitable[Message | None]]]]
+    accept: Accept
     work: Work
     manager: Manager
     adapter: Means
