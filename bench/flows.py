@@ -36,7 +36,7 @@ from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
 from holdfast.flows.model import read_flow
 from holdfast.flows.runtime import Credential, DeployedFlow, Message, deployed
-from holdfast.flows.transport import LIMITS
+from holdfast.flows.sessions.transport import LIMITS
 from servers.redis import redis_server
 
 IN_FLIGHT = 16

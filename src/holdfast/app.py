@@ -13,11 +13,11 @@ from holdfast.config import Settings, data_folder
 from holdfast.core.events import Sink
 from holdfast.engine import Engine
 from holdfast.errors import HoldfastError
-from holdfast.flows.compose import Flows, open_flows
-from holdfast.flows.credentials import load_credentials
-from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.monitoring import Retention
+from holdfast.flows.serving.compose import Flows, open_flows
+from holdfast.flows.serving.credentials import load_credentials
+from holdfast.flows.serving.endpoint import FlowsEndpoint
 from holdfast.mcp import KINDS, McpEndpoint, NativeDispatcher, ServerInfo, calm_garbage_collector, told_to_stop
 from holdfast.mcp.rules import rules_of
 from holdfast.mcp.tools import INSTRUCTIONS, abap_tools

@@ -13,7 +13,7 @@ from anyio.abc import Process
 from e2e.flows_world import Receiver, first_line, flow, module_process, until
 from holdfast.core.sealing import new_key_text
 from holdfast.errors import SessionEnded
-from holdfast.flows.turns import TURN_S
+from holdfast.flows.sessions.turns import TURN_S
 
 KEYS = new_key_text()
 MESSAGES = 8

@@ -15,7 +15,7 @@ from holdfast.core.model import Reason, Record
 from holdfast.engine import Engine, open_engine
 from holdfast.errors import ConfigurationError, SessionEnded, StoreUnavailable
 from holdfast.flows import Channel, Deployment, ReusingTransport, SessionReuse, flow_kinds
-from holdfast.flows.nodes import WORKER_GONE_S
+from holdfast.flows.sessions.nodes import WORKER_GONE_S
 from holdfast.testing import Clock
 
 AUTH = ("anna", "secret")

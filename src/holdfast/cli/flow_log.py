@@ -22,13 +22,13 @@ from holdfast.core.events import visible
 from holdfast.core.manager import Manager
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.flows.adapters import Credentials
-from holdfast.flows.compose import matching
 from holdfast.flows.content import encoded
-from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, load_flow
 from holdfast.flows.monitoring import Entry, Levels, Line, Listed, MessageLog, Run, running
 from holdfast.flows.monitoring.entries import DEBUG, INFO
 from holdfast.flows.senders.timing import seconds_in
+from holdfast.flows.serving.compose import matching
+from holdfast.flows.serving.credentials import load_credentials
 
 FlowOption = Annotated[str, typer.Option("--flow", help="Of this flow alone.")]
 MessageArgument = Annotated[str, typer.Argument(help="The message's id, or its first six characters or more.")]

@@ -27,12 +27,12 @@ from holdfast.errors import BadInput
 from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Credentials
 from holdfast.flows.content import JSON, decoded
-from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, load_flow
 from holdfast.flows.monitoring import Retention
-from holdfast.flows.nodes import EXCHANGE
 from holdfast.flows.runtime import DeployedFlow, Message, deployed
 from holdfast.flows.runtime.deployed import ignore
+from holdfast.flows.serving.credentials import load_credentials
+from holdfast.flows.sessions.nodes import EXCHANGE
 
 LOG_OFF_S: Final = 10.0
 MAX_BODY_BYTES: Final = 256 * 1024 * 1024

@@ -21,11 +21,11 @@ from holdfast.errors import ConfigurationError
 from holdfast.flows import Reuse, flow_kinds
 from holdfast.flows.adapters import Credentials
 from holdfast.flows.checking import Migration, findings, migrated
-from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import Definition, WrongFlow, json_schema, load_flow
 from holdfast.flows.model.read import read_text
 from holdfast.flows.runtime import deployed
-from holdfast.flows.scopes import Finding
+from holdfast.flows.serving.credentials import load_credentials
+from holdfast.flows.sessions.scopes import Finding
 
 SUGGESTED = "suggested"
 FileArgument = Annotated[str, typer.Argument(help="The flow's file.")]

@@ -4,12 +4,12 @@
 `ReusingTransport` for each channel; a process that ends sessions of flows opens its engine with `flow_kinds()`.
 """
 
-from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
-from holdfast.flows.deployment import Deployment
 from holdfast.flows.kinds import flow_kinds
 from holdfast.flows.reuse import SessionReuse
-from holdfast.flows.scopes import Channel, Finding, Reuse
-from holdfast.flows.transport import ReusingTransport
+from holdfast.flows.sessions.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
+from holdfast.flows.sessions.deployment import Deployment
+from holdfast.flows.sessions.scopes import Channel, Finding, Reuse
+from holdfast.flows.sessions.transport import ReusingTransport
 
 __all__ = [
     "JAVA",

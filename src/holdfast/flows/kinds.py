@@ -4,10 +4,10 @@ import httpx2
 
 from holdfast.core.kinds import Kind
 from holdfast.flows.adapters.as2.awaited import KIND as RECEIPT_KIND
-from holdfast.flows.ending import session_kinds
 from holdfast.flows.monitoring.book import JOURNAL_KIND
 from holdfast.flows.monitoring.pages import PAGE_KIND
 from holdfast.flows.senders.post import SENDER_KIND
+from holdfast.flows.sessions.ending import session_kinds
 
 
 def flow_kinds(transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Kind, ...]:

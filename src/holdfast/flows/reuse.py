@@ -14,11 +14,11 @@ import httpx2
 from holdfast.core.ports import Store
 from holdfast.engine import Engine, open_engine
 from holdfast.errors import ConfigurationError
-from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
-from holdfast.flows.deployment import Deployment
 from holdfast.flows.kinds import flow_kinds
-from holdfast.flows.scopes import Channel, Reuse
-from holdfast.flows.transport import ReusingTransport
+from holdfast.flows.sessions.cookies import RFC6265BIS, CookiePolicy, DomainMapping
+from holdfast.flows.sessions.deployment import Deployment
+from holdfast.flows.sessions.scopes import Channel, Reuse
+from holdfast.flows.sessions.transport import ReusingTransport
 
 
 class SessionReuse(httpx2.AsyncBaseTransport):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from holdfast.errors import ConfigurationError
 from holdfast.flows.checking import migrated
 from holdfast.flows.model import read_flow
-from holdfast.flows.scopes import Reuse
+from holdfast.flows.sessions.scopes import Reuse
 
 OLD = """\
 # Fetches what was ordered.

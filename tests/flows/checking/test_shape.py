@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.flows import scopes
 from holdfast.flows.checking.shape import LoneBranches
 from holdfast.flows.checking.uses import uses_of
 from holdfast.flows.model import read_flow
 from holdfast.flows.model.flow import Loop, Multicast, Router, Split, Step, Steps, Try
 from holdfast.flows.parts import Call
-from holdfast.flows.scopes import Scope
+from holdfast.flows.sessions import scopes
+from holdfast.flows.sessions.scopes import Scope
 
 RECEIVERS = {name: {"adapter": "http", "url": f"https://{name}.example"} for name in ("erp", "crm")}
 

@@ -11,8 +11,8 @@ from holdfast.config import Settings
 from holdfast.core.ports import Store
 from holdfast.engine import Engine, open_engine
 from holdfast.flows import flow_kinds
-from holdfast.flows.compose import Flows, open_flows
-from holdfast.flows.endpoint import FlowsEndpoint
+from holdfast.flows.serving.compose import Flows, open_flows
+from holdfast.flows.serving.endpoint import FlowsEndpoint
 from holdfast.identity.static import StaticToken
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer

@@ -13,8 +13,8 @@ from holdfast.core.manager import Manager
 from holdfast.errors import ConfigurationError
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Retry
-from holdfast.flows.paths import NoPaths, Paths
-from holdfast.flows.scopes import Channel
+from holdfast.flows.serving.paths import NoPaths, Paths
+from holdfast.flows.sessions.scopes import Channel
 
 
 class Credential(msgspec.Struct, frozen=True):

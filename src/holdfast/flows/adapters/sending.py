@@ -13,11 +13,11 @@ from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFai
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.expressions import render
 from holdfast.flows.failures import CallRefused, CertificateRefused, NotCarriedOut, Unavailable
-from holdfast.flows.logons import LOGON, SESSION, Logon
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Receiver
-from holdfast.flows.scopes import Channel
-from holdfast.flows.tokens import TOKEN_FROM, UNSENT
+from holdfast.flows.sessions.logons import LOGON, SESSION, Logon
+from holdfast.flows.sessions.scopes import Channel
+from holdfast.flows.sessions.tokens import TOKEN_FROM, UNSENT
 
 TURNED_AWAY: Final = 429  # RFC 6585 §4
 MAYBE_DONE: Final = frozenset({408, 502, 503, 504})

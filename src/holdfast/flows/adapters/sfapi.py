@@ -23,9 +23,9 @@ from holdfast.flows.adapters.envelope import CONTENT_TYPES, Element, read, wrapp
 from holdfast.flows.adapters.sending import Answer, Sending
 from holdfast.flows.expressions import render
 from holdfast.flows.failures import SoapFault
-from holdfast.flows.logons import Logon
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Positive, Receiver
+from holdfast.flows.sessions.logons import Logon
 
 NAMESPACE: Final = "urn:sfobject.sfapi.successfactors.com"
 HEADERS: Final = {"Content-Type": CONTENT_TYPES["1.1"], "SOAPAction": '""'}

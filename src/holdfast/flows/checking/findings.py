@@ -19,12 +19,12 @@ from typing import Final
 import msgspec
 
 from holdfast.backend.cookies import domain_matches
-from holdfast.flows import scopes
 from holdfast.flows.adapters import ADAPTERS, Make
 from holdfast.flows.checking.shape import LoneBranches, different_users
 from holdfast.flows.checking.uses import Use, Uses, uses_of
 from holdfast.flows.model import Definition, Flow
-from holdfast.flows.scopes import USERS_REMEDY, Finding, Reuse
+from holdfast.flows.sessions import scopes
+from holdfast.flows.sessions.scopes import USERS_REMEDY, Finding, Reuse
 
 PRIVATE: Final = frozenset({"corp", "home", "internal", "intranet", "lan", "local", "private", "virtual"})
 # RFC 6762 appendix G, and `virtual`, the example of SAP's documentation of the Cloud Connector

@@ -14,7 +14,7 @@ from holdfast.flows.checking.shape import Suggestion, suggested
 from holdfast.flows.checking.uses import uses_of
 from holdfast.flows.model import read_flow
 from holdfast.flows.model.wrong import wrong
-from holdfast.flows.scopes import Reuse
+from holdfast.flows.sessions.scopes import Reuse
 
 KEY: Final = "http_session_reuse"
 BREAK: Final = re.compile(r"\r\n|\n|\r")

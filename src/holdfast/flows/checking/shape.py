@@ -7,7 +7,7 @@ import msgspec
 from holdfast.flows.checking.uses import Use, Uses
 from holdfast.flows.model.flow import Loop, Multicast, Router, Split, Step, Steps, Try
 from holdfast.flows.parts import Call
-from holdfast.flows.scopes import Reuse
+from holdfast.flows.sessions.scopes import Reuse
 
 Calls = dict[str, list[str]]  # by receiver, the paths of the steps that one message may come by, a loop's twice
 

@@ -12,9 +12,9 @@ from holdfast.errors import ConfigurationError
 from holdfast.flows.adapters import ADAPTERS, Make, Means
 from holdfast.flows.model import Definition, WrongFlow, steps_of
 from holdfast.flows.parts import Call, Receiver
-from holdfast.flows.scopes import Channel, Finding
 from holdfast.flows.senders import channel_of
-from holdfast.flows.transport import receiver_of
+from holdfast.flows.sessions.scopes import Channel, Finding
+from holdfast.flows.sessions.transport import receiver_of
 
 AUTHORITY: Final = re.compile(r"https?://[^/?#$]+(?=[/?#])")
 

@@ -13,7 +13,7 @@ from holdfast.flows.model.flow import Flow, Loop, Modify, Multicast, Router, Scr
 from holdfast.flows.model.source import Source
 from holdfast.flows.model.wrong import REMEDY, WrongFlow
 from holdfast.flows.parts import Call, in_words
-from holdfast.flows.scopes import Finding
+from holdfast.flows.sessions.scopes import Finding
 
 Problem = tuple[str, str, str]  # code, path, text
 

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from holdfast.flows.adapters import AnyReceiver
-from holdfast.flows.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
 from holdfast.flows.parts import Call, Expr, Function, Gathering, Keeping, Name, Part, Positive, Seconds
 from holdfast.flows.senders import AnySender
+from holdfast.flows.sessions.cookies import JAVA, RFC6265BIS, CookiePolicy, DomainMapping
 
 Reusing = Literal["none", "on_exchange", "on_integration_flow"]
 Steps = tuple[Annotated["Step", Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})], ...]

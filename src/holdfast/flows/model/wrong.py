@@ -10,7 +10,7 @@
 """
 
 from holdfast.errors import ConfigurationError
-from holdfast.flows.scopes import Finding
+from holdfast.flows.sessions.scopes import Finding
 
 REMEDY = "Correct the flow where the message says."
 

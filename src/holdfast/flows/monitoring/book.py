@@ -15,11 +15,11 @@ from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record, State
 from holdfast.core.session import Session
 from holdfast.errors import SessionEnded, SessionNotFound
-from holdfast.flows.ending import end_if_alone
 from holdfast.flows.monitoring.entries import Entry, died
 from holdfast.flows.monitoring.folding import Batch, folded
 from holdfast.flows.monitoring.messagelog import MessageLog
-from holdfast.flows.nodes import LABEL_CHARS, WORKER_GONE_S, YEAR_S
+from holdfast.flows.sessions.ending import end_if_alone
+from holdfast.flows.sessions.nodes import LABEL_CHARS, WORKER_GONE_S, YEAR_S
 
 JOURNAL: Final = "flow_journal"
 STREAM: Final = "runs"

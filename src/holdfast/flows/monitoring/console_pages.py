@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from holdfast.flows.monitoring.entries import DEBUG, INFO, OUTCOMES, Entry, Line, Run
 from holdfast.flows.monitoring.messagelog import Listed
-from holdfast.flows.trace import Shown
+from holdfast.flows.sessions.trace import Shown
 from holdfast.web.account.markup import Markup, document, facts, hidden, instant, proof_field, tag
 from holdfast.web.notice import Notice
 

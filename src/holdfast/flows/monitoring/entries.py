@@ -12,7 +12,7 @@ import msgspec
 from holdfast.errors import BadInput, HoldfastError
 from holdfast.flows.failures import CallRefused, StepFailed
 from holdfast.flows.message import Message
-from holdfast.flows.trace import Shown
+from holdfast.flows.sessions.trace import Shown
 
 Outcome = Literal["running", "done", "filtered", "failed"]
 OUTCOMES: Final = ("running", "done", "filtered", "failed")

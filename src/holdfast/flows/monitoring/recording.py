@@ -21,7 +21,7 @@ from holdfast.flows.monitoring.entries import (
     Run,
     failure_of,
 )
-from holdfast.flows.trace import Traced
+from holdfast.flows.sessions.trace import Traced
 
 if TYPE_CHECKING:
     from holdfast.flows.monitoring.journal import Journal

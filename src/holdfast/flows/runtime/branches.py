@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 
 from holdfast.errors import BadInput, HoldfastError
-from holdfast.flows.deployment import Deployment
 from holdfast.flows.message import Message
+from holdfast.flows.sessions.deployment import Deployment
 
 Branch = Callable[[], Awaitable[Message | None]]
 

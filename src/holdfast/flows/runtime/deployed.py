@@ -18,7 +18,6 @@ from holdfast.core.session import Session
 from holdfast.errors import ConfigurationError, StoreUnavailable
 from holdfast.flows.adapters import ADAPTERS, Adapter, Credentials, Make, Means, no_credentials
 from holdfast.flows.checking import findings
-from holdfast.flows.deployment import Deployment
 from holdfast.flows.message import Message
 from holdfast.flows.model.check import check, check_functions, steps_of
 from holdfast.flows.model.flow import Flow
@@ -32,8 +31,9 @@ from holdfast.flows.monitoring.recording import Recording
 from holdfast.flows.parts import Call
 from holdfast.flows.runtime.receivers import Patience
 from holdfast.flows.runtime.steps import Parts, Processing, Tell
-from holdfast.flows.trace import recorded
-from holdfast.flows.transport import ReusingTransport, open_network
+from holdfast.flows.sessions.deployment import Deployment
+from holdfast.flows.sessions.trace import recorded
+from holdfast.flows.sessions.transport import ReusingTransport, open_network
 
 CALLS: Final = ("call", "send")
 

@@ -12,7 +12,6 @@ import msgspec
 
 from holdfast.errors import BadInput, HoldfastError
 from holdfast.flows.adapters import Adapter
-from holdfast.flows.deployment import Deployment
 from holdfast.flows.expressions import evaluate, filled
 from holdfast.flows.failures import CallRefused, LoopTooLong, StepFailed
 from holdfast.flows.message import Message
@@ -23,6 +22,7 @@ from holdfast.flows.parts import Call
 from holdfast.flows.runtime import branches, receivers, scripts
 from holdfast.flows.runtime.branches import Branch
 from holdfast.flows.runtime.receivers import Patience
+from holdfast.flows.sessions.deployment import Deployment
 
 DELIVERIES: Final = uuid.UUID("0f3b6a52-6d8e-4a51-9f0c-6d2f2d1f5b7e")
 ACTING: Final = frozenset({"call", "send", "script"})  # what may have effect: it is noted before that a message begins

@@ -6,11 +6,11 @@ from typing import Any, Final
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.adapters.sending import Sending
 from holdfast.flows.parts import Part
-from holdfast.flows.scopes import Channel
 from holdfast.flows.senders.http import FromHttp, HttpSender
 from holdfast.flows.senders.schedule import Scheduled, ScheduleSender
 from holdfast.flows.senders.sender import Sender, SenderMeans
 from holdfast.flows.senders.successfactors_soap import FromSuccessFactorsSoap, SuccessFactorsSoapSender, reader
+from holdfast.flows.sessions.scopes import Channel
 
 Make = Callable[[Any, SenderMeans], Sender]  # its settings
 AnySender = FromHttp | FromSuccessFactorsSoap | Scheduled

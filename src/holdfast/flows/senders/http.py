@@ -23,9 +23,9 @@ from holdfast.flows.content import decoded, encoded
 from holdfast.flows.failures import StepFailed
 from holdfast.flows.message import Message
 from holdfast.flows.parts import Method, Part, Positive
-from holdfast.flows.paths import PATH, Asked, Place, Told
-from holdfast.flows.problem import problem
 from holdfast.flows.senders.sender import SenderMeans
+from holdfast.flows.serving.paths import PATH, Asked, Place, Told
+from holdfast.flows.serving.problem import problem
 
 NAMED: Final = "Holdfast-Message"
 LEFT_OUT: Final = OF_THE_TRANSFER | {"authorization", "proxy-authorization", "cookie", "host", "expect"}

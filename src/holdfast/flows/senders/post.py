@@ -17,7 +17,7 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.manager import Manager
 from holdfast.core.session import Session
 from holdfast.errors import Busy, SessionEnded, SessionExists, SessionNotFound
-from holdfast.flows.nodes import LABEL_CHARS, YEAR_S
+from holdfast.flows.sessions.nodes import LABEL_CHARS, YEAR_S
 
 KIND: Final = "flow_sender"
 SENDER_KIND: Final = Kind(name=KIND, clocks=Clocks(idle=YEAR_S, absolute=100 * YEAR_S))

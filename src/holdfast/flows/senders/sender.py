@@ -12,8 +12,8 @@ from holdfast.core.manager import Manager
 from holdfast.core.session import Session
 from holdfast.flows.adapters.adapter import Means
 from holdfast.flows.message import Message
-from holdfast.flows.scopes import Channel
 from holdfast.flows.senders.work import Work
+from holdfast.flows.sessions.scopes import Channel
 
 
 class Process(Protocol):

@@ -16,9 +16,9 @@ from holdfast.core.ports import Store
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import Engine, open_engine
 from holdfast.flows import flow_kinds
-from holdfast.flows.compose import open_flows
-from holdfast.flows.endpoint import FlowsEndpoint
 from holdfast.flows.runtime import DeployedFlow, Message
+from holdfast.flows.serving.compose import open_flows
+from holdfast.flows.serving.endpoint import FlowsEndpoint
 from holdfast.identity.static import StaticToken
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer

@@ -26,7 +26,7 @@ from holdfast.flows.content import decoded, encoded
 from holdfast.flows.expressions import render
 from holdfast.flows.failures import BadReceipt, CallRefused, NotCarriedOut
 from holdfast.flows.message import Message
-from holdfast.flows.paths import Asked, Place, Told
+from holdfast.flows.serving.paths import Asked, Place, Told
 
 
 class As2Adapter(Sending):

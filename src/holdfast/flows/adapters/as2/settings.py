@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from holdfast.flows.parts import URL, Positive, Receiver, Seconds
-from holdfast.flows.paths import PATH
+from holdfast.flows.serving.paths import PATH
 
 Hash = Literal["sha256", "sha384", "sha512", "sha1"]
 Encryption = Literal["none", "aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes192-gcm", "aes256-gcm", "3des"]

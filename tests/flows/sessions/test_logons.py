@@ -12,7 +12,7 @@ import pytest
 from holdfast.engine import open_engine
 from holdfast.errors import LogonFailed
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
-from holdfast.flows.logons import LOGON, SESSION, Logon
+from holdfast.flows.sessions.logons import LOGON, SESSION, Logon
 
 URL = "http://hr/api"
 

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from holdfast.backend.cookies import Cookie
-from holdfast.flows.cookies import RFC6265BIS, CookieJar, CookiePolicy, DomainMapping
-from holdfast.flows.scopes import Channel, Opened, Place
+from holdfast.flows.sessions.cookies import RFC6265BIS, CookieJar, CookiePolicy, DomainMapping
+from holdfast.flows.sessions.scopes import Channel, Opened, Place
 
 MOST_SESSIONS: Final = 100
 MOST_TOKENS: Final = 20

@@ -18,13 +18,13 @@ from typing import Any, Final
 from holdfast.core.manager import Manager
 from holdfast.core.session import Session
 from holdfast.errors import Busy, ConfigurationError, SessionEnded, StoreUnavailable
-from holdfast.flows import scopes
-from holdfast.flows.cookies import RFC6265BIS, CookiePolicy, DomainMapping
-from holdfast.flows.kept import Content, Sessions
-from holdfast.flows.nodes import YEAR_S, ExchangeNode, FlowNode, Node
-from holdfast.flows.scopes import Channel, Finding, Reuse, Scope
-from holdfast.flows.tokens import OneCall
-from holdfast.flows.trace import Tracer
+from holdfast.flows.sessions import scopes
+from holdfast.flows.sessions.cookies import RFC6265BIS, CookiePolicy, DomainMapping
+from holdfast.flows.sessions.kept import Content, Sessions
+from holdfast.flows.sessions.nodes import YEAR_S, ExchangeNode, FlowNode, Node
+from holdfast.flows.sessions.scopes import Channel, Finding, Reuse, Scope
+from holdfast.flows.sessions.tokens import OneCall
+from holdfast.flows.sessions.trace import Tracer
 
 log = logging.getLogger("holdfast.flows")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
-from holdfast.flows.tokens import TOKEN_FROM, UNSENT
+from holdfast.flows.sessions.tokens import TOKEN_FROM, UNSENT
 
 SERVICE = "http://erp/svc/"
 

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.config import FlowSettings, load_settings
 from holdfast.errors import ConfigurationError
-from holdfast.flows.credentials import load_credentials
+from holdfast.flows.serving.credentials import load_credentials
 
 SECRET = "k3ep-m3-h1dd3n"
 

@@ -7,8 +7,8 @@ from typing import Final
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS
 from holdfast.errors import HoldfastError
-from holdfast.flows.paths import Asked, Paths, Told
-from holdfast.flows.problem import problem
+from holdfast.flows.serving.paths import Asked, Paths, Told
+from holdfast.flows.serving.problem import problem
 from holdfast.identity.facts import Identity, InsufficientScope, InvalidToken
 from holdfast.web.address import Proxies
 from holdfast.web.bearer import Bearer

@@ -21,12 +21,12 @@ from holdfast.flows.adapters import ADAPTERS, Credentials, Means, no_credentials
 from holdfast.flows.adapters import Make as MakeAdapter
 from holdfast.flows.model import Definition, Flow, load_flow, steps_of
 from holdfast.flows.parts import Call, Receiver
-from holdfast.flows.paths import Paths
 from holdfast.flows.runtime.deployed import DeployedFlow, deployed
-from holdfast.flows.scopes import Channel
 from holdfast.flows.senders import SENDERS, Sender, SenderMeans
 from holdfast.flows.senders.work import Work
-from holdfast.flows.transport import ReusingTransport
+from holdfast.flows.serving.paths import Paths
+from holdfast.flows.sessions.scopes import Channel
+from holdfast.flows.sessions.transport import ReusingTransport
 
 
 class Flows:

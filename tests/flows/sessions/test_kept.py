@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.backend.cookies import Cookie
-from holdfast.flows.kept import Answer, Content, Sessions
-from holdfast.flows.scopes import Channel
+from holdfast.flows.sessions.kept import Answer, Content, Sessions
+from holdfast.flows.sessions.scopes import Channel
 
 NOW = 1_800_000_000.0
 URL = "https://erp.example/orders"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
-from holdfast.flows import scopes
-from holdfast.flows.scopes import Channel, Opened, Reuse, Scope, Verdict
+from holdfast.flows.sessions import scopes
+from holdfast.flows.sessions.scopes import Channel, Opened, Reuse, Scope, Verdict
 
 RECEIVERS = ("erp:443", "crm:443")
 ERP = Channel(name="erp")

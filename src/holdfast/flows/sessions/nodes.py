@@ -25,8 +25,8 @@ from holdfast.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
-from holdfast.flows.kept import Content, Effect, Sessions
-from holdfast.flows.turns import Turns
+from holdfast.flows.sessions.kept import Content, Effect, Sessions
+from holdfast.flows.sessions.turns import Turns
 
 FLOW: Final = "flow"
 EXCHANGE: Final = "exchange"

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from holdfast.core.sealing import new_key_text
 from holdfast.engine import open_engine
 from holdfast.errors import SessionEnded, SessionExpiredError
-from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds, nodes
+from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
+from holdfast.flows.sessions import nodes
 from holdfast.stores.memory import memory_store
 
 KEYS = new_key_text()

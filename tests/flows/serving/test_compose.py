@@ -16,11 +16,11 @@ from holdfast.errors import ConfigurationError
 from holdfast.flows import flow_kinds
 from holdfast.flows.adapters import Means
 from holdfast.flows.adapters.http import Http, HttpAdapter
-from holdfast.flows.compose import matching, open_flows
-from holdfast.flows.credentials import load_credentials
 from holdfast.flows.model import read_flow
-from holdfast.flows.paths import Asked, Paths, Place, Told
 from holdfast.flows.runtime import Message, deployed
+from holdfast.flows.serving.compose import matching, open_flows
+from holdfast.flows.serving.credentials import load_credentials
+from holdfast.flows.serving.paths import Asked, Paths, Place, Told
 
 PLAIN = "flow: {name}\nsteps: [filter: body]\n"
 CALLED_BACK = """\

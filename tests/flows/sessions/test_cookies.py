@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.flows.cookies import JAVA, RFC6265BIS, CookieJar, CookiePolicy, DomainMapping, mapped
+from holdfast.flows.sessions.cookies import JAVA, RFC6265BIS, CookieJar, CookiePolicy, DomainMapping, mapped
 
 NOW = 1_800_000_000.0
 ECC = "https://ecc60.mycompany.corp"

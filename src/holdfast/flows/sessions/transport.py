@@ -14,15 +14,15 @@ import httpx2
 from holdfast.backend.cookies import Cookie
 from holdfast.backend.jar import header_of
 from holdfast.errors import SessionExpiredError
-from holdfast.flows import scopes
-from holdfast.flows.deployment import Deployment
-from holdfast.flows.kept import Answer, Effect, Going, Sessions
-from holdfast.flows.logons import LOGON, LoggedOn, Logon
-from holdfast.flows.nodes import Node
-from holdfast.flows.scopes import Channel, Reuse, Verdict
-from holdfast.flows.tokens import TOKEN_FROM, Protected
-from holdfast.flows.trace import Traced, hide_values, pair_of, shown, tracer
-from holdfast.flows.users import user_of
+from holdfast.flows.sessions import scopes
+from holdfast.flows.sessions.deployment import Deployment
+from holdfast.flows.sessions.kept import Answer, Effect, Going, Sessions
+from holdfast.flows.sessions.logons import LOGON, LoggedOn, Logon
+from holdfast.flows.sessions.nodes import Node
+from holdfast.flows.sessions.scopes import Channel, Reuse, Verdict
+from holdfast.flows.sessions.tokens import TOKEN_FROM, Protected
+from holdfast.flows.sessions.trace import Traced, hide_values, pair_of, shown, tracer
+from holdfast.flows.sessions.users import user_of
 
 PORTS: Final = {"http": 80, "https": 443}
 LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=4.0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.flows.users import is_named, user_of
+from holdfast.flows.sessions.users import is_named, user_of
 
 SALT = b"salt of a scope"
 

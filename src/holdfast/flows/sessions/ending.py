@@ -11,9 +11,9 @@ from holdfast.core.kinds import Clocks, Kind
 from holdfast.core.model import Reason
 from holdfast.core.policy import expires_at
 from holdfast.errors import BackendUnavailable
-from holdfast.flows.kept import Sessions
-from holdfast.flows.nodes import ABSOLUTE, DAY_S, EXCHANGE, FLOW, WORKER_GONE_S, YEAR_S
-from holdfast.flows.scopes import Opened
+from holdfast.flows.sessions.kept import Sessions
+from holdfast.flows.sessions.nodes import ABSOLUTE, DAY_S, EXCHANGE, FLOW, WORKER_GONE_S, YEAR_S
+from holdfast.flows.sessions.scopes import Opened
 
 SOAP_HEADERS: Final = {"content-type": "text/xml; charset=utf-8", "soapaction": '""'}
 

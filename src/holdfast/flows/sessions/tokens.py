@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import httpx2
 
-from holdfast.flows.kept import Effect, Sessions
-from holdfast.flows.nodes import Node, Step
+from holdfast.flows.sessions.kept import Effect, Sessions
+from holdfast.flows.sessions.nodes import Node, Step
 
 TOKEN_FROM: Final = "token_from"  # noqa: S105 - the name of an extension
 UNSENT: Final = "unsent"  # extension of an answer: it refused the fetching, and the request itself was never sent

@@ -11,9 +11,9 @@ from typing import Final
 import httpx2
 import msgspec
 
-from holdfast.flows.kept import Effect, Sessions
-from holdfast.flows.nodes import Node
-from holdfast.flows.scopes import Opened
+from holdfast.flows.sessions.kept import Effect, Sessions
+from holdfast.flows.sessions.nodes import Node
+from holdfast.flows.sessions.scopes import Opened
 
 LOGON: Final = "logon"  # extension of a request: a Logon
 SESSION: Final = "session"  # extension of an answer: the id of the session in which it was given, empty for none

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from holdfast.errors import ConfigurationError
-from holdfast.flows.users import is_named
+from holdfast.flows.sessions.users import is_named
 
 REFUSED: Final = frozenset({"second_user", "dynamic_user", "shared_state"})  # messages or users would be mixed up
 Place = tuple[str, str, bool, str]  # what identifies a cookie: name, domain, whether for that host alone, path

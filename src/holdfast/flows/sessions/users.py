@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.flows.trace import digest_of
+from holdfast.flows.sessions.trace import digest_of
 
 OPAQUE: Final = "#"
 USERNAME: Final = re.compile(r'\busername="([^"]*)"')  # RFC 7616 §3.4

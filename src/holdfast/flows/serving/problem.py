@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast.flows.paths import Told
+from holdfast.flows.serving.paths import Told
 from holdfast.web.reply import RETRY_AFTER_S, come_back
 
 PROBLEM: Final = "application/problem+json"

@@ -1,0 +1,1 @@
+"""Flows that a server runs: deployed from files with their senders, and reached at its paths."""
