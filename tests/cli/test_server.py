@@ -17,6 +17,8 @@ from holdfast.errors import ConfigurationError
 class Failing:
     """An application that fails when the server listens."""
 
+    busy = False
+
     def __init__(self) -> None:
         self.stopped = False
         self.listens = anyio.Event()
