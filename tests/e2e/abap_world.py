@@ -28,7 +28,7 @@ from mcp import Client
 MODES = ("legacy", MODERN, "auto")
 USER, PASSWORD = "DEVELOPER", "Holdfast1"
 PATIENCE_S = 20.0
-START_S = 30.0
+START_S = 90.0
 CALM_S = 5.0  # A30
 
 

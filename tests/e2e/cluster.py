@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 from anyio.abc import ByteStream, Process
 
-START_S = 30.0
+START_S = 90.0
 STOP_S = 10.0
 HEAD_BYTES = 65_536
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r\n]*", re.IGNORECASE)

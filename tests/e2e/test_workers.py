@@ -23,7 +23,7 @@ from holdfast.core.sealing import new_key_text
 from stores.stores import Place
 
 HOLD_LIMIT_S = 2.0
-START_S = 20.0
+START_S = 60.0
 GONE_S = 5.0
 
 

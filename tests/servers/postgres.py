@@ -22,7 +22,7 @@ import psutil
 from servers.orphans import go_with_parent
 
 INSTALLS = {16: "pginstall", 18: "pginstall18"}
-START_S = 20.0
+START_S = 60.0
 STOP_S = 10.0
 SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from servers.orphans import go_with_parent
 
-START_S = 10.0
+START_S = 30.0
 STOP_S = 5.0
 SLOTS = 16_384
 SETTINGS = {"bind": "127.0.0.1", "appendonly": "yes", "appendfsync": "no", "save": '""', "loglevel": "warning"}

