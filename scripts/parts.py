@@ -40,7 +40,7 @@ class Part(NamedTuple):
 PARTS = {
     "lint": Part(2, [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["lint-imports"]]),
     "unit": Part(
-        8,
+        12,
         [
             [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
             [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
@@ -52,7 +52,7 @@ PARTS = {
     "logon-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/oidc", "tests/peers/saml"]]),
     "odata-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/odata"]]),
     "flow-peers": Part(4, [[*PYTEST, *TWO, "tests/peers/flows"]]),
-    "e2e": Part(15, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
+    "e2e": Part(20, [[*PYTEST, *TWO, "--ignore=tests/e2e/test_chaos.py", "tests/e2e"]]),
     "attacks": Part(10, [[*PYTEST, *TWO, "tests/attacks"]]),
     "chaos": Part(4, [[*PYTEST, "tests/e2e/test_chaos.py"]]),
     "docs": Part(2, [[*PYTEST, "tests/docs"]]),
