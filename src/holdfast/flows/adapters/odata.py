@@ -34,7 +34,14 @@ SKIP: Final = re.compile(r"(?<=[?&]\$skip=)\d+")
 class ODataAdapter(Sending):
     """Carries out one operation on an OData service."""
 
-    methods: ClassVar[Mapping[str, str]]  # by operation
+    methods: ClassVar[Mapping[str, str]] = {  # by operation, of both versions
+        "query": "GET",
+        "read": "GET",
+        "create": POST,
+        "update": "PUT",
+        "patch": "PATCH",
+        "delete": "DELETE",
+    }
     payloads: Payloads
 
     def __init__(self, name: str, options: OData, means: Means) -> None:

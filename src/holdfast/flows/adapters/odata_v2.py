@@ -45,15 +45,7 @@ class ODataV2(V2, frozen=True, kw_only=True, tag_field="adapter", tag="odata_v2"
 class ODataV2Adapter(ODataAdapter):
     """Carries out one operation on a V2 service."""
 
-    methods: ClassVar[Mapping[str, str]] = {
-        "query": "GET",
-        "read": "GET",
-        "create": "POST",
-        "update": "PUT",
-        "merge": "MERGE",
-        "patch": "PATCH",
-        "delete": "DELETE",
-    }
+    methods: ClassVar[Mapping[str, str]] = {**ODataAdapter.methods, "merge": "MERGE"}
 
     def __init__(self, name: str, options: V2, means: Means) -> None:
         self._v2 = options

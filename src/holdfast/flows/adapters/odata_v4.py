@@ -26,16 +26,7 @@ class ODataV4(OData, frozen=True, kw_only=True, tag_field="adapter", tag="odata_
 class ODataV4Adapter(ODataAdapter):
     """Carries out one operation on a V4 service."""
 
-    methods: ClassVar[Mapping[str, str]] = {
-        "query": "GET",
-        "read": "GET",
-        "create": "POST",
-        "update": "PUT",
-        "patch": "PATCH",
-        "delete": "DELETE",
-        "function": "GET",
-        "action": "POST",
-    }
+    methods: ClassVar[Mapping[str, str]] = {**ODataAdapter.methods, "function": "GET", "action": "POST"}
 
     def __init__(self, name: str, options: ODataV4, means: Means) -> None:
         self._v4 = options
