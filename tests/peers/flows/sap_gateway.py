@@ -61,6 +61,7 @@ class Handler(sap_system.Handler):
 
 
 if __name__ == "__main__":
+    ThreadingHTTPServer.request_queue_size = 128  # with 5, its default, connections of parallel messages are reset
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)

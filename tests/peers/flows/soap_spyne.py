@@ -217,6 +217,7 @@ class Handler(WSGIRequestHandler):
 
 class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128  # with 5, the default, connections of parallel messages are reset
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of connections that were cut."""
