@@ -1,27 +1,33 @@
 """Fixtures of tests of flows: a receiver in a process of its own, and a store that workers share."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from e2e.flows_world import Receiver, running_receiver
+from e2e.flows_world import running_receiver
 from stores.stores import Servers, fresh, params
 
 
-@pytest.fixture(scope="module")
-def receiver_process() -> Iterator[Receiver]:
-    """A receiver for all tests of a file."""
-    with running_receiver() as receiver:
-        yield receiver
+def fixtures_of(running: Callable[[], AbstractContextManager[Any]]) -> tuple[Any, Any]:
+    """Return two fixtures: `receiver_process`, for all tests of a file, and it with what was before forgotten."""
+
+    @pytest.fixture(scope="module")
+    def receiver_process() -> Iterator[Any]:
+        with running() as receiver:
+            yield receiver
+
+    @pytest.fixture
+    def receiver(receiver_process: Any) -> Any:
+        receiver_process.tell("reset")
+        return receiver_process
+
+    return receiver_process, receiver
 
 
-@pytest.fixture
-def erp(receiver_process: Receiver) -> Receiver:
-    """That receiver, which has forgotten what was before."""
-    receiver_process.tell("reset")
-    return receiver_process
+receiver_process, erp = fixtures_of(running_receiver)
 
 
 @pytest.fixture(params=params("sqlite", "redis"))

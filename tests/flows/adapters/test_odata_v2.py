@@ -1,11 +1,11 @@
 """The adapter `odata_v2` against a service of a SAP Gateway, in a process of its own: what it has seen, and has now."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows.failures import CallRefused, NotCarriedOut
 from holdfast.flows.message import Message
@@ -16,16 +16,7 @@ NEW = {"ID": "N/1", "Note": "ü & 'x'", "Price": "9.90", "Count": 4, "Big": "900
 FORMATS = pytest.mark.parametrize("form", ["json", "atom"])
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Shop]:
-    with running_shop() as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(process: Shop) -> Shop:
-    process.tell("reset")
-    return process
+receiver_process, shop = fixtures_of(running_shop)
 
 
 async def failure(shop: Shop, more: str, mode: str = "", body: Any = None, **flow_: Any) -> Any:

@@ -1,11 +1,11 @@
 """The adapter `idoc` against a system that takes IDocs, in a process of its own: what arrives there, and how often."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from flows.adapters.wire import flow
 from holdfast.errors import BackendError, BackendUnavailable, LogonFailed
 from holdfast.flows.failures import SoapFault
@@ -21,16 +21,7 @@ ORDER = (
 TWO = ORDER.replace("</ORDERS05>", "") + ORDER.removeprefix("<ORDERS05>").replace("166099", "166100")
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[System]:
-    with running_system() as system:
-        yield system
-
-
-@pytest.fixture
-def erp(process: System) -> System:
-    process.tell("reset")
-    return process
+receiver_process, erp = fixtures_of(running_system)
 
 
 def receiver(erp: System, mode: str = "", more: str = "", user: str = "anna") -> str:

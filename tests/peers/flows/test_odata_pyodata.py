@@ -7,20 +7,11 @@ import pyodata
 import pytest
 import requests
 
+from e2e.flows_fixtures import fixtures_of
 from holdfast.flows.message import Message
 from peers.flows.odata_world import GATEWAY, Shop, flow, running_shop, sent
 
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[Shop]:
-    with running_shop() as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(process: Shop) -> Shop:
-    process.tell("reset")
-    return process
+receiver_process, shop = fixtures_of(running_shop)
 
 
 @pytest.fixture

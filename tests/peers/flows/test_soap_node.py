@@ -1,11 +1,11 @@
 """The adapter `soap` against node's `soap` on express, with a WSDL in a file and at a URL (F16)."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver
 from holdfast.errors import LogonFailed
 from holdfast.flows.adapters.envelope import parsed
@@ -17,16 +17,7 @@ ORDER = {"id": "ä<&>", "due": "2026-11-21", "item": [{"name": "bolt", "count": 
 NOTICE = {"text": "closed on Monday"}
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with node() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
+receiver_process, erp = fixtures_of(node)
 
 
 def receiver(erp: Receiver, more: str, path: str = "/orders", user: str = "anna") -> str:

@@ -1,10 +1,10 @@
 """The adapter `sap_rm` against a spyne service that takes each MessageId once (F16, F17)."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver
 from holdfast.errors import BackendUnavailable, ConfigurationError
 from holdfast.flows.failures import SoapFault
@@ -15,16 +15,7 @@ NOTICE = "<Notify xmlns='urn:shop:orders'><text>closed on Monday</text></Notify>
 TWO = "- send: erp\n- send: erp"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with spyne() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
+receiver_process, erp = fixtures_of(spyne)
 
 
 def receiver(erp: Receiver, more: str = "", query: str = "") -> str:

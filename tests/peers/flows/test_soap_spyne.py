@@ -1,12 +1,12 @@
 """The adapter `soap` against spyne: SOAP 1.1 and 1.2, with XML and with values (F16)."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver
 from holdfast.errors import BackendUnavailable, BadInput, ConfigurationError, LogonFailed
 from holdfast.flows.adapters.envelope import parsed, wrapped
@@ -22,16 +22,7 @@ PLACE = (
 )
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with spyne() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def erp(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
+receiver_process, erp = fixtures_of(spyne)
 
 
 def by_xml(erp: Receiver, more: str = "", *, version: str = "1.1", query: str = "", user: str = "anna") -> str:

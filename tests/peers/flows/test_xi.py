@@ -2,12 +2,12 @@
 
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from flows.adapters.wire import flow
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, LogonFailed
 from holdfast.flows.failures import CallRefused, Unavailable, XiError
@@ -22,16 +22,7 @@ BEST = ", quality: best_effort"
 GIVEN = "00000000-0000-0000-0000-000000000033"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[System]:
-    with running_system() as system:
-        yield system
-
-
-@pytest.fixture
-def erp(process: System) -> System:
-    process.tell("reset")
-    return process
+receiver_process, erp = fixtures_of(running_system)
 
 
 def receiver(erp: System, more: str = "", mode: str = "", user: str = "anna") -> str:
