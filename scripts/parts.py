@@ -2,9 +2,9 @@
 
 python scripts/parts.py lint unit stores adt-peers mcp-peers logon-peers odata-peers flow-peers e2e attacks chaos docs
 
-Of tests that run two at once, with processes that are killed and machines of any speed below them, a few may fail by
-chance. Up to `MOST_UNSTABLE` of a command run once more, alone; the part passes if they do, and the end names each of
-them: an unstable test is a fault to be found, not one that nobody sees.
+Of thousands of tests, with processes that are killed and machines of any speed below them, a few may fail by chance.
+Up to `MOST_UNSTABLE` of a command run once more, alone; the part passes if they do, and the end names each of them: an
+unstable test is a fault to be found, not one that nobody sees.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PYTEST = ["pytest", "-q", "-rs"]  # skipped tests are listed with their reasons
+PYTEST = ["pytest", "-q", "-rsfE", "--tb=short"]  # skipped tests are listed with their reasons
 TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
 COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
@@ -72,7 +72,7 @@ def run(part: Part) -> Outcome:
     began, unstable = time.monotonic(), []
     for command in part.commands:
         code, failed = _run(command)
-        if code == TESTS_FAILED and "-n" in command and len(failed) <= MOST_UNSTABLE:
+        if code == TESTS_FAILED and 0 < len(failed) <= MOST_UNSTABLE:
             print("== once more, alone:", *failed, flush=True)
             code, _ = _run([*PYTEST, *failed])
             unstable += failed

@@ -1,7 +1,9 @@
 """Fixtures every test may use, and the rule that in CI nothing is skipped."""
 
+import itertools
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -38,6 +40,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def _limit(holder: Any, name: str) -> None:
     asked: settings = getattr(holder, name, None) or settings()
     setattr(holder, name, settings(asked, max_examples=min(asked.max_examples, EXAMPLES)))
+
+
+DOT = 50  # tests that passed, in an output nobody watches: what failed must be found in it, not a hundred lines of dots
+_passed = itertools.count(1)
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Print a dot for some of the tests that passed, where no terminal is."""
+    if report.when != "call" or not report.passed or hasattr(report, "wasxfail") or sys.stdout.isatty():
+        return None
+    return "passed", "" if next(_passed) % DOT else ".", ""
 
 
 MAY_NOT_INSTALL = "`make setup` may not install"  # in the reason of tests whose Debian packages could not be had
