@@ -37,7 +37,17 @@ async def test_one_byte_too_many_is_refused(parts: list[bytes]) -> None:
 
 async def test_a_length_over_the_limit_is_refused_before_reading_and_names_both_sizes() -> None:
     with pytest.raises(BodyTooLarge, match=r"5000000 bytes; the limit is 4"):
-        await read_body(receiver(), 4, 5_000_000)
+        await read_body(receiver(), 4, b"5000000")
+
+
+@pytest.mark.parametrize("declared", [b"", b"two", b"-1", "²".encode("latin-1"), b"1_0", b"0" * 5000 + b"2"])
+async def test_a_length_that_says_nothing_is_as_none(declared: bytes) -> None:
+    assert await read_body(chunks([b"ab"]), 4, declared) == b"ab"
+
+
+async def test_a_length_with_more_digits_than_a_number_may_have_is_refused_as_too_large() -> None:
+    with pytest.raises(BodyTooLarge):
+        await read_body(chunks([b"ab"]), 4, b"9" * 5000)
 
 
 async def test_a_client_that_leaves_in_the_middle_leaves_no_half_body() -> None:
@@ -53,7 +63,7 @@ async def test_what_follows_a_body_over_the_limit_is_read_and_forgotten_so_that_
     assert (await receive())["type"] == "http.disconnect"
     receive = chunks(parts)
     with pytest.raises(BodyTooLarge):
-        await read_body(receive, 4, 8)
+        await read_body(receive, 4, b"8")
     assert (await receive())["type"] == "http.disconnect"
 
 

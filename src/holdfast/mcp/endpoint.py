@@ -228,7 +228,7 @@ class McpEndpoint:
             await exchange.refuse(NOT_TAKEN)
             return
         try:
-            body = await read_body(exchange.receive, self._max_body_bytes, head.length)
+            body = await read_body(exchange.receive, self._max_body_bytes, head.fields.get(b"content-length", b""))
         except HoldfastError as exc:
             await exchange.fail(exc)
             return

@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 from holdfast._asgi import Scope
 
 OWS: Final = b" \t"
-LENGTH_DIGITS: Final = 18  # more are cut off: whatever the rest says, such a body is over every limit
 PARAM_PREFIX: Final = b"mcp-param-"
 ROUTING: Final = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name"})
 SESSION_HEADERS: Final = frozenset({b"mcp-session-id", b"x-session-id"})  # M7: the source's name is the same header
@@ -66,12 +65,6 @@ class Head:
         """Return a header's value, None if it is absent."""
         value = self.fields.get(name)
         return None if value is None else value.decode("latin-1")
-
-    @property
-    def length(self) -> int | None:
-        """The `Content-Length`, None if it is absent or no number."""
-        value = self.fields.get(b"content-length", b"")[:LENGTH_DIGITS]
-        return int(value) if value.isdigit() else None
 
 
 def head_of(scope: Scope) -> Head:

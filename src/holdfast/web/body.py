@@ -9,6 +9,7 @@ from holdfast.errors import HoldfastError
 
 DRAIN_BYTES: Final = 16 * 1024 * 1024
 DRAIN_S: Final = 2.0
+LENGTH_DIGITS: Final = 18  # more are cut off: whatever the rest says, such a body is over every limit
 
 
 class BodyTooLarge(HoldfastError):
@@ -23,20 +24,21 @@ class ClientGone(Exception):
     """The client has closed the connection before its request was complete: nobody waits for an answer."""
 
 
-async def read_body(receive: Receive, limit: int, declared: int | None = None) -> bytes:
+async def read_body(receive: Receive, limit: int, declared: bytes = b"") -> bytes:
     """Return the body of a request.
 
     Args:
         limit: The most bytes taken.
-        declared: The `Content-Length`, so that a body over the limit is refused before it is read.
+        declared: The `Content-Length` as it was sent, so that a body over the limit is refused before it is read.
 
     Raises:
         BodyTooLarge: It is larger; the message names both sizes.
         ClientGone: The connection was closed in the middle of it.
     """
-    if declared is not None and declared > limit:
+    length = int(declared[:LENGTH_DIGITS]) if declared.isdigit() else 0
+    if length > limit:
         await _drain(receive)
-        raise BodyTooLarge(f"the body has {declared} bytes; the limit is {limit}")
+        raise BodyTooLarge(f"the body has {length} bytes; the limit is {limit}")
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         return _within(message.get("body", b""), limit)

@@ -68,7 +68,7 @@ def _framed_by(issuer: str) -> tuple[bytes, bytes]:
 
 async def _token(scope: Scope, receive: Receive) -> str:
     headers = dict(scope["headers"])
-    body = await read_body(receive, BODY_BYTES, _length(headers.get(b"content-length", b"")))
+    body = await read_body(receive, BODY_BYTES, headers.get(b"content-length", b""))
     if headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower() != FORM:
         raise BadInput(f"a logout token is sent as {FORM}")
     try:
@@ -79,10 +79,6 @@ async def _token(scope: Scope, receive: Receive) -> str:
     if len(tokens) != 1:
         raise BadInput("the form must have one logout_token")
     return tokens[0]
-
-
-def _length(declared: bytes) -> int | None:
-    return int(declared) if declared.isdigit() else None
 
 
 def _refused(error: HoldfastError) -> Notice:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Final
 
 from holdfast._asgi import Receive, Scope, Send
 from holdfast.core.events import ADDRESS
@@ -18,7 +17,6 @@ from holdfast.web.rates import RateLimited, Rates
 from holdfast.web.reply import reply
 from holdfast.web.security import Logons
 
-MAX_LENGTH_DIGITS: Final = 18
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +88,7 @@ class FlowsEndpoint:
                 path=path,
                 query=scope["query_string"].decode("latin-1"),
                 headers=headers,
-                body=await read_body(receive, limit, _length(headers)),
+                body=await read_body(receive, limit, headers.get("content-length", "").encode("latin-1")),
                 principal=principal,
                 logon=await self._logons.of_bearer(identity) if self._logons is not None else None,
             )
@@ -109,11 +107,6 @@ def _headers(scope: Scope) -> Mapping[str, str]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("content-length", "")
-    return int(text) if text.isdecimal() and len(text) <= MAX_LENGTH_DIGITS else None
 
 
 def _with(told: Told, headers: Mapping[str, str]) -> Told:

@@ -5,7 +5,6 @@ out when the session is written and given back.
 """
 
 import logging
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -31,7 +30,6 @@ from holdfast.web.reply import Header, come_back
 
 logger = logging.getLogger(__name__)
 
-LENGTH: Final = re.compile(r"[0-9]{1,18}")
 CONTEXT: Final = "sap-contextid"
 TERMINATE: Final = "sap-terminate"
 NO_SESSION: Final = Answer(
@@ -92,8 +90,7 @@ class Endpoint:
             if path == "$metadata":
                 await self._callers.admit(scope)
                 return self._metadata(scope, headers)
-            length = headers.get("content-length", "")
-            body = await read_body(receive, self._most, int(length) if LENGTH.fullmatch(length) else None)
+            body = await read_body(receive, self._most, headers.get("content-length", "").encode("latin-1"))
             tokens_asked = scope["method"] not in SAFE or "x-csrf-token" in headers
             caller = await self._callers.of(scope, secrets=tokens_asked)
             request = Request(

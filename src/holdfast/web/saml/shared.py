@@ -108,14 +108,12 @@ async def fields_of(scope: Scope, receive: Receive) -> Fields:
 
 async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Return the body of a request, up to a limit."""
-    return await read_body(receive, limit, _length(scope))
+    return await read_body(receive, limit, _header(scope, b"content-length"))
 
 
 def _media_type(scope: Scope) -> str:
-    value = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    return str(value.decode("latin-1").partition(";")[0].strip().lower())
+    return _header(scope, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
 
 
-def _length(scope: Scope) -> int | None:
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    return int(declared) if declared.isdigit() else None
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for found, value in scope["headers"] if found == name), b"")
