@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 
 FLOW = """\
 flow: orders
@@ -71,7 +71,7 @@ def erp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, stdout and stderr of a command. None of them shows a secret."""
-    ran = CliRunner().invoke(app, ["flow", *arguments])
+    ran = CliRunner().invoke(command_line(), ["flow", *arguments])
     for secret in (COOKIE, PASSWORD, "wrong-pa55", "hidden"):
         assert secret not in ran.stdout + ran.stderr
     return ran.exit_code, ran.stdout, ran.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 from holdfast.flows.model import json_schema
 
 OLD = """\
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, stdout and stderr of a command."""
-    ran = CliRunner().invoke(app, ["flow", *arguments])
+    ran = CliRunner().invoke(command_line(), ["flow", *arguments])
     return ran.exit_code, ran.stdout, ran.stderr
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 from holdfast.config import load_settings, store_url
 from holdfast.engine import open_engine
 from holdfast.web.kinds import KINDS
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, stdout and stderr of a command."""
-    ran = CliRunner().invoke(app, ["logons", *arguments])
+    ran = CliRunner().invoke(command_line(), ["logons", *arguments])
     return ran.exit_code, ran.stdout, ran.stderr
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 
 SECRET = "hunter2"
 
@@ -21,7 +21,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Return exit code, stdout and stderr of a command."""
-    ran = CliRunner().invoke(app, ["store", *arguments])
+    ran = CliRunner().invoke(command_line(), ["store", *arguments])
     return ran.exit_code, ran.stdout, ran.stderr
 
 

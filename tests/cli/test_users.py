@@ -7,7 +7,7 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 from holdfast.config import load_settings, store_url
 from holdfast.engine import open_engine
 from holdfast.identity.passwords import Cost, Passwords
@@ -31,7 +31,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
     """Return exit code, stdout and stderr of a command."""
-    ran = CliRunner().invoke(app, ["users", *arguments], input=typed)
+    ran = CliRunner().invoke(command_line(), ["users", *arguments], input=typed)
     assert SECRET not in ran.stdout + ran.stderr
     return ran.exit_code, ran.stdout, ran.stderr
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from e2e.mcp_world import echo, handshake
 from e2e.wire import Wire
-from holdfast.cli import app as commands
+from holdfast.cli import command_line
 from holdfast.cli.watching import line_of, seconds_of
 from holdfast.config import Settings
 from holdfast.core.events import Event, Fact
@@ -199,7 +199,7 @@ async def test_stats_show_how_sessions_were_used(served: Served) -> None:
 @pytest.mark.parametrize("arguments", ["list", "show x", "end x", "tail", "stats"])
 def test_a_store_in_memory_is_refused(arguments: str) -> None:
     # M26
-    ran = CliRunner().invoke(commands, ["sessions", *arguments.split(), "--store", "memory://"])
+    ran = CliRunner().invoke(command_line(), ["sessions", *arguments.split(), "--store", "memory://"])
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "a store in memory is seen by its own server only" in ran.stderr
     assert "next: " in ran.stderr
@@ -208,7 +208,9 @@ def test_a_store_in_memory_is_refused(arguments: str) -> None:
 @pytest.mark.parametrize("window", ["soon", "32d", "0h"])
 def test_a_window_that_is_none_is_refused(window: str, tmp_path: Path) -> None:
     # M25
-    ran = CliRunner().invoke(commands, ["sessions", "stats", "--window", window, "--store", f"sqlite:///{tmp_path}/x"])
+    ran = CliRunner().invoke(
+        command_line(), ["sessions", "stats", "--window", window, "--store", f"sqlite:///{tmp_path}/x"]
+    )
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "bad_input" in ran.stderr
 

@@ -12,7 +12,7 @@ import pytest
 from anyio.abc import Process
 from typer.testing import CliRunner
 
-from holdfast.cli import app, workers
+from holdfast.cli import command_line, workers
 from holdfast.cli.workers import Workers
 
 PATIENCE_S = 15.0
@@ -106,5 +106,5 @@ def test_several_workers_whose_memory_would_differ_are_refused(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    ran = CliRunner().invoke(app, ["serve", "--workers", "2"])
+    ran = CliRunner().invoke(command_line(), ["serve", "--workers", "2"])
     assert (ran.exit_code, words in ran.stderr) == (2, True)

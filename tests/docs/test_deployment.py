@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from holdfast.cli import app
+from holdfast.cli import command_line
 from holdfast.cli.serve import longest_stop
 from holdfast.config import Settings, SystemSettings
 from holdfast.stores import POSTGRES, REDIS
@@ -55,7 +55,7 @@ def test_every_variable_is_a_setting(file: Path) -> None:
 
 @pytest.mark.parametrize("words", [*commands()], ids=" ".join)
 def test_every_command_and_option_exists(words: list[str]) -> None:
-    command: Any = get_command(app)
+    command: Any = get_command(command_line())
     rest = list(words)
     while rest and hasattr(command, "commands"):
         command = command.commands[rest.pop(0)]

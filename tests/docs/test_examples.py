@@ -50,9 +50,9 @@ def test_a_page_links_to_files_that_are_there(page: Path) -> None:
 def test_a_page_names_commands_that_exist(page: Path) -> None:
     from typer.main import get_command
 
-    from holdfast.cli import app
+    from holdfast.cli import command_line
 
-    group = get_command(app)
+    group = get_command(command_line())
     for text in re.findall(r"`holdfast [^`]+`|^    holdfast .*$", page.read_text(), re.MULTILINE):
         words = text.strip("` ").split()[1:]
         command = group

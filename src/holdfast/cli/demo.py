@@ -20,7 +20,7 @@ from holdfast.app import MCP_PATH
 from holdfast.cli.drawing import draw
 from holdfast.cli.output import reported
 from holdfast.cli.processes import free_port, started
-from holdfast.cli.sessions import all_records
+from holdfast.cli.shared import all_records
 from holdfast.config import load_settings, shown_url, store_url
 from holdfast.errors import BackendError
 from holdfast.simulator import ADMIN_PATH, DEMO_USERS

@@ -15,8 +15,8 @@ import typer
 
 from holdfast.cli.flow_outcomes import Outcome, Report, outcome_of
 from holdfast.cli.flow_run import CredentialsOption, open_flow
-from holdfast.cli.output import JsonOption, StoreOption, reported, shared_store, show
-from holdfast.cli.sessions import ANY_ID, plain_engine
+from holdfast.cli.output import ANY_ID, JsonOption, StoreOption, reported, show
+from holdfast.cli.shared import plain_engine, shared_store
 from holdfast.config import Settings, load_settings
 from holdfast.core.events import visible
 from holdfast.core.manager import Manager

@@ -2,23 +2,20 @@
 
 import functools
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
-from typing import Annotated, Any, ParamSpec
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final, ParamSpec
 
 import msgspec
 import typer
 
-from holdfast.config import Settings, store_url
 from holdfast.core.events import visible
-from holdfast.core.ports import Store
 from holdfast.errors import BadInput, ConfigurationError, HoldfastError, StoreUnavailable
-from holdfast.stores import open_store
 
 P = ParamSpec("P")
 
 StoreOption = Annotated[str | None, typer.Option("--store", help="Store URL; default: the configured one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+ANY_ID: Final = {"ignore_unknown_options": True}  # of a command that takes an id: one in 64 begins with a dash
 
 EXIT_CODES = {BadInput: 2, ConfigurationError: 2, StoreUnavailable: 3}
 
@@ -36,23 +33,6 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(code) from error
 
     return run
-
-
-@asynccontextmanager
-async def shared_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the configured store beside the servers that use it.
-
-    Raises:
-        ConfigurationError: It is in the memory of a server, where no command can see it.
-    """
-    url = store_url(settings)
-    if url.startswith("memory:"):
-        raise ConfigurationError(
-            "a store in memory is seen by its own server only",
-            hint="Give servers and commands a store that lasts: HOLDFAST_STORE=sqlite:///file.db, for example.",
-        )
-    async with open_store(url, namespace=settings.namespace, timeout=settings.store_timeout) as store:
-        yield store
 
 
 def show(rows: Iterable[Mapping[str, Any]], *, as_json: bool, empty: str) -> None:

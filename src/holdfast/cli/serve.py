@@ -1,11 +1,10 @@
-"""`holdfast serve` and `holdfast sim`: the server, and an ABAP system to run it against."""
+"""`holdfast serve`: the server, in one process or in several."""
 
 import ipaddress
 import logging
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
@@ -15,10 +14,8 @@ from holdfast.app import Application
 from holdfast.cli.output import reported
 from holdfast.cli.server import Server, announce, bound, end_with_stdin
 from holdfast.cli.workers import Workers, worker_command
-from holdfast.config import Settings, data_folder, load_settings, store_url
+from holdfast.config import Settings, load_settings, store_url
 from holdfast.errors import ConfigurationError
-from holdfast.simulator import PROFILES, Simulator, Switches
-from holdfast.simulator import serve as serve_simulator
 
 LAST_S: Final = 5.0  # in which a server that has answered everybody closes its store
 
@@ -80,22 +77,6 @@ def longest_stop(settings: Settings) -> float:
     """Return how many seconds a server may take to go down: running calls, then what is under way at the back ends."""
     back_ends = [system.timeout for system in settings.systems.values()]
     return settings.shutdown_timeout + max(back_ends, default=0.0) + LAST_S
-
-
-@reported
-def sim(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 50000,
-    store: Annotated[Path | None, typer.Option(help="SQLite file of the objects; default: in the data folder.")] = None,
-    memory: Annotated[bool, typer.Option("--memory", help="Keep the objects in memory.")] = False,
-    profile: Annotated[str, typer.Option(help=f"Release: {', '.join(PROFILES)}.")] = "7.58",
-    delay_ms: Annotated[float, typer.Option(help="How long each request takes, in milliseconds.")] = 0.0,
-) -> None:
-    """Run the ABAP simulator: a system to learn and test with, never one to rely on."""
-    if profile not in PROFILES:
-        raise ConfigurationError(f"there is no profile {profile!r}", hint=f"Use one of {', '.join(PROFILES)}.")
-    path = None if memory else store or data_folder() / "simulator.db"
-    serve_simulator(Simulator(profile, store=path, switches=Switches(delay_s=delay_ms / 1000)), host=host, port=port)
 
 
 def refuse_open_door(settings: Settings) -> None:

@@ -3,8 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Annotated, Any, Final
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated, Any
 
 import anyio
 import msgspec
@@ -12,15 +12,14 @@ import typer
 
 from holdfast.app import open_holdfast
 from holdfast.cli.drawing import as_row, draw
-from holdfast.cli.output import JsonOption, StoreOption, reported, shared_store, show
+from holdfast.cli.output import ANY_ID, JsonOption, StoreOption, reported, show
+from holdfast.cli.shared import all_records, plain_engine
 from holdfast.cli.watching import show_stats, tail
 from holdfast.config import Settings, load_settings, store_url
 from holdfast.core.events import visible
 from holdfast.core.manager import Manager
 from holdfast.core.model import Reason, Record
-from holdfast.core.ports import each
 from holdfast.core.sealing import Unreadable
-from holdfast.engine import Engine, open_engine
 from holdfast.errors import BadInput, ConfigurationError, NotFound
 from holdfast.flows.monitoring.pages import PAGE
 from holdfast.mcp.kinds import SESSION, STREAM
@@ -28,8 +27,6 @@ from holdfast.mcp.showing import shown
 from holdfast.stores import file_of
 
 CLOSING_WAIT_S = 20.0
-
-ANY_ID: Final = {"ignore_unknown_options": True}  # one id in 64 begins with a dash
 
 sessions = typer.Typer(help="Look at sessions and end them.", no_args_is_help=True)
 sessions.command("tail")(tail)
@@ -109,12 +106,6 @@ def _end(node: str, store: str | None, *, as_json: bool, locks_only: bool = Fals
         raise typer.Exit(1)
 
 
-async def all_records(settings: Settings) -> list[Record]:
-    """Return all nodes of the configured store, in any state."""
-    async with shared_store(settings) as store:
-        return [record async for record in each(store.sessions, "all", b"")]
-
-
 def streams(records: list[Record]) -> Counter[bytes | None]:
     """Return how many streams each session has."""
     return Counter(record.parent for record in records if record.kind == STREAM)
@@ -158,12 +149,6 @@ async def _manager(settings: Settings) -> AsyncIterator[Manager]:
     else:
         async with plain_engine(settings) as engine:
             yield engine.manager
-
-
-def plain_engine(settings: Settings) -> AbstractAsyncContextManager[Engine]:
-    """Return an engine that opens no session and closes none: it only reads and marks."""
-    plain = settings.model_copy(update={"kinds": {}, "apps": {}})
-    return open_engine(store_url(settings), kinds=(), settings=plain, keeper=False)
 
 
 def _the_one(records: list[Record], node: str) -> Record:

@@ -11,7 +11,8 @@ import anyio
 import msgspec
 import typer
 
-from holdfast.cli.output import JsonOption, StoreOption, reported, shared_store, show
+from holdfast.cli.output import JsonOption, StoreOption, reported, show
+from holdfast.cli.shared import shared_store
 from holdfast.config import Settings, load_settings
 from holdfast.core.events import Event, as_line, visible
 from holdfast.errors import BadInput
