@@ -20,14 +20,21 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = ["pytest", "-q", "-rsfE", "--tb=short"]  # skipped tests are listed with their reasons
 TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
-COVERED = ["--cov=holdfast.core", "--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
+DECIDING = [  # what is decided in pure code: the core, choreographies, what becomes of cookies and sessions
+    "holdfast.core",
+    *(f"holdfast.backend.{module}" for module in ("cookies", "jar", "keepalive", "locks", "signs")),
+    "holdfast.odata.choreography",
+    *(f"holdfast.flows.sessions.{module}" for module in ("cookies", "kept", "scopes")),
+]
+ITS_TESTS = ["tests/core", "tests/backend", "tests/odata/test_choreography.py", "tests/flows/sessions"]
+COVERED = ["--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
 CACHE = ROOT / ".pytest_cache" / "parts"
 TESTS_FAILED = 1  # what pytest exits with, unlike for errors of its own
 MOST_UNSTABLE = 3
 
-APART = ["core", "stores", "peers", "e2e", "attacks", "docs"]  # parts of their own
+APART = ["tests/stores", "tests/peers", "tests/e2e", "tests/attacks", "tests/docs"]  # parts of their own
 
 
 class Part(NamedTuple):
@@ -42,8 +49,8 @@ PARTS = {
     "unit": Part(
         12,
         [
-            [*PYTEST, "tests/core", "tests/stores/test_memory.py", *COVERED],
-            [*PYTEST, "-n", "2", *(f"--ignore=tests/{folder}" for folder in APART), "tests"],
+            [*PYTEST, *ITS_TESTS, "tests/stores/test_memory.py", *(f"--cov={each}" for each in DECIDING), *COVERED],
+            [*PYTEST, "-n", "2", *(f"--ignore={path}" for path in [*APART, *ITS_TESTS]), "tests"],
         ],
     ),
     "stores": Part(5, [[*PYTEST, *TWO, "tests/stores"]]),

@@ -151,6 +151,13 @@ def test_dates_are_read_leniently(text: str, instant: float | None) -> None:
     assert parse_date(text) == instant
 
 
+def test_an_attribute_that_is_too_long_counts_as_absent() -> None:
+    # RFC 6265bis §5.6
+    cookie = read(f"a=b; path=/sap; path=/{'x' * 1024}")
+    assert cookie is not None
+    assert cookie.path == "/sap"
+
+
 def test_no_representation_shows_a_value() -> None:
     cookie = read("a=secret")
     assert "secret" not in repr(cookie)

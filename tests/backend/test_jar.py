@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.backend.jar import Jar
+from holdfast.backend.jar import MOST_COOKIES, Jar
 
 URL = "https://sap.example/sap/bc/adt/core/discovery"
 ADT = "https://sap.example/sap/bc/adt/oo/classes/zcl_a"
@@ -31,6 +31,12 @@ def test_the_context_cookie_is_deleted_on_every_path_it_was_set_for() -> None:
     assert jar.absorb(URL, gone, now=0)
     assert jar.get("sap-contextid") is None
     assert jar.header(ADT, now=0) == ""
+
+
+def test_of_more_cookies_than_a_session_may_have_the_oldest_go() -> None:
+    jar = Jar()
+    jar.absorb(URL, [f"c{number}=1; path=/" for number in range(MOST_COOKIES + 2)], now=0)
+    assert jar.names() == [f"c{number}" for number in range(2, MOST_COOKIES + 2)]
 
 
 def test_only_a_changed_value_counts_as_a_change() -> None:

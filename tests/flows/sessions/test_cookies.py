@@ -106,6 +106,14 @@ def test_a_cookie_that_cannot_match_is_noted() -> None:
     assert jar.names() == []
 
 
+def test_a_system_that_ends_its_session_ends_it_on_every_path() -> None:
+    # ADT §2.1
+    jar = CookieJar()
+    jar.take(f"{ECC}/a", [f"sap-contextid=1; Path={path}" for path in ("/", "/a")] + ["s=1; Path=/"], now=NOW)
+    jar.take(f"{ECC}/a", ["sap-contextid=0; Path=/a"], now=NOW)
+    assert jar.header(f"{ECC}/a", now=NOW) == "s=1"
+
+
 def test_no_domain_is_wider_than_two_labels() -> None:
     jar = CookieJar()
     jar.take(f"{ECC}/a", ["s=1; Domain=corp; Path=/"], now=NOW)

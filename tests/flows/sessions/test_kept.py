@@ -64,6 +64,21 @@ def test_a_session_keeps_its_newest_tokens() -> None:
     assert current(sessions)
 
 
+def test_a_session_is_dropped_once_and_its_cookies_with_it() -> None:
+    # F6
+    sessions = opened()
+    known = current(sessions)
+    assert [sessions.drop(each).changed for each in ("", known, known)] == [False, True, False]
+    assert (current(sessions), sessions.jar.names()) == ("", [])
+
+
+def test_that_a_receivers_state_is_lost_is_kept() -> None:
+    # F7
+    sessions = opened()
+    sessions.lose(RECEIVER)
+    assert Sessions.load(sessions.dump()).lost == {RECEIVER}
+
+
 def test_the_second_of_two_parallel_logons_leaves_the_first_session() -> None:
     # F13
     sessions = opened()

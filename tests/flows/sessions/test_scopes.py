@@ -104,6 +104,21 @@ def test_a_401_to_credentials_is_about_these() -> None:
     assert not scopes.says_gone(400, ["", ""], authenticated=False)
 
 
+def test_of_a_cookie_that_can_never_match_both_names_are_told() -> None:
+    # F9
+    found = scopes.foreign_cookie(ERP, "www1.sales.cloud", "mycompany.corp")
+    assert (found.code, found.about) == ("foreign_cookie", ("www1.sales.cloud", "mycompany.corp"))
+    assert found.remedy == "Map the domains: virtual www1.sales.cloud, internal mycompany.corp."
+    assert (found.placed, found.serious) == (found.text, False)
+
+
+def test_of_branches_that_each_log_on_their_number_is_told() -> None:
+    # F8
+    found = scopes.separate_branches("erp:443", 4)
+    assert (found.code, found.about) == ("branches", ("erp:443",))
+    assert "4" in found.text
+
+
 def test_what_is_told_before_anything_runs() -> None:
     # F4, F5, statement 31
     stateful, rest = Channel(name="stock", stateful=True), Channel(name="rest", reuses=False, stateful=True)
