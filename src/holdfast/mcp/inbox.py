@@ -153,7 +153,7 @@ class Inbox:
         manager = self._manager
         rank = await manager.store.counters.add(f"mcp.rank.{stream}", now=manager.clock(), ttl=RANKS_S)
         connection.rank = rank
-        self._events.outranked(stream, connection.outranked)
+        self._events.outranked(stream, max(rank, connection.outranked))
         note = _Note(stream.encode(), rank)
         await manager.store.channel.publish(TAKEN_TOPIC, msgspec.msgpack.encode(note))
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 import msgspec
@@ -68,11 +68,13 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
 class Serving:
     """One connection on which this process sends a stream; the later somebody came back for it, the higher its rank."""
 
-    __slots__ = ("__weakref__", "let_go", "outranked", "rank")
+    __slots__ = ("__weakref__", "let_go", "outranked", "rank", "rivals")
 
-    def __init__(self, let_go: LetGo, rank: int | None) -> None:
+    def __init__(self, let_go: LetGo, rank: int | None, rivals: "_Rivals") -> None:
         self.let_go, self.rank = let_go, rank  # None: it is being asked for
         self.outranked = 0
+        self.rivals = rivals
+        rivals.all.add(self)
 
     def loses_to(self, rank: int) -> bool:
         """Note a connection of another rank, and say whether it takes the place of this one."""
@@ -80,12 +82,21 @@ class Serving:
         return self.rank is not None and self.rank < self.outranked
 
 
+class _Rivals:
+    """The connections on which this process sends one stream: one, but while another takes its place."""
+
+    __slots__ = ("__weakref__", "all")
+
+    def __init__(self) -> None:
+        self.all: WeakSet[Serving] = WeakSet()
+
+
 class EventStore:
     """The kept events of all sessions, and who sends them here."""
 
     def __init__(self, manager: Manager, bounds: Bounds | None = None) -> None:
         self.manager, self.bounds = manager, bounds or Bounds()
-        self._serving: WeakValueDictionary[str, Serving] = WeakValueDictionary()
+        self._serving: WeakValueDictionary[str, _Rivals] = WeakValueDictionary()  # as long as one of them is there
         self._tasks: TaskGroup | None = None
         self._received: deque[tuple[float, Ref, str]] = deque()
         self._some = anyio.Event()
@@ -145,23 +156,25 @@ class EventStore:
 
         `let_go` is called when a connection of a higher rank sends it, here or elsewhere.
         """
-        self._close(self._serving.pop(stream, None))
-        mine = self._serving[stream] = Serving(let_go, rank)
-        return mine
+        rivals = self._serving.get(stream)
+        if rivals is None:
+            rivals = self._serving[stream] = _Rivals()
+        return Serving(let_go, rank, rivals)
 
     def streams(self) -> list[str]:
         """Return the names of the streams that this process sends."""
         return list(self._serving)
 
     def outranked(self, stream: str, rank: int) -> None:
-        """Close the connection on which this process sends a stream, if it is of a lower rank."""
-        connection = self._serving.get(stream)
-        if connection is not None and connection.loses_to(rank):
-            del self._serving[stream]
-            self._close(connection)
+        """Close the connections of a lower rank on which this process sends a stream."""
+        rivals = self._serving.get(stream)
+        for connection in [*rivals.all] if rivals is not None else ():
+            if connection.loses_to(rank):
+                connection.rivals.all.discard(connection)
+                self._close(connection)
 
-    def _close(self, connection: Serving | None) -> None:
-        if connection is not None and self._tasks is not None:
+    def _close(self, connection: Serving) -> None:
+        if self._tasks is not None:
             self._tasks.start_soon(_closed, connection)
 
     async def _forget_received(self) -> None:

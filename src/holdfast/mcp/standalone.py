@@ -38,6 +38,7 @@ Part = Callable[[], Awaitable[None]]
 
 RANK: Final = "rank"
 SILENCES: Final = 3  # after which a worker that writes a stream is taken for dead
+RIVALS: Final = 16  # that come back for a stream at once, of which each may be faster than the latest
 MOST_REMEMBERED: Final = 16  # streams that a client may come back for, where there is no limit to their number
 
 
@@ -252,18 +253,17 @@ class Streams:
 
     async def _retaken(self, session: Session, stream: str, rank: int) -> Session:
         """Take the place of those who have the stream; only who came back later keeps it."""
-        while True:
-            for node in await self._outranked(session, stream, rank):
+        for _ in range(RIVALS):
+            nodes = await self._manager.children(session.ref, STREAM)
+            mine = [node for node in nodes if node.content.get(NAME) == stream]
+            outranked = [node for node in mine if node.content.get(RANK, 0) < rank]
+            for node in outranked:
                 await self._manager.end(node, Reason.REPLACED)
-            try:
+            if self._most and len(nodes) - len(outranked) >= self._most:
+                break
+            with suppress(LimitReached):  # one that came back earlier was faster now, and has to go as well
                 return await self._occupy(session, stream, rank)
-            except LimitReached:  # by one that came back earlier, and was faster now? It has to go as well
-                if not await self._outranked(session, stream, rank):
-                    return await self._occupied(session, stream, rank)
-
-    async def _outranked(self, session: Session, stream: str, rank: int) -> list[Session]:
-        nodes = [node for node in await self._manager.children(session.ref, STREAM) if node.content.get(NAME) == stream]
-        return [node for node in nodes if node.content.get(RANK, 0) < rank]
+        return await self._occupied(session, stream, rank)
 
     async def _occupied(self, session: Session, stream: str, rank: int = 0) -> Session:
         try:
