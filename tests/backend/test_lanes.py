@@ -95,6 +95,21 @@ async def test_no_more_connections_idle_than_may() -> None:
     assert len(made.connections) == 5, "three at once, of which one was kept, and two more"
 
 
+async def test_connections_to_several_back_ends_are_kept_side_by_side() -> None:
+    async with backend() as one, backend() as other, Lanes(TRUST) as lanes:
+        for _ in range(3):
+            assert await get(lanes, one.url) == await get(lanes, other.url) == b"hello"
+    assert [len(made.connections) for made in (one, other)] == [1, 1]
+    assert [made.requests for made in (one, other)] == [3, 3]
+
+
+async def test_of_too_many_idle_connections_the_oldest_gives_way() -> None:
+    async with backend() as one, backend() as other, Lanes(TRUST, most_idle=1) as lanes:
+        for made in (one, other, other, one):
+            await get(lanes, made.url)
+    assert [len(made.connections) for made in (one, other)] == [2, 1]
+
+
 async def test_who_comes_when_all_connections_are_in_use_waits_his_turn_and_not_for_ever() -> None:
     here, answered = anyio.Event(), anyio.Event()
 

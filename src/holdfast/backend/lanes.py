@@ -1,4 +1,4 @@
-"""Connections to one back end: the one used last is taken first, and only that one is asked whether it still stands.
+"""Connections to back ends: the one used last is taken first, and only that one is asked whether it still stands.
 
 httpx2's own pool asks every idle connection by a system call each, twice per request, which with a dozen agents is a
 quarter of what a request costs. The connections themselves are httpcore2's.
@@ -81,23 +81,30 @@ class Lanes(httpx2.AsyncBaseTransport):
 
     async def _standing(self, origin: httpcore2.Origin) -> Lane | None:
         """Return the connection that was used last and has not been closed by the other side since."""
-        while self._idle:
-            lane = self._idle.pop()[1]
-            if lane.can_handle_request(origin) and not lane.has_expired():
+        while (lane := self._newest(origin)) is not None:
+            if not lane.has_expired():
                 return lane
             await _closed(lane)
         return None
 
+    def _newest(self, origin: httpcore2.Origin) -> Lane | None:
+        for number in reversed(range(len(self._idle))):
+            lane = self._idle[number][1]
+            if lane.can_handle_request(origin):
+                del self._idle[number]
+                return lane
+        return None
+
     async def _give_back(self, lane: Lane | None) -> None:
-        """Take a connection back: one that can be used again waits for that, any other is closed."""
+        """Take a connection back: one that can be used again waits for that, any other and the oldest are closed."""
         self._places.release()
         if lane is None:
             return
-        if lane.is_available() and len(self._idle) < self._most_idle:
+        if lane.is_available():
             self._idle.append((monotonic(), lane))
         elif not lane.is_closed():
             await _closed(lane)
-        while self._idle and self._idle[0][0] + self._idle_s < monotonic():
+        while len(self._idle) > self._most_idle or (self._idle and self._idle[0][0] + self._idle_s < monotonic()):
             await _closed(self._idle.popleft()[1])
 
 

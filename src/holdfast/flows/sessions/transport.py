@@ -13,6 +13,7 @@ import httpx2
 
 from holdfast.backend.cookies import Cookie
 from holdfast.backend.jar import header_of
+from holdfast.backend.lanes import Lanes
 from holdfast.errors import SessionExpiredError
 from holdfast.flows.sessions import scopes
 from holdfast.flows.sessions.deployment import Deployment
@@ -25,18 +26,17 @@ from holdfast.flows.sessions.trace import Traced, hide_values, pair_of, shown, t
 from holdfast.flows.sessions.users import user_of
 
 PORTS: Final = {"http": 80, "https": 443}
-LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=4.0)
+MOST: Final = 200  # connections at a time
+MOST_IDLE: Final = 100
+IDLE_S: Final = 4.0  # receivers close idle connections, of which many wait for 5 s (uvicorn, Node)
 TRIES: Final = 3  # in a session that is remembered, in one that another worker has opened since, with a logon
 GONE: Final = frozenset(name.encode() for name in scopes.GONE_HEADERS)
 Pairs = list[tuple[bytes, bytes]]
 
 
-def open_network() -> httpx2.AsyncHTTPTransport:
-    """Return one pool of connections for all receivers of a flow.
-
-    Its idle connections are closed before receivers do it, of which many wait for 5 s (uvicorn, Node).
-    """
-    return httpx2.AsyncHTTPTransport(limits=LIMITS)
+def open_network() -> Lanes:
+    """Return one pool of connections for all receivers of a flow."""
+    return Lanes(httpx2.create_ssl_context(), most=MOST, most_idle=MOST_IDLE, idle_s=IDLE_S)
 
 
 class Outgoing(NamedTuple):
