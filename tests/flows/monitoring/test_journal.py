@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from holdfast.flows.message import Message
 from holdfast.flows.monitoring import book
 from holdfast.flows.monitoring.entries import DEBUG, Entry, Line, Run, merged
 from holdfast.flows.monitoring.folding import Batch, folded
-from holdfast.flows.monitoring.journal import Journal, open_journal
+from holdfast.flows.monitoring.journal import SIBLINGS, Journal, open_journal
 from holdfast.flows.monitoring.messagelog import MessageLog
 from holdfast.flows.monitoring.recording import Recording
 from holdfast.testing.clock import Clock
@@ -150,6 +152,42 @@ def test_whatever_becomes_known_of_a_message_in_whatever_order_no_run_is_told_tw
         assert len({run.id for run in known.runs}) == len(known.runs) <= 10
         assert merged(known, other) == known  # told twice, it is no news
         assert any(run.outcome == "running" for run in known.runs) == (known.outcome == "running")
+
+
+async def test_where_many_messages_are_going_a_batch_waits_for_more_of_them_and_else_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # F17
+    url = f"sqlite:///{tmp_path}/flows.db"
+    async with (
+        open_engine(url, kinds=flow_kinds(), keeper=False) as opened,
+        open_journal(MessageLog(opened.manager), "orders") as made,
+    ):
+        written = 0
+        append = opened.store.events.append
+
+        async def counted(*args: Any, **more: Any) -> Any:
+            nonlocal written
+            written += 1
+            return await append(*args, **more)
+
+        async def begin(number: int) -> None:
+            for _ in range(5 * number):
+                await anyio.lowlevel.checkpoint()
+            await made.secure(made.begin(Message(id=f"m-{number}")))
+
+        monkeypatch.setattr(opened.store.events, "append", counted)
+        monkeypatch.setattr("holdfast.flows.monitoring.journal.GATHER_S", 3600.0)
+        with anyio.fail_after(20):
+            for number in range(SIBLINGS - 1):
+                await begin(number)
+        assert written == SIBLINGS - 1
+        monkeypatch.setattr("holdfast.flows.monitoring.journal.GATHER_S", 0.5)
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                for number in range(10, 20):
+                    tasks.start_soon(begin, number)
+        assert written == SIBLINGS
 
 
 async def test_a_worker_that_was_taken_for_dead_says_later_how_its_message_ended() -> None:

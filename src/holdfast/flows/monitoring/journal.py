@@ -1,8 +1,10 @@
 """What a worker is at with a flow, written down so that it is found when the worker is killed (F17).
 
 That a message has begun is stored, with the message itself, before its first call or script; all who wait for that are
-in one batch, so under load few trips to the store serve many messages. What a message has done, and that it has ended,
-follows within a quarter of a second: what ended later than that before a kill is taken for not ended.
+in one batch. Where many messages are going, a batch waits a moment for more of them, so that few trips to a store that
+is elsewhere serve many (as PostgreSQL does with `commit_delay` and `commit_siblings`). What a message has done, and
+that it has ended, follows within a quarter of a second: what ended later than that before a kill is taken for not
+ended.
 """
 
 import logging
@@ -26,6 +28,8 @@ from holdfast.flows.monitoring.recording import Recording
 from holdfast.flows.parts import Keeping
 
 LAG_S: Final = 0.25
+GATHER_S: Final = 0.001  # that a batch waits for more messages, where at least so many are going:
+SIBLINGS: Final = 5
 CLOSE_S: Final = 10.0
 MOST_WAITING: Final = 10_000  # runs that have ended and wait for a store that is away
 log = logging.getLogger("holdfast.flows")
@@ -156,6 +160,8 @@ class Journal:
             if not self._urgent.is_set():
                 with anyio.move_on_after(LAG_S):
                     await self._urgent.wait()
+            if len(self._open) >= SIBLINGS and self._manager.store.shared:
+                await anyio.sleep(GATHER_S)
             await self._write()
 
     async def _opened(self) -> Session:
