@@ -39,7 +39,7 @@ test: setup  ## All tests, each part with its time budget
 
 test-fast: .venv/dev.stamp  ## The tests without peers, processes of their own and long searches, in two minutes
 	@EXAMPLES=20 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n 2 --ignore=tests/peers --ignore=tests/e2e --ignore=tests/attacks --ignore=tests/docs \
-	  --ignore=tests/cli/test_commands.py --ignore=tests/core/test_planted_faults.py \
+	  --ignore=tests/flows/adapters --ignore=tests/cli/test_commands.py --ignore=tests/core/test_planted_faults.py \
 	  --ignore=tests/stores/test_alike.py --ignore-glob='*processes.py' \
 	  --ignore-glob='tests/stores/test_redis*' --ignore-glob='tests/stores/test_postgres*' -m 'not servers and not slow'
 
