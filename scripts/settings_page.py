@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from holdfast.adt.kinds import kinds
 from holdfast.backend.system import Systems
-from holdfast.cli import app
+from holdfast.cli import command_line
 from holdfast.config import (
     DbscSettings,
     FlowSettings,
@@ -199,7 +199,7 @@ def page() -> str:
         flows=settings_table(FlowSettings, flows, heading="of `[flows]`"),
         kind=table(("of `[kinds.NAME]`, `[apps.NAME]`", "type", "what it does"), kind_rows()),
         kinds=kinds_table(),
-        commands=table(("command", "what it does"), command_rows("holdfast", get_command(app))),
+        commands=table(("command", "what it does"), command_rows("holdfast", get_command(command_line()))),
     )
 
 
