@@ -141,10 +141,10 @@ async def test_a_request_that_is_cancelled_while_it_fetches_leaves_no_lock_behin
 @pytest.mark.parametrize("count", [65, 10_000])
 async def test_a_key_set_of_too_many_keys_is_refused_whole_and_at_once(count: int) -> None:
     # T30
-    began = time.perf_counter()
+    answer, began = filled(count), time.process_time()
     with pytest.raises(IssuerUnavailable, match=f"{count} keys"):
-        read_keys(filled(count))
-    assert time.perf_counter() - began < 0.5
+        read_keys(answer)
+    assert time.process_time() - began < 0.5
     assert len(read_keys(jwks(*(GOOD.jwk(kid=f"k{number}") for number in range(64))))) == 64
 
 
