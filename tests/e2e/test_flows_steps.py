@@ -1,13 +1,13 @@
 """Each kind of step over the wire (F15): what the receiver was asked, in how many sessions, and what came of it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import anyio
 import pytest
 
-from e2e.flows_world import VIRTUAL, Connector, Receiver, running_receiver
+from e2e.flows_world import VIRTUAL, Connector, Receiver
 from holdfast.engine import open_engine
 from holdfast.flows import flow_kinds
 from holdfast.flows.model import read_flow
@@ -106,12 +106,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with running_receiver() as receiver:
-        yield receiver
-
-
 @asynccontextmanager
 async def flow(erp: Receiver, steps: str, reuse: str) -> AsyncIterator[DeployedFlow]:
     receivers = f"receivers: {{erp: {{adapter: http, url: '{erp.url}', auth: {{basic: anna}}}}}}"
@@ -124,29 +118,27 @@ async def flow(erp: Receiver, steps: str, reuse: str) -> AsyncIterator[DeployedF
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_step_does_what_it_says_in_the_sessions_of_its_message(process: Receiver, name: str) -> None:
+async def test_a_step_does_what_it_says_in_the_sessions_of_its_message(erp: Receiver, name: str) -> None:
     # F15, F1, F8
     case = CASES[name]
-    process.tell("reset")
     with anyio.fail_after(30):
-        async with flow(process, case.steps, "on_exchange") as running:
+        async with flow(erp, case.steps, "on_exchange") as running:
             result = await running.process(Message(headers={"kind": "y"}))
-    asked = [request["path"] for request in process.tell()["requests"]]
+    asked = [request["path"] for request in erp.tell()["requests"]]
     assert (asked if case.ordered else sorted(asked)) == case.paths
-    assert (process.authentications, process.sessions) == (case.sessions, case.sessions)
+    assert (erp.authentications, erp.sessions) == (case.sessions, case.sessions)
     assert (None if result is None else result.body) == case.body
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "loop"])
-async def test_without_re_use_each_call_of_a_step_has_its_own_session(process: Receiver, name: str) -> None:
+async def test_without_re_use_each_call_of_a_step_has_its_own_session(erp: Receiver, name: str) -> None:
     # F1, F15
     case = CASES[name]
-    process.tell("reset")
     with anyio.fail_after(30):
-        async with flow(process, case.steps, "none") as running:
+        async with flow(erp, case.steps, "none") as running:
             await running.process(Message(headers={"kind": "y"}))
-    assert (process.authentications, process.sessions) == (len(case.paths), len(case.paths))
-    assert set(process.cookies) <= {None}
+    assert (erp.authentications, erp.sessions) == (len(case.paths), len(case.paths))
+    assert set(erp.cookies) <= {None}
 
 
 MAPPED = """\
@@ -172,16 +164,15 @@ steps:
     ],
 )
 async def test_a_flow_says_what_virtual_hosts_are_called_inside_and_whose_cookie_rules_hold(
-    process: Receiver, keys: str, domain: str, sessions: int, told: list[str]
+    erp: Receiver, keys: str, domain: str, sessions: int, told: list[str]
 ) -> None:
     # F9
-    process.tell("reset")
     text = MAPPED.format(keys=keys, url=f"{VIRTUAL}/mapped", domain=domain)
-    known = {"credentials": lambda name: Credential(name, "secret"), "transport": Connector(process)}
+    known = {"credentials": lambda name: Credential(name, "secret"), "transport": Connector(erp)}
     async with (
         open_engine("memory://", kinds=flow_kinds()) as engine,
         deployed(read_flow(text, "mapped.yaml"), engine.manager, **known) as running,
     ):
         await running.process(Message())
         assert [finding.code for finding in running.deployment.findings] == told
-    assert (process.authentications, process.sessions) == (sessions, sessions)
+    assert (erp.authentications, erp.sessions) == (sessions, sessions)

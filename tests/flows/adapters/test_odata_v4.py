@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver, started
 from holdfast.errors import BackendError, ConfigurationError
 from holdfast.flows.failures import CallRefused
@@ -37,16 +39,13 @@ class Shop(Receiver):
         return f"adapter: odata_v4, url: '{self.url}{path}', {more}"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Shop]:
+@contextmanager
+def running() -> Iterator[Shop]:
     with started(sys.executable, SERVICE) as receiver:
         yield Shop(receiver.port)
 
 
-@pytest.fixture
-def shop(process: Shop) -> Shop:
-    process.tell("reset")
-    return process
+receiver_process, shop = fixtures_of(running)
 
 
 async def sent(receiver: str, body: Any = None, **more: Any) -> Message:

@@ -1,9 +1,8 @@
 """OData of SuccessFactors: V2 wants its session re-used and knows upserts, V4 never sends a cookie."""
 
-from collections.abc import Iterator
-
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.flows.failures import CallRefused
 from holdfast.flows.message import Message
@@ -13,17 +12,13 @@ from peers.flows.odata_world import Shop, flow, running_shop, sent
 PEOPLE = [{"ID": "p1", "Note": "first"}, {"ID": "1", "Note": "second"}]
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Shop]:
-    with running_shop() as shop:
-        yield shop
+receiver_process, shop_with_tokens = fixtures_of(running_shop)
 
 
 @pytest.fixture
-def shop(process: Shop) -> Shop:
-    process.tell("reset")
-    process.tell("csrf", "off")
-    return process
+def shop(shop_with_tokens: Shop) -> Shop:
+    shop_with_tokens.tell("csrf", "off")
+    return shop_with_tokens
 
 
 def receiver(shop: Shop, more: str = "resource: Orders") -> str:

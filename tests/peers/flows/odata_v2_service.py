@@ -16,7 +16,6 @@ import json
 import re
 import secrets
 import xml.etree.ElementTree as ElementTree
-from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -319,8 +318,4 @@ def administer(what: str, value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer.request_queue_size = 128  # with 5, its default, connections of parallel messages are reset
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+    sap_system.serve(Handler)

@@ -8,7 +8,6 @@ other has; of the cookies that receivers set nobody hears but the gateway.
 import base64
 import json
 import sys
-from http.server import ThreadingHTTPServer
 from typing import Final
 
 import httpx2
@@ -61,8 +60,4 @@ class Handler(sap_system.Handler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer.request_queue_size = 128  # with 5, its default, connections of parallel messages are reset
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+    sap_system.serve(Handler)

@@ -155,9 +155,14 @@ def administer(what: str) -> Any:
         }
 
 
-if __name__ == "__main__":
+def serve(handler: type[BaseHTTPRequestHandler]) -> None:
+    """Serve at a free port, which is printed."""
     ThreadingHTTPServer.request_queue_size = 128  # with 5, its default, connections of parallel messages are reset
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
     server.serve_forever()
+
+
+if __name__ == "__main__":
+    serve(Handler)

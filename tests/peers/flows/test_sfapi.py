@@ -1,13 +1,14 @@
 """The adapter `successfactors_soap` against SFAPI by spyne: logons, sessions, pages, changes (F5, F16)."""
 
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver, running_flow, started
 from holdfast.errors import BackendError, BackendUnavailable, BadInput, HoldfastError, LogonFailed, SessionExpiredError
 from holdfast.flows.failures import CallRefused, NotCarriedOut, SoapFault
@@ -21,16 +22,7 @@ THREE_CALLS = "- split: {over: '[1, 2, 3]', do: [{call: erp}]}"
 IDLING = "- call: erp\n- script: peers.flows.test_sfapi:idle_out\n- call: erp"
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with started(sys.executable, "-W", "ignore", PEER) as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def hr(process: Receiver) -> Receiver:
-    process.tell("reset")
-    return process
+receiver_process, hr = fixtures_of(partial(started, sys.executable, "-W", "ignore", PEER))
 
 
 def settings(hr: Receiver, more: str = "", *, mode: str = "", user: str = "anna") -> str:

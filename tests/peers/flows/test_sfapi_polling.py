@@ -1,15 +1,17 @@
 """The sender `successfactors_soap` against SFAPI by spyne: what has changed becomes a message, once (F5, F15)."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from e2e.flows_fixtures import fixtures_of
 from e2e.flows_world import Receiver, known, started
 from flows.senders import scripts
 from flows.senders.test_schedule import BEGIN, Time, settled
@@ -37,17 +39,13 @@ steps:
 """
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Receiver]:
-    with started(sys.executable, "-W", "ignore", PEER) as receiver:
-        yield receiver
+receiver_process, hr_with_people = fixtures_of(partial(started, sys.executable, "-W", "ignore", PEER))
 
 
 @pytest.fixture
-def hr(process: Receiver) -> Receiver:
-    process.tell("reset")
-    process.tell("set", {})
-    return process
+def hr(hr_with_people: Receiver) -> Receiver:
+    hr_with_people.tell("set", {})
+    return hr_with_people
 
 
 @pytest.fixture
