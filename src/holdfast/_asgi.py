@@ -1,4 +1,4 @@
-"""The ASGI types, spelled once."""
+"""The ASGI types, spelled once, and what is often asked of them."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -10,3 +10,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ABORT: Final = "holdfast.abort"  # an extension: `{"call": …}` drops the connection, with what was not sent yet
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return the first header of a name in lower case, as it came; empty if there is none."""
+    return next((value for found, value in scope["headers"] if found == name), b"")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
-from holdfast._asgi import Scope
+from holdfast._asgi import Scope, header
 from holdfast.errors import BadInput, ConfigurationError
 from holdfast.web.address import Proxies
 from holdfast.web.guard import LOCAL_NAMES, is_loopback, without_port
@@ -67,7 +67,8 @@ class Cookie:
         Raises:
             TwoCookies: It is there twice.
         """
-        return read_both(scope, self, None)[0]
+        lines, prefixed = _received(scope, self.proxies)
+        return self.among(lines, prefixed=prefixed)
 
     def among(self, lines: Sequence[bytes], *, prefixed: bool) -> str | None:
         """Return the value that there is in `Cookie` headers, with the prefix or without."""
@@ -126,15 +127,19 @@ class Cookie:
             )
 
 
-def read_both(scope: Scope, one: Cookie, other: Cookie | None) -> tuple[str | None, str | None]:
-    """Return the values of two cookies of one site, or of one, as `Cookie.read` does."""
-    lines = [line for header, line in scope["headers"] if header == b"cookie"]
+def read_both(scope: Scope, one: Cookie, other: Cookie) -> tuple[str | None, str | None]:
+    """Return the values of two cookies of one site, as `Cookie.read` does."""
+    lines, prefixed = _received(scope, one.proxies)
+    return one.among(lines, prefixed=prefixed), other.among(lines, prefixed=prefixed)
+
+
+def _received(scope: Scope, proxies: Proxies) -> tuple[list[bytes], bool]:
+    """Return the `Cookie` headers, none if ours could not have been set over such a connection; is there a prefix?"""
+    lines = [line for name, line in scope["headers"] if name == b"cookie"]
     if not lines:
-        return None, None
-    prefixed = one.proxies.scheme_of(scope) in ("https", "wss")
-    if not prefixed and not on_this_machine(scope):
-        return None, None
-    return one.among(lines, prefixed=prefixed), other.among(lines, prefixed=prefixed) if other is not None else None
+        return [], False
+    prefixed = proxies.scheme_of(scope) in ("https", "wss")
+    return lines if prefixed or on_this_machine(scope) else [], prefixed
 
 
 def _values_of(name: str) -> Callable[[bytes], list[bytes]]:
@@ -147,7 +152,7 @@ def _values_of(name: str) -> Callable[[bytes], list[bytes]]:
 def on_this_machine(scope: Scope) -> bool:
     """Say whether browser and server are on one machine, and the browser knows the server by a local name."""
     client, server = scope.get("client"), scope.get("server")
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    host = header(scope, b"host").decode("latin-1")
     return (
         client is not None
         and server is not None

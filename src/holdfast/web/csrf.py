@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, Literal
 from urllib.parse import parse_qsl
 
-from holdfast._asgi import Receive, Scope
+from holdfast._asgi import Receive, Scope, header
 from holdfast.errors import Forbidden
 from holdfast.web.address import Proxies
 from holdfast.web.guard import listed
@@ -105,8 +105,7 @@ async def token_in(scope: Scope, receive: Receive, most: int) -> tuple[str | Non
     token = token_in_header(scope)
     if token is not None:
         return token, receive
-    named = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    kind, _, parameters = named.partition(b";")
+    kind, _, parameters = header(scope, b"content-type").partition(b";")
     kind = kind.strip().lower()
     if kind not in (URLENCODED, MULTIPART):
         return None, receive

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from holdfast._asgi import Scope
+from holdfast._asgi import Scope, header
 from holdfast.core.events import Event, Fact
 from holdfast.core.session import Session
 from holdfast.core.turns import Turns
@@ -242,8 +242,7 @@ def _changes(scope: Scope) -> bool:
 
 
 def _device(scope: Scope) -> str:
-    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-    return agent.decode("latin-1")[:DEVICE_CHARACTERS]
+    return header(scope, b"user-agent").decode("latin-1")[:DEVICE_CHARACTERS]
 
 
 def _two(visit: Visit, words: str) -> TwoLogons:

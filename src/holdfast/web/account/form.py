@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-from holdfast._asgi import Receive, Scope
+from holdfast._asgi import Receive, Scope, header
 from holdfast.errors import BadInput
 from holdfast.web.body import read_body
 
@@ -21,7 +21,7 @@ async def read_form(scope: Scope, receive: Receive) -> Form:
         BadInput: It is none, has too many fields, or one of them twice.
         BodyTooLarge: It is too long.
     """
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    kind = header(scope, b"content-type")
     body = await read_body(receive, MOST_BYTES)
     if body and kind.partition(b";")[0].strip().lower() != URLENCODED:
         raise BadInput("that is no form")

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from holdfast._asgi import Receive, Scope
+from holdfast._asgi import Receive, Scope, header
 from holdfast.errors import BadInput, HoldfastError
 from holdfast.identity.saml.bindings import BASE64_BYTES
 from holdfast.identity.saml.parties import ServiceProvider
@@ -108,12 +108,8 @@ async def fields_of(scope: Scope, receive: Receive) -> Fields:
 
 async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes:
     """Return the body of a request, up to a limit."""
-    return await read_body(receive, limit, _header(scope, b"content-length"))
+    return await read_body(receive, limit, header(scope, b"content-length"))
 
 
 def _media_type(scope: Scope) -> str:
-    return _header(scope, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((value for found, value in scope["headers"] if found == name), b"")
+    return header(scope, b"content-type").decode("latin-1").partition(";")[0].strip().lower()
