@@ -168,9 +168,11 @@ class EventStore:
     def outranked(self, stream: str, rank: int) -> None:
         """Close the connections of a lower rank on which this process sends a stream."""
         rivals = self._serving.get(stream)
-        for connection in [*rivals.all] if rivals is not None else ():
+        if rivals is None:
+            return
+        for connection in [*rivals.all]:
             if connection.loses_to(rank):
-                connection.rivals.all.discard(connection)
+                rivals.all.discard(connection)
                 self._close(connection)
 
     def _close(self, connection: Serving) -> None:
