@@ -36,10 +36,11 @@ from holdfast.engine import open_engine
 from holdfast.flows import Channel, Deployment, ReusingTransport, flow_kinds
 from holdfast.flows.model import read_flow
 from holdfast.flows.runtime import Credential, DeployedFlow, Message, deployed
+from holdfast.flows.sessions.transport import IDLE_S, MOST, MOST_IDLE
 from servers.redis import redis_server
 
 IN_FLIGHT = 16
-LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=4.0)  # as a flow has
+LIMITS = httpx2.Limits(max_connections=MOST, max_keepalive_connections=MOST_IDLE, keepalive_expiry=IDLE_S)
 LOGON_S = 0.05
 KEYS = new_key_text()
 STORES = ("memory", "sqlite", "redis")
