@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PYTEST = ["pytest", "-q", "-rsfE", "--tb=short"]  # skipped tests are listed with their reasons
+PYTEST = ["pytest", "-q", "-rsfE", "--tb=short"]  # skipped and failed ones are listed with their reasons
 TWO = ["-n", "2", "--dist", "loadfile"]  # two at once, each file in one of them
 
 DECIDING = [  # what is decided in pure code: the core, choreographies, what becomes of cookies and sessions
@@ -27,7 +27,13 @@ DECIDING = [  # what is decided in pure code: the core, choreographies, what bec
     "holdfast.odata.choreography",
     *(f"holdfast.flows.sessions.{module}" for module in ("cookies", "kept", "scopes")),
 ]
-ITS_TESTS = ["tests/core", "tests/backend", "tests/odata/test_choreography.py", "tests/flows/sessions"]
+DECIDING_TESTS = [
+    "tests/core",
+    "tests/stores/test_memory.py",
+    "tests/backend",
+    "tests/odata/test_choreography.py",
+    "tests/flows/sessions",
+]
 COVERED = ["--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=100"]
 
 CACHE = ROOT / ".pytest_cache" / "parts"
@@ -49,8 +55,14 @@ PARTS = {
     "unit": Part(
         12,
         [
-            [*PYTEST, *ITS_TESTS, "tests/stores/test_memory.py", *(f"--cov={each}" for each in DECIDING), *COVERED],
-            [*PYTEST, "-n", "2", *(f"--ignore={path}" for path in [*APART, *ITS_TESTS]), "tests"],
+            [
+                *PYTEST,
+                *DECIDING_TESTS,
+                "tests/stores/test_memory.py",
+                *(f"--cov={each}" for each in DECIDING),
+                *COVERED,
+            ],
+            [*PYTEST, "-n", "2", *(f"--ignore={path}" for path in [*APART, *DECIDING_TESTS]), "tests"],
         ],
     ),
     "stores": Part(5, [[*PYTEST, *TWO, "tests/stores"]]),
