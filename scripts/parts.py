@@ -55,13 +55,7 @@ PARTS = {
     "unit": Part(
         12,
         [
-            [
-                *PYTEST,
-                *DECIDING_TESTS,
-                "tests/stores/test_memory.py",
-                *(f"--cov={each}" for each in DECIDING),
-                *COVERED,
-            ],
+            [*PYTEST, *DECIDING_TESTS, *(f"--cov={each}" for each in DECIDING), *COVERED],
             [*PYTEST, "-n", "2", *(f"--ignore={path}" for path in [*APART, *DECIDING_TESTS]), "tests"],
         ],
     ),
